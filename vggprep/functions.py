@@ -1,0 +1,243 @@
+"""The two public functions: what they accept, what they return, and which backend does the work.
+
+Everything about arguments is decided here, before anything is computed, so that a bad call leaves ``out``
+untouched and every backend can assume good arrays. Imports NumPy and the spec; backends when first used.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import reference
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode
+
+Array = npt.NDArray[Any]
+Direction = Literal["forward", "inverse"]
+
+BACKENDS = ("auto", "numpy", "reference")
+
+_FLOATING = "float16, float32, float64 and longdouble"
+
+
+def preprocess_input(
+    x: npt.ArrayLike,
+    data_format: str | None = None,
+    mode: str = "caffe",
+    *,
+    dtype: npt.DTypeLike | None = None,
+    out: Array | None = None,
+    threads: int = 1,
+    backend: str = "auto",
+) -> Array:
+    """Preprocess RGB images with values 0..255 as Keras does, bit for bit, without touching ``x``.
+
+    Args:
+        x: images of shape ``(H, W, 3)`` or ``(N, H, W, 3)``; with ``channels_first``, ``(3, H, W)`` or
+            ``(N, 3, H, W)``. Any bool, integer or real floating dtype, any memory layout.
+        data_format: ``"channels_last"`` (also ``None``) or ``"channels_first"``.
+        mode: a key of ``vggprep.MODES``: ``"caffe"``, ``"tf"``, ``"torch"`` or ``"identity"``.
+        dtype: floating dtype to cast the input to first; also the dtype of the result. By default floating
+            dtypes are kept, and bool, integers and bfloat16 become float32 (in mode identity, nothing does).
+        out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``x``.
+        threads: how many threads share the work; the result does not depend on it.
+        backend: ``"auto"``, ``"numpy"`` or ``"reference"``; the result does not depend on it.
+
+    Returns:
+        A new C-contiguous array in native byte order, or ``out``.
+
+    Raises:
+        TypeError: complex, object, text or time input; a ``dtype`` that is not floating.
+        ValueError: an unknown mode, data format or backend; a rank other than 3 or 4; a channel axis that is
+            not 3; an unsuitable ``out``; ``threads`` below 1.
+
+    >>> import numpy as np
+    >>> white = np.full((1, 1, 3), 255, np.uint8)
+    >>> preprocess_input(white, mode="caffe")
+    array([[[151.061, 138.221, 131.32 ]]], dtype=float32)
+    """
+    spec, axis, array = _images(x, data_format, mode)
+    kept = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
+    if dtype is not None:
+        computed = result = _floating_dtype(dtype)
+    elif spec.steps:
+        computed = result = kept
+    else:
+        computed = result = array.dtype
+    return _run("forward", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend)
+
+
+def deprocess_input(
+    y: npt.ArrayLike,
+    data_format: str | None = None,
+    mode: str = "caffe",
+    *,
+    dtype: npt.DTypeLike | None = "uint8",
+    out: Array | None = None,
+    threads: int = 1,
+    backend: str = "auto",
+) -> Array:
+    """Turn preprocessed images back into RGB images with values 0..255, without touching ``y``.
+
+    Computes in the floating dtype of ``y`` (float32 for other dtypes), in this order: caffe ``y + m``, then
+    BGR to RGB; tf ``(y + 1) * 127.5``; torch ``(y * s + m) * 255``; identity ``y``.
+
+    Args:
+        y: preprocessed images; shapes as in ``preprocess_input``.
+        data_format: ``"channels_last"`` (also ``None``) or ``"channels_first"``.
+        mode: the mode that ``y`` was preprocessed with.
+        dtype: of the result. To an integer dtype the values are rounded half to even and saturate to 0..255,
+            infinities included. To a floating dtype, or with ``None`` (that of ``y`` if it is a NumPy floating
+            dtype, else float32), they are neither rounded nor clipped.
+        out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``y``.
+        threads: how many threads share the work; the result does not depend on it.
+        backend: ``"auto"``, ``"numpy"`` or ``"reference"``; the result does not depend on it.
+
+    Returns:
+        A new C-contiguous array in native byte order, or ``out``.
+
+    Raises:
+        TypeError: complex, object, text or time input; a ``dtype`` that cannot hold 0..255.
+        ValueError: as ``preprocess_input``; also NaN in ``y`` when ``dtype`` is an integer dtype (what ``out``
+            holds then is unspecified).
+
+    >>> import numpy as np
+    >>> image = np.array([[[0, 100, 255]]], np.uint8)
+    >>> deprocess_input(preprocess_input(image))
+    array([[[  0, 100, 255]]], dtype=uint8)
+    """
+    spec, axis, array = _images(y, data_format, mode)
+    computed = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
+    result = computed if dtype is None else _pixel_dtype(dtype)
+    return _run("inverse", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend)
+
+
+def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode, int, Array]:
+    """Check what both functions take; return the mode, the channel axis and the array."""
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    if data_format is None:
+        data_format = "channels_last"
+    if not isinstance(data_format, str) or data_format not in DATA_FORMATS:
+        raise ValueError(f"data_format must be None or one of {', '.join(DATA_FORMATS)}; got {data_format!r}")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"the images must be one array of numbers: {error}") from error
+    if not (array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"):
+        raise TypeError(f"images must have a bool, integer or real floating dtype (or bfloat16); got {array.dtype}")
+    if array.ndim not in RANKS:
+        raise ValueError(f"images must have rank 3 (one image) or 4 (a batch); got rank {array.ndim}, shape {array.shape}")
+    axis = array.ndim - 1 if data_format == "channels_last" else array.ndim - 3
+    if array.shape[axis] != 3:
+        raise ValueError(
+            f"with {data_format}, axis {axis} must hold the 3 channels; got shape {array.shape}"
+        )
+    return MODES[mode], axis, array
+
+
+def _is_floating(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" and dtype.name != "bfloat16"
+
+
+def _dtype(dtype: npt.DTypeLike, accepted: str) -> np.dtype[Any]:
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype must be {accepted}; got {dtype!r}") from error
+
+
+def _floating_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    accepted = f"one of {_FLOATING}"
+    found = _dtype(dtype, accepted)
+    if not _is_floating(found):
+        raise TypeError(f"dtype must be {accepted}; got {found}")
+    return found
+
+
+def _pixel_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    accepted = f"None, an integer dtype that holds 0..255 or one of {_FLOATING}"
+    found = _dtype(dtype, accepted)
+    if not (_is_floating(found) or (found.kind in "iu" and np.iinfo(found).max >= 255)):
+        raise TypeError(f"dtype must be {accepted}; got {found}")
+    return found
+
+
+def _check_out(out: Array, x: Array, dtype: np.dtype[Any]) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array; got {type(out).__name__}")
+    if out.shape != x.shape:
+        raise ValueError(f"out must have the input's shape {x.shape}; got {out.shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}, the result's; got {out.dtype}")
+    if not out.flags.c_contiguous:
+        raise ValueError("out must be C-contiguous; got an array that is not")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable; got a read-only array")
+    try:
+        overlap = np.shares_memory(x, out, max_work=10_000)
+    except np.exceptions.TooHardError:
+        overlap = True
+    if overlap:
+        raise ValueError("out must not overlap the input, which is never written to; got arrays that share memory")
+
+
+def _run(
+    direction: Direction,
+    x: Array,
+    mode: Mode,
+    axis: int,
+    computed: np.dtype[Any],
+    result: np.dtype[Any],
+    out: Array | None,
+    threads: int,
+    backend: str,
+) -> Array:
+    try:
+        threads = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be a whole number; got {threads!r}") from None
+    if threads < 1:
+        raise ValueError(f"threads must be 1 or more; got {threads}")
+    if not isinstance(backend, str) or backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
+    if out is None:
+        out = np.empty(x.shape, result)
+    else:
+        _check_out(out, x, result)
+    _reference(direction, x, mode, axis, computed, out, threads)
+    return out
+
+
+def _reference(
+    direction: Direction, x: Array, mode: Mode, axis: int, computed: np.dtype[Any], out: Array, threads: int
+) -> None:
+    """Fill ``out`` by the definition, one slice of the first axis that is not the channels' for each thread."""
+    source, target = np.moveaxis(x, axis, -1), np.moveaxis(out, axis, -1)
+
+    def fill(part: slice) -> None:
+        if direction == "forward":
+            target[part] = reference.forward(source[part], mode, computed)
+        else:
+            restored = reference.inverse(source[part], mode, computed)
+            if target.dtype.kind in "iu":
+                restored = reference.to_pixels(restored, target.dtype)
+            with np.errstate(over="ignore"):
+                target[part] = restored
+
+    split(fill, len(source), threads)
+
+
+def split(fill: Callable[[slice], None], length: int, threads: int) -> None:
+    """Call ``fill`` on at most ``threads`` slices that together cover ``range(length)``, each in a thread."""
+    if threads == 1 or length < 2:
+        fill(slice(0, length))
+        return
+    bounds = np.linspace(0, length, min(threads, length) + 1).astype(int)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        list(pool.map(fill, map(slice, bounds[:-1], bounds[1:])))

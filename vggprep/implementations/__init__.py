@@ -1,0 +1,76 @@
+"""What can be under test. ``Implementation`` is the one seam between the suite and everybody's code.
+
+An implementation is one or two callables on NumPy arrays, with a name and what they claim. The modules beside
+this one make such callables out of a Python function (``callables``) or one of Keras's ways in (``keras``);
+``targets.load`` turns the words of a command line into implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
+
+from vggprep.spec import DATA_FORMATS, MODES, RANKS
+
+Level = Literal["exact", "faithful"]
+LEVELS: tuple[Level, ...] = ("exact", "faithful")
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Something to judge: a forward function, an inverse, or both, and what they claim.
+
+    Args:
+        name: how reports call it.
+        preprocess: callable that takes an array of RGB images with values 0..255. ``mode=`` and
+            ``data_format=`` are passed by name if its signature names them.
+        deprocess: callable for the way back, called likewise. It may return an integer dtype (judged as
+            pixels) or a floating one (judged as unrounded values).
+        level: ``"exact"`` demands the bits of Keras's ndarray path; ``"faithful"`` the real-valued formula
+            within 8 unit roundoffs of the magnitudes combined.
+        modes, data_formats, dtypes, ranks: what it claims to accept. Refusing what is claimed is a failure;
+            ``None`` claims nothing, and everything is tried.
+        writes_input: whether it overwrites float input, as Keras does. Otherwise that is a failure.
+        native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
+            (tensors, models, other programs).
+        compiled: every new shape costs it a compilation; the suite then uses few shapes.
+        source: Python lines that name the callable in a reproducer, with ``{x}``, ``{mode}`` and
+            ``{data_format}`` to fill in.
+    """
+
+    name: str
+    preprocess: Callable[..., Any] | None = None
+    deprocess: Callable[..., Any] | None = None
+    _: KW_ONLY
+    level: Level = "faithful"
+    modes: Sequence[str] | None = None
+    data_formats: Sequence[str] | None = None
+    dtypes: Sequence[str] | None = None
+    ranks: Sequence[int] | None = None
+    writes_input: bool = False
+    native_only: bool = False
+    compiled: bool = False
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.preprocess is None and self.deprocess is None:
+            raise TypeError(f"implementation {self.name!r} has neither preprocess nor deprocess")
+        for function in (self.preprocess, self.deprocess):
+            if function is not None and not callable(function):
+                raise TypeError(f"implementation {self.name!r}: {function!r} is not callable")
+        _one_of("level", (self.level,), LEVELS)
+        _one_of("modes", self.modes, tuple(MODES))
+        _one_of("data_formats", self.data_formats, DATA_FORMATS)
+        _one_of("ranks", self.ranks, RANKS)
+        from vggprep.cases import DTYPES
+
+        _one_of("dtypes", self.dtypes, DTYPES)
+
+
+def _one_of(what: str, given: Sequence[Any] | None, accepted: Sequence[Any]) -> None:
+    if isinstance(given, str):
+        raise TypeError(f"{what} must be a sequence such as ({given!r},); got the string {given!r}")
+    for value in given or ():
+        if value not in accepted:
+            raise ValueError(f"{what} must be among {', '.join(map(str, accepted))}; got {value!r}")

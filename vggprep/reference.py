@@ -1,0 +1,56 @@
+"""The definition in readable NumPy: forward and inverse, one whole-array operation for each step of the spec.
+
+Bit for bit what Keras does with arrays, because it does the same operations in the same order in the same
+dtype. No argument checking and no tricks: ``functions.py`` has the former, ``kernels/`` the latter. Never
+imports ``oracle``, which judges it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep.spec import Mode
+
+Array = npt.NDArray[Any]
+
+
+def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
+    """Preprocess ``x``, channels last, any shape ``(..., 3)``, computing in ``dtype``. Returns a new array."""
+    y = x[..., list(mode.order)].astype(dtype)
+    with np.errstate(all="ignore"):
+        for step in mode.steps:
+            # By way of float64, as a Python float meets an array; exact for every dtype but longdouble,
+            # where Keras has the same rounding.
+            constants = np.array([float(c) for c in step.constants]).astype(dtype)
+            if step.operation == "divide":
+                y /= constants
+            else:
+                y -= constants
+    return y
+
+
+def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
+    """Undo ``forward`` on ``y``, channels last, any shape ``(..., 3)``, computing in ``dtype``.
+
+    Returns a new array, neither rounded nor clipped: ``y + m``, ``(y + 1) * 127.5`` or ``(y * s + m) * 255``,
+    then the channels back to RGB.
+    """
+    x = y.astype(dtype)
+    with np.errstate(all="ignore"):
+        for step in reversed(mode.steps):
+            constants = np.array([float(c) for c in step.constants]).astype(dtype)
+            if step.operation == "divide":
+                x *= constants
+            else:
+                x += constants
+    return x[..., np.argsort(mode.order)]
+
+
+def to_pixels(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Round half to even and saturate to 0..255, as an integer ``dtype``. NaN is an error."""
+    if np.isnan(x).any():
+        raise ValueError("the array to restore holds NaN, which is no pixel value; use a floating dtype= to keep it")
+    return np.clip(np.rint(x), 0, 255).astype(dtype)
