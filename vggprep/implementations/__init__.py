@@ -35,8 +35,8 @@ class Implementation:
         native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
             (tensors, models, other programs).
         compiled: every new shape costs it a compilation; the suite then uses few shapes.
-        source: Python lines that name the callable in a reproducer, with ``{x}``, ``{mode}`` and
-            ``{data_format}`` to fill in.
+        source, inverse_source: from a mode and a data format, the Python lines that call it on an array ``x``
+            in a reproducer; made from the function's name by default.
     """
 
     name: str
@@ -51,7 +51,8 @@ class Implementation:
     writes_input: bool = False
     native_only: bool = False
     compiled: bool = False
-    source: str | None = None
+    source: Callable[[str, str], str] | None = None
+    inverse_source: Callable[[str, str], str] | None = None
 
     def __post_init__(self) -> None:
         if self.preprocess is None and self.deprocess is None:

@@ -1,0 +1,356 @@
+"""One input of the suite (``Case``), and the corpus: the fixed list of cases that decides every verdict.
+
+Pixels are made by integer arithmetic, never by a random generator, so that a case is the same array on every
+version of everything and results can be compared by digest. R, G and B are kept apart: a grey image cannot show
+a swapped channel. Imports NumPy, the spec and the oracle (for what an inverse is fed).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import oracle
+from vggprep.oracle import Direction
+from vggprep.spec import DATA_FORMATS, MODES, RANKS
+
+Array = npt.NDArray[Any]
+
+INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+DTYPES = INTEGERS + FLOATS
+
+LAYOUTS = ("c", "fortran", "permuted", "sliced", "negative", "zero", "unaligned", "readonly", "big_endian")
+"""Memory layouts: C order, Fortran order, the other data format transposed, every second element of a larger
+array, reversed axes, one row broadcast over the height, an odd address, read-only, and foreign byte order."""
+
+REGIMES = ("bytes", "dark", "fractions", "wide", "huge", "black", "white", "nonfinite", "noise")
+"""What the values are: every byte in every channel; 0..1; between the integers of 0..255; outside 0..255;
+tiny, huge and signed zeros; all 0; all 255; one NaN and infinities among bytes; and, for inverses, the bytes
+with noise of up to 60 grey levels that must saturate."""
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a name; bfloat16 needs ml_dtypes and raises ``ImportError`` without."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+@functools.cache
+def available_dtypes() -> tuple[str, ...]:
+    """The dtypes that arrays can have here: all, but bfloat16 only where ml_dtypes is installed."""
+    try:
+        dtype_of("bfloat16")
+    except ImportError:
+        return tuple(d for d in DTYPES if d != "bfloat16")
+    return DTYPES
+
+
+class Cell(NamedTuple):
+    """What results are grouped by: a mode in a data format for inputs of one dtype and rank."""
+
+    mode: str
+    data_format: str
+    dtype: str
+    rank: int
+
+    def __str__(self) -> str:
+        return f"{self.mode}, {self.data_format}, {self.dtype}, rank {self.rank}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input: which way, mode, data format, dtype, memory layout, values, and the shape as channels-last.
+
+    The values follow from ``regime``; with ``"drawn"``, they are ``pixels``, native bytes of the case's dtype.
+    """
+
+    direction: Direction
+    mode: str
+    data_format: str
+    dtype: str
+    layout: str
+    regime: str
+    shape: tuple[int, ...]
+    pixels: bytes = b""
+
+    @property
+    def rank(self) -> int:
+        """3 for one image, 4 for a batch."""
+        return len(self.shape)
+
+    @property
+    def cell(self) -> Cell:
+        """The group that results on this case belong to."""
+        return Cell(self.mode, self.data_format, self.dtype, self.rank)
+
+    @property
+    def name(self) -> str:
+        """A name that tells everything about the case, for reports."""
+        shape = "x".join(map(str, self.shape))
+        return f"{self.direction}-{self.mode}-{self.data_format}-{self.dtype}-{self.layout}-{self.regime}-{shape}"
+
+    def values(self) -> Array:
+        """The pixels, channels last, C order, native; a new array."""
+        count = int(np.prod(self.shape[:-1], dtype=np.int64))
+        if self.regime == "drawn":
+            rows = np.frombuffer(self.pixels, dtype_of(self.dtype)).reshape(-1, 3)
+        elif self.direction == "forward":
+            rows = _forward_pixels(self.regime, self.dtype, count)
+        else:
+            rows = _inverse_pixels(self.regime, self.mode, self.dtype, count)
+        image = rows.reshape(self.shape)
+        if self.layout == "zero" and image.size:
+            image = np.broadcast_to(image[..., :1, :, :], image.shape)
+        return image.copy()
+
+    def array(self) -> Array:
+        """The input itself, in its data format and memory layout; a new array each time."""
+        return arrange(self.values(), self.data_format, self.layout)
+
+
+def to_format(image: Array, data_format: str) -> Array:
+    """A channels-last array seen in ``data_format``."""
+    return image if data_format == "channels_last" else image.transpose(*_TO_FIRST[image.ndim])
+
+
+def from_format(array: Array, data_format: str) -> Array:
+    """An array in ``data_format`` seen as channels last."""
+    return array if data_format == "channels_last" else array.transpose(*_TO_LAST[array.ndim])
+
+
+_TO_FIRST = {3: (2, 0, 1), 4: (0, 3, 1, 2)}
+_TO_LAST = {3: (1, 2, 0), 4: (0, 2, 3, 1)}
+
+
+def arrange(image: Array, data_format: str, layout: str) -> Array:
+    """Lay a channels-last array out in memory as ``layout`` in ``data_format``. Equal values, never a view."""
+    array = np.ascontiguousarray(to_format(image, data_format))
+    if layout == "c":
+        return array if array.base is None and array is not image else array.copy()
+    if layout == "fortran":
+        return np.asfortranarray(array)
+    if layout == "permuted":
+        other = np.ascontiguousarray(np.moveaxis(array, 0, -1))
+        return np.moveaxis(other, -1, 0)
+    if layout == "sliced":
+        larger = np.full([2 * n + 1 for n in array.shape], 77).astype(array.dtype)
+        view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
+        view[...] = array
+        return view
+    if layout == "negative":
+        everywhere = tuple(slice(None, None, -1) for _ in array.shape)
+        return array[everywhere].copy()[everywhere]
+    if layout == "zero":
+        axis = array.ndim - (3 if data_format == "channels_last" else 2)
+        row = np.take(array, [0] if array.shape[axis] else [], axis=axis)
+        return np.broadcast_to(row, array.shape)
+    if layout == "unaligned":
+        view = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        view[...] = array
+        return view
+    if layout == "readonly":
+        array = array.copy()
+        array.flags.writeable = False
+        return array
+    if layout == "big_endian":
+        return array.astype(array.dtype.newbyteorder(">"))
+    raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+
+
+def has_layout(dtype: str, layout: str) -> bool:
+    """Whether the layout means anything for the dtype: a byte has no order, ml_dtypes knows only the native one."""
+    return layout != "big_endian" or dtype not in ("bool", "uint8", "int8", "bfloat16")
+
+
+# Pixels -----------------------------------------------------------------------------------------------------------
+
+# Odd multipliers permute 0..255: every byte comes up in every channel within 256 pixels, and nowhere are two
+# channels equal for long.
+_BYTES = ((1, 0), (101, 37), (203, 150))
+
+
+def _bytes(count: int) -> npt.NDArray[np.int64]:
+    index = np.arange(count, dtype=np.int64)
+    # After 256 pixels the channels drift against each other, so that no block of a large image repeats another.
+    drift = index // 256
+    return np.stack([(a * index + b + k * drift) % 256 for k, (a, b) in enumerate(_BYTES)], axis=-1)
+
+
+def _hashed(count: int) -> npt.NDArray[np.int64]:
+    """Well-mixed 32-bit numbers, of shape ``(count, 3)``: multiplication and shifts, no generator."""
+    index = np.arange(3 * count, dtype=np.uint64).reshape(count, 3)
+    mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    return (mixed >> np.uint64(32)).astype(np.int64)
+
+
+def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
+    """The value regimes that exist for a dtype."""
+    if direction == "inverse":
+        return ("bytes", "noise", "wide", "nonfinite") if dtype in FLOATS else ()
+    if dtype in FLOATS:
+        return tuple(r for r in REGIMES if r != "noise")
+    if dtype == "bool":
+        return ("bytes", "black", "white")
+    return ("bytes", "dark", "wide", "black", "white")
+
+
+@functools.lru_cache(maxsize=4096)
+def _forward_pixels(regime: str, dtype: str, count: int) -> Array:
+    rows = _make_forward_pixels(regime, dtype, count)
+    rows.flags.writeable = False
+    return rows
+
+
+def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
+    target = dtype_of(dtype)
+    if regime == "black":
+        return np.zeros((count, 3), target)
+    if regime == "white":
+        return np.full((count, 3), 255).astype(target)
+    rows = _bytes(count)
+    if dtype in INTEGERS:
+        if dtype == "bool":
+            return (rows >= 128).astype(target)
+        if regime == "dark":
+            return (rows % 2).astype(target)
+        if regime == "wide":
+            info = np.iinfo(target)
+            span = int(info.max) - int(info.min)
+            exact = [[int(info.min) + span * int(v) // (2**32 - 1) for v in row] for row in _hashed(count)]
+            corners = [[info.min, info.max, 0], [info.max, 1, info.min], [256 % info.max, info.min, info.max]]
+            exact[: len(corners)] = corners[:count]
+            return np.array(exact, dtype=target).reshape(count, 3)
+        return rows.astype(target)  # wraps to -128..127 in int8: every bit pattern all the same
+    if regime == "dark":
+        return (rows / 255.0).astype(target)
+    if regime == "fractions":
+        return (_hashed(count) / 2.0**32 * 255.0).astype(target)
+    if regime == "wide":
+        sign = np.where(_hashed(count) % 2, 1.0, -1.0)
+        return (sign * (_hashed(count) / 2.0**32) * 10.0 ** (rows % 5)).astype(target)
+    if regime == "huge":
+        top = np.finfo(np.float16).max if dtype == "float16" else 3.0e38
+        scale = 2.0 ** (rows % 16 - 24) if dtype == "float16" else 2.0 ** (rows % 250 - 149)
+        values = scale * (1.0 + (_hashed(count) % 1024) / 1024.0) * np.where(rows % 2, 1.0, -1.0)
+        corners = np.array([[-0.0, 0.0, top], [-top, -0.0, top / 2], [0.0, -top / 2, -0.0]])
+        values[: len(corners)] = corners[:count]
+        with np.errstate(over="ignore"):
+            return values.astype(target)
+    if regime == "nonfinite":
+        values = rows.astype(np.float64)
+        for place, value in ((0, np.nan), (4, np.inf), (8, -np.inf), (13, np.nan), (18, np.inf), (23, -np.inf)):
+            if place < values.size:
+                values.flat[place] = value
+        return values.astype(target)
+    return rows.astype(target)
+
+
+@functools.lru_cache(maxsize=4096)
+def _inverse_pixels(regime: str, mode: str, dtype: str, count: int) -> Array:
+    """What an inverse is fed: the oracle's outputs for the bytes; the same with noise; floats far outside."""
+    rows = oracle.exact(_bytes(count).astype(dtype_of("float32")), "forward", mode)
+    if regime == "noise":
+        # Uneven steps of up to 60 grey levels, ending at least 0.2 from a rounding tie.
+        noise = (_hashed(count) % 121 - 60) + ((_hashed(count) >> 8) % 5 - 2) * 0.12
+        rows = rows + noise / oracle.grey_levels(mode)
+    elif regime == "wide":
+        rows = _make_forward_pixels("wide", "float64", count)
+    elif regime == "nonfinite":
+        rows = rows.copy()
+        for place, value in ((0, np.nan), (4, np.inf), (8, -np.inf), (13, np.nan), (18, np.inf), (23, -np.inf)):
+            if place < rows.size:
+                rows.flat[place] = value
+    if dtype in ("float64", "float16"):
+        rows = oracle.exact(_bytes(count).astype(dtype), "forward", mode) if regime == "bytes" else rows
+    values = rows.astype(dtype_of(dtype))
+    values.flags.writeable = False
+    return values
+
+
+# The corpus -------------------------------------------------------------------------------------------------------
+
+PANEL = {3: (8, 32, 3), 4: (2, 8, 16, 3)}
+"""Shape, as channels last, of the image that every cell is tried on: 256 pixels, every byte in every channel."""
+
+SMALL_SIZES = tuple(range(71))
+"""Numbers of pixels tried one by one: every tail of every vector width, and the empty image."""
+
+LARGE_SIZES = tuple(
+    pixels for elements in (2**12, 2**14, 2**16, 2**18) for pixels in (elements // 3 - 1, elements // 3, elements // 3 + 2)
+)
+"""Numbers of pixels around 2^12, 2^14, 2^16 and 2^18 elements, none a multiple of 16 elements."""
+
+FEW_SIZES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 33, 70, 1366)
+"""The sizes for implementations that compile anew for each shape."""
+
+EMPTY_SHAPES = {3: ((0, 4, 3), (4, 0, 3)), 4: ((0, 4, 4, 3), (1, 0, 4, 3), (2, 4, 0, 3))}
+
+SQUARES = ((3, 3), (3, 4), (4, 3))
+"""Heights and widths where an axis can be taken for the channels."""
+
+
+def size_shape(pixels: int, rank: int) -> tuple[int, ...]:
+    """An image of so many pixels: as flat as it gets, so that any number is possible."""
+    return (1, pixels, 3) if rank == 3 else (1, pixels, 1, 3)
+
+
+def cells(modes: tuple[str, ...], data_formats: tuple[str, ...], dtypes: tuple[str, ...], ranks: tuple[int, ...]) -> list[Cell]:
+    """The product, in the order of the report."""
+    return [Cell(m, f, d, r) for m in modes for f in data_formats for d in dtypes for r in ranks]
+
+
+def panel(direction: Direction, cell: Cell, regime: str = "bytes", layout: str = "c") -> Case:
+    """The cell's case of 256 pixels."""
+    return Case(direction, cell.mode, cell.data_format, cell.dtype, layout, regime, PANEL[cell.rank])
+
+
+def layout_regime(cell: Cell, layout: str, direction: Direction = "forward") -> str:
+    """The values to try a layout with: over the cells, every layout meets every regime."""
+    names = [r for r in regimes(direction, cell.dtype) if r not in ("black", "white", "nonfinite")]
+    position = (
+        list(MODES).index(cell.mode)
+        + 2 * DATA_FORMATS.index(cell.data_format)
+        + DTYPES.index(cell.dtype)
+        + 3 * cell.rank
+        + LAYOUTS.index(layout)
+    )
+    return names[position % len(names)]
+
+
+def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
+    """The ladder of sizes of a cell: all of it for uint8 and float32, a dozen for the other dtypes."""
+    full = not few and cell.dtype in ("uint8", "float32")
+    counts = SMALL_SIZES + LARGE_SIZES if full else FEW_SIZES
+    shapes = [size_shape(n, cell.rank) for n in counts]
+    if not few:
+        shapes += EMPTY_SHAPES[cell.rank]
+    for shape in shapes:
+        yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
+
+
+def corpus() -> Iterator[Case]:
+    """Every case of the corpus, forward and inverse."""
+    for direction in ("forward", "inverse"):
+        for cell in cells(tuple(MODES), DATA_FORMATS, available_dtypes(), RANKS):
+            for regime in regimes(direction, cell.dtype):
+                yield panel(direction, cell, regime)
+            if not regimes(direction, cell.dtype):
+                continue
+            for layout in LAYOUTS[1:]:
+                if has_layout(cell.dtype, layout):
+                    yield panel(direction, cell, layout_regime(cell, layout, direction), layout)
+            for height, width in SQUARES:
+                for lead in ((), ) if cell.rank == 3 else ((1,), (3,)):
+                    yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (*lead, height, width, 3))
+            yield from size_cases(direction, cell)

@@ -1,0 +1,46 @@
+"""The checks, in the order of the report."""
+
+from __future__ import annotations
+
+from vggprep.checks.check import Check
+from vggprep.checks.contract import (
+    byte_order,
+    determinism,
+    errors,
+    fresh_output,
+    memory_layouts,
+    purity,
+    shape_and_dtype,
+    sizes,
+    threads,
+)
+from vggprep.checks.inverse import restores_floats, restores_pixels
+from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.checks.symmetries import batch_consistency, channel_independence, layout_equivariance, pixel_equivariance
+from vggprep.checks.values import every_byte, integers_agree, monotone, nonfinite, value
+
+CHECKS: tuple[Check, ...] = (
+    value,
+    every_byte,
+    nonfinite,
+    integers_agree,
+    monotone,
+    restores_pixels,
+    restores_floats,
+    layout_equivariance,
+    batch_consistency,
+    pixel_equivariance,
+    channel_independence,
+    shape_and_dtype,
+    purity,
+    fresh_output,
+    memory_layouts,
+    byte_order,
+    sizes,
+    determinism,
+    threads,
+    errors,
+)
+"""Every check, in the order of the report."""
+
+__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject"]

@@ -1,0 +1,56 @@
+"""Checks of the inverse on what the oracle says the forward direction gives: a round trip of its own proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vggprep import oracle
+from vggprep.cases import Cell, from_format, panel
+from vggprep.checks.check import check
+from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.oracle import Direction
+
+
+@check("inverse", domain="floats")
+def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
+    """The inverse gives every byte back from the exact preprocessed value, and saturates where noise was added."""
+    if not subject.returns_pixels(cell):
+        raise Skipped("the inverse returns floats: see restores_floats")
+    for regime in ("bytes", "noise"):
+        case = panel(direction, cell, regime)
+        finding = subject.judge(case)
+        if finding is not None or regime == "noise" or cell.dtype == "bfloat16":
+            yield finding  # bfloat16 has too few bits to keep a byte
+            continue
+        array = case.array()
+        output = subject.run(case).output
+        assert output is not None
+        got = from_format(output, cell.data_format)
+        image = from_format(panel("forward", cell).array(), cell.data_format).astype(np.float64)
+        wrong = oracle.as_float64(got) != image
+        if wrong.any():
+            worst = tuple(int(i[0]) for i in np.nonzero(wrong))
+            yield Finding(
+                direction,
+                cell,
+                f"inverse: {int(wrong.sum())} of {wrong.size} pixels do not come back",
+                case,
+                from_format(array, cell.data_format),
+                got,
+                image,
+                worst,
+                float(np.abs(oracle.as_float64(got) - image).max()),
+            )
+
+
+@check("inverse", domain="floats")
+def restores_floats(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
+    """The unrounded inverse is off by no more than rounding, which tells means apart that a byte cannot."""
+    if subject.returns_pixels(cell):
+        raise Skipped("the inverse returns pixels: see restores_pixels")
+    for regime in ("bytes", "noise", "wide"):
+        yield subject.judge(panel(direction, cell, regime))
+
+

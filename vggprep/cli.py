@@ -1,0 +1,202 @@
+"""The command line. Exit codes: 0 conforms, 1 does not, 2 usage or a target that cannot be loaded.
+
+Tables go to standard output, progress to standard error. The suite is imported by the verb that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vggprep import __version__
+from vggprep.spec import DATA_FORMATS, MODELS, MODES
+
+if TYPE_CHECKING:
+    from vggprep.conformance import Report
+    from vggprep.implementations import Implementation, Level
+    from vggprep.ledger import Entry
+
+_DTYPES = (
+    "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+    "float16", "bfloat16", "float32", "float64",
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vggprep")
+def main() -> None:
+    """Is my image preprocessing exactly what this network was trained on?
+
+    \b
+    vggprep check keras                      judge the installed Keras
+    vggprep check mymodule:preprocess        judge your own function
+    vggprep modes                            which model wants which mode
+    """
+
+
+def _fail(message: str) -> None:
+    click.echo(f"vggprep: {message}", err=True)
+    raise SystemExit(2)
+
+
+@main.command()
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
+@click.option("--inverse", metavar="TARGET", help="An inverse to judge with it, or alone if no TARGET is given.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="Judge this mode only (repeatable).")
+@click.option("--data-format", "data_formats", multiple=True, type=click.Choice(DATA_FORMATS), help="Judge this data format only (repeatable).")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Judge this input dtype only (repeatable).")
+@click.option("--level", type=click.Choice(["exact", "faithful"]), help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.")
+@click.option("--writes-input", is_flag=True, help="The target overwrites float input, as Keras does; do not hold that against it.")
+@click.option("--known", metavar="FILE", type=click.Path(path_type=Path), help="Ledger of known deviations (TOML), instead of the shipped one.")
+@click.option("--examples", metavar="N", type=click.IntRange(min=0), help="How many cases Hypothesis draws on top of the corpus; 0 for none.")
+@click.option("--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time.")
+@click.option("--report", "report_file", metavar="FILE.jsonl", type=click.Path(path_type=Path), help="Also write every result as JSON Lines.")
+def check(
+    targets: tuple[str, ...],
+    inverse: str | None,
+    modes: tuple[str, ...],
+    data_formats: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    level: Level | None,
+    writes_input: bool,
+    known: Path | None,
+    examples: int | None,
+    seed: int | None,
+    report_file: Path | None,
+) -> None:
+    """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
+
+    TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
+    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model.
+
+    \b
+    vggprep check keras
+    vggprep check mymodule:preprocess --mode caffe --inverse mymodule:restore
+    vggprep check keras:tensor --mode torch --report tensor.jsonl
+    """
+    from vggprep.conformance import Selection
+
+    if not targets and inverse is None:
+        _fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
+    if report_file is not None and not report_file.resolve().parent.is_dir():
+        _fail(f"cannot write {report_file}: there is no folder {report_file.parent}")
+    implementations = _load(targets, inverse, level, writes_input)
+    selection = Selection(modes or None, data_formats or None, dtypes or None)
+    reports = _judge(implementations, known, selection, examples, seed)
+    if report_file is not None:
+        from vggprep.report import write
+
+        try:
+            write(report_file, reports, arguments=sys.argv[1:])
+        except OSError as error:
+            _fail(f"cannot write {report_file}: {error.strerror}")
+    raise SystemExit(0 if all(report.conforms for report in reports) else 1)
+
+
+def _load(targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool) -> list[Implementation]:
+    from vggprep.implementations import Implementation
+    from vggprep.implementations.targets import TargetError, load, load_inverse
+
+    try:
+        found = [i for target in targets for i in load(target, level=level, writes_input=writes_input)]
+        if inverse is None:
+            return found
+        function, source = load_inverse(inverse)
+    except TargetError as error:
+        _fail(str(error))
+        raise AssertionError from error
+    if not found:
+        return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
+    return [replace(i, deprocess=function, inverse_source=source) for i in found if i.preprocess is not None]
+
+
+def _judge(
+    implementations: list[Implementation],
+    known: Path | None,
+    selection: Any,
+    examples: int | None,
+    seed: int | None,
+) -> list[Report]:
+    from rich.console import Console
+
+    from vggprep.conformance import run
+    from vggprep.ledger import LedgerError, read, shipped
+    from vggprep.report import print_report
+
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    reports = []
+    try:
+        entries: tuple[Entry, ...] | None = None if known is None else read(known)
+    except LedgerError as error:
+        _fail(str(error))
+    with _progress() as advance:
+        for implementation in implementations:
+            ledger = shipped(implementation.name) if entries is None else None
+            name = implementation.name
+            report = run(
+                implementation,
+                ledger=ledger.entries if ledger else entries or (),
+                warn_stale=bool(ledger and ledger.borrowed_from),
+                selection=selection,
+                examples=examples,
+                seed=seed,
+                progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
+            )
+            if ledger and ledger.borrowed_from:
+                report.notes.append(ledger.note)
+            print_report(report, out)
+            out.print()
+            reports.append(report)
+    return reports
+
+
+class _progress:
+    """A progress bar on standard error when it is a terminal; else nothing, since a check takes seconds."""
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._bar.start()
+        task = self._bar.add_task("", total=1.0)
+        return lambda what, done: self._bar.update(task, description=what, completed=done)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def modes(as_json: bool) -> None:
+    """Print which keras.applications module wants which mode, and what each mode does.
+
+    \b
+    vggprep modes
+    vggprep modes --json
+    """
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"modes": {name: asdict(mode) for name, mode in MODES.items()}, "models": dict(MODELS)}, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("mode", "keras.applications modules", "what it does to RGB 0..255", "where it comes from", show_lines=True)
+    for name, mode in MODES.items():
+        table.add_row(name, ", ".join(model for model in MODELS if MODELS[model] == name), mode.summary, mode.source)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

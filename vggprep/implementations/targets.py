@@ -1,0 +1,143 @@
+"""From the words of a command line to implementations."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vggprep.implementations import Implementation, Level
+from vggprep.implementations import keras as keras_paths
+from vggprep.implementations.callables import describe
+
+SYNTAX = "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras or tf_keras:PATH"
+
+
+class TargetError(Exception):
+    """A target that cannot be loaded; the message is one line that says what and what to do."""
+
+
+def load(target: str, *, level: Level | None = None, writes_input: bool = False) -> list[Implementation]:
+    """The implementations that ``target`` names. Raises ``TargetError``."""
+    found = _load(target)
+    if level is not None:
+        found = [replace(implementation, level=level) for implementation in found]
+    if writes_input:
+        found = [replace(implementation, writes_input=True) for implementation in found]
+    return found
+
+
+def _load(target: str) -> list[Implementation]:
+    prefix, _, rest = target.partition(":")
+    if target in ("reference", "vggprep"):
+        return _ours(target)
+    if prefix in keras_paths.PACKAGES:
+        try:
+            return keras_paths.load(prefix, rest or None)
+        except keras_paths.UnavailableError as error:
+            raise TargetError(str(error)) from error
+    if not rest:
+        raise TargetError(f"{target!r} is no target; a target is {SYNTAX}")
+    attribute = _attribute(target, prefix, rest)
+    if isinstance(attribute, Implementation):
+        return [attribute]
+    if not callable(attribute):
+        raise TargetError(f"{target} is {type(attribute).__name__}, neither a function nor an Implementation")
+    return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
+
+
+def load_inverse(target: str) -> tuple[Callable[..., Any], Callable[[str, str], str] | None]:
+    """The inverse function that ``target`` names, and how a reproducer calls it. Raises ``TargetError``."""
+    if target in ("reference", "vggprep"):
+        ours = _ours(target)[0]
+        assert ours.deprocess is not None
+        return ours.deprocess, ours.inverse_source
+    prefix, _, rest = target.partition(":")
+    if prefix in keras_paths.PACKAGES:
+        raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
+    if not rest:
+        raise TargetError(f"{target!r} is no inverse; an inverse is module:attribute, reference or vggprep")
+    attribute = _attribute(target, prefix, rest)
+    if isinstance(attribute, Implementation):
+        if attribute.deprocess is None:
+            raise TargetError(f"{target} is an Implementation without an inverse (deprocess)")
+        return attribute.deprocess, attribute.inverse_source
+    if not callable(attribute):
+        raise TargetError(f"{target} is {type(attribute).__name__}, neither a function nor an Implementation")
+    return attribute, functools.partial(_call_source, prefix, rest, attribute)
+
+
+def _attribute(target: str, module: str, path: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as python -m does
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            raise TargetError(f"cannot load {target}: there is no module {error.name}") from error
+        raise TargetError(f"cannot load {target}: {module} fails to import: {describe(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may do anything when it is imported
+        raise TargetError(f"cannot load {target}: {module} fails to import: {describe(error)}") from error
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            names = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n, None))]
+            known = f"; it has {', '.join(names[:8])}" if names else ""
+            raise TargetError(f"cannot load {target}: {module} has no attribute {name!r}{known}") from error
+    return found
+
+
+def _call_source(module: str, path: str, function: Callable[..., Any], mode: str, data_format: str) -> str:
+    from vggprep.implementations.callables import keywords
+
+    words = [f"{k}={v!r}" for k, v in keywords(function, mode, data_format).items()]
+    first, _, rest = path.partition(".")
+    name = f"{first}.{rest}" if rest else first
+    return f"from {module} import {first}\n{name}({', '.join(['x', *words])})"
+
+
+def _ours(target: str) -> list[Implementation]:
+    """The public functions, on the reference backend or the default one; the inverse to pixels and to floats."""
+    from vggprep.functions import deprocess_input, preprocess_input
+
+    words = {"backend": "reference"} if target == "reference" else {}
+
+    def preprocess(x: Any, data_format: str, mode: str) -> Any:
+        return preprocess_input(x, data_format, mode, **words)  # type: ignore[arg-type]
+
+    def deprocess(y: Any, data_format: str, mode: str) -> Any:
+        return deprocess_input(y, data_format, mode, **words)  # type: ignore[arg-type]
+
+    def unrounded(y: Any, data_format: str, mode: str) -> Any:
+        return deprocess_input(y, data_format, mode, dtype=None, **words)  # type: ignore[arg-type]
+
+    extra = "".join(f", {key}={value!r}" for key, value in words.items())
+    call = "import vggprep\nvggprep.{}(x, {data_format}, {mode}{})"
+
+    def source(name: str, more: str, mode: str, data_format: str) -> str:
+        return call.format(name, more, mode=repr(mode), data_format=repr(data_format))
+
+    forward = functools.partial(source, "preprocess_input", extra)
+    return [
+        Implementation(
+            target,
+            preprocess,
+            deprocess,
+            level="exact",
+            source=forward,
+            inverse_source=functools.partial(source, "deprocess_input", extra),
+        ),
+        Implementation(
+            f"{target} (inverse to floats)",
+            deprocess=unrounded,
+            level="exact",
+            inverse_source=functools.partial(source, "deprocess_input", f", dtype=None{extra}"),
+        ),
+    ]

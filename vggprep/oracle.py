@@ -1,0 +1,469 @@
+"""The exact definition: what every mode and its inverse must give, and how far a result is from it.
+
+It owes nothing to NumPy's or Keras's arithmetic in the dtype under test. One number at a time it is rational
+arithmetic on the spec's decimal constants with one correct rounding for each operation. Whole arrays of up to 24
+bits of precision take a fast way with the same results: each operation in float64, then one rounding to the
+format, done here on the bits. Rounding twice is harmless there, because float64 has more than twice the precision
+plus two bits (S. A. Figueroa, "When is double rounding innocuous?", 1995); the tests check it against the
+rationals. float64 itself is computed with rationals, once for each distinct value.
+
+Numbers of every format travel as float64, which holds them all exactly, so a format needs no NumPy dtype.
+Imports the spec and NumPy; never ``reference``, which it judges.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep.spec import MODES, Mode
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Direction = Literal["forward", "inverse"]
+Arithmetic = Literal["divide", "subtract", "multiply", "add"]
+
+FAITHFUL_BOUND = 8
+"""Largest error of a faithful result, in units of ``u·S``."""
+
+AGREEMENT_BOUND = 16
+"""Largest difference of two faithful results that should agree: one bound for each."""
+
+_PIXEL_LIKE = 1024.0
+
+
+class Format(NamedTuple):
+    """A binary floating-point format: significant bits (the hidden one included) and exponents."""
+
+    precision: int
+    emin: int
+    emax: int
+
+    @property
+    def unit_roundoff(self) -> float:
+        """``u``: the largest relative error of one rounding, ``2**-precision``."""
+        return math.ldexp(1.0, -self.precision)
+
+
+# IEEE 754-2019, table 3.5; bfloat16 is float32 with 8 significant bits.
+FORMATS = {
+    "float16": Format(11, -14, 15),
+    "bfloat16": Format(8, -126, 127),
+    "float32": Format(24, -126, 127),
+    "float64": Format(53, -1022, 1023),
+}
+
+
+class Operation(NamedTuple):
+    """One step on one channel, with its decimal constant as a rational number."""
+
+    operation: Arithmetic
+    constant: Fraction
+
+
+@functools.cache
+def operations(direction: Direction, mode: str, channel: int) -> tuple[Operation, ...]:
+    """The steps for one *preprocessed* channel (0 is blue in caffe), in the order they are carried out."""
+    steps = [Operation(step.operation, Fraction(step.constants[channel])) for step in MODES[mode].steps]
+    if direction == "forward":
+        return tuple(steps)
+    opposite: dict[Arithmetic, Arithmetic] = {"divide": "multiply", "subtract": "add"}
+    return tuple(Operation(opposite[step.operation], step.constant) for step in reversed(steps))
+
+
+# One number at a time ---------------------------------------------------------------------------------------------
+
+
+def round_ratio(numerator: int, denominator: int, fmt: Format, negative: bool = False) -> float:
+    """Round ``numerator / denominator`` (the latter positive) to nearest, ties to even.
+
+    ``negative`` gives the sign of an exact zero. Integers only, not even a greatest common divisor.
+    """
+    sign = -1.0 if numerator < 0 or (numerator == 0 and negative) else 1.0
+    magnitude = abs(numerator)
+    if magnitude == 0:
+        return math.copysign(0.0, sign)
+    # The exponent of the leading bit is this or one more; then that of the last place kept.
+    exponent = magnitude.bit_length() - denominator.bit_length() - 1
+    if _at_least_power(magnitude, denominator, exponent + 1):
+        exponent += 1
+    last = max(exponent, fmt.emin) - fmt.precision + 1
+    if last >= 0:
+        denominator <<= last
+    else:
+        magnitude <<= -last
+    count, rest = divmod(magnitude, denominator)
+    if 2 * rest > denominator or (2 * rest == denominator and count & 1):
+        count += 1
+    if count.bit_length() + last > fmt.emax + 1:
+        return math.copysign(math.inf, sign)
+    return math.copysign(math.ldexp(count, last), sign)
+
+
+def _at_least_power(numerator: int, denominator: int, exponent: int) -> bool:
+    """Whether ``numerator / denominator >= 2**exponent``."""
+    if exponent >= 0:
+        return numerator >= denominator << exponent
+    return numerator << -exponent >= denominator
+
+
+def round_rational(value: Fraction, fmt: Format, negative: bool = False) -> float:
+    """``round_ratio`` of a fraction."""
+    return round_ratio(value.numerator, value.denominator, fmt, negative)
+
+
+def _operate(value: Fraction, step: Operation, constant: Fraction) -> Fraction:
+    if step.operation == "subtract":
+        return value - constant
+    if step.operation == "add":
+        return value + constant
+    if step.operation == "divide":
+        return value / constant
+    return value * constant
+
+
+@functools.cache
+def _rounded_constants(direction: Direction, mode: str, channel: int, dtype: str) -> tuple[tuple[Arithmetic, int, int], ...]:
+    """Each step's operation with its constant, rounded to ``dtype``, as a ratio of integers."""
+    return tuple(
+        (step.operation, *round_rational(step.constant, FORMATS[dtype]).as_integer_ratio())
+        for step in operations(direction, mode, channel)
+    )
+
+
+def one_exact(value: float | int, direction: Direction, mode: str, channel: int, dtype: str) -> float:
+    """One value through the steps in ``dtype``: constants and every result correctly rounded to it."""
+    fmt = FORMATS[dtype]
+    if isinstance(value, float) and not math.isfinite(value):
+        return value  # every constant is positive and finite: NaN and infinities pass through
+    # A zero keeps its sign through a multiplication or division; sums that cancel are +0 in this rounding.
+    rounded = round_ratio(*value.as_integer_ratio(), fmt, negative=math.copysign(1.0, value) < 0)
+    for operation, above, below in _rounded_constants(direction, mode, channel, dtype):
+        if math.isinf(rounded):
+            return rounded
+        numerator, denominator = rounded.as_integer_ratio()
+        minus = math.copysign(1.0, rounded) < 0
+        if operation == "divide":
+            rounded = round_ratio(numerator * below, denominator * above, fmt, minus)
+        elif operation == "multiply":
+            rounded = round_ratio(numerator * above, denominator * below, fmt, minus)
+        elif operation == "add":
+            rounded = round_ratio(numerator * below + above * denominator, denominator * below, fmt)
+        else:
+            rounded = round_ratio(numerator * below - above * denominator, denominator * below, fmt)
+    return rounded
+
+
+def one_real(value: float | int, direction: Direction, mode: str, channel: int) -> Fraction:
+    """One finite value through the formula in real numbers."""
+    result = Fraction(value)
+    for step in operations(direction, mode, channel):
+        result = _operate(result, step, step.constant)
+    return result
+
+
+def one_magnitude(value: float | int, direction: Direction, mode: str, channel: int) -> Fraction:
+    """``S``: the formula with every term made positive, the scale on which rounding errors live."""
+    result = abs(Fraction(value))
+    for step in operations(direction, mode, channel):
+        if step.operation in ("subtract", "add"):
+            result += step.constant
+        else:
+            result = _operate(result, step, step.constant)
+    return result
+
+
+def one_error(value: float | int, result: float, direction: Direction, mode: str, channel: int, dtype: str) -> Fraction:
+    """Error of a finite ``result`` in ``dtype`` against the real formula, in units of ``u·S``."""
+    error = abs(Fraction(result) - one_real(value, direction, mode, channel))
+    scale = one_magnitude(value, direction, mode, channel)
+    if scale == 0:  # identity of 0
+        return Fraction(0) if error == 0 else Fraction(2) ** 1100
+    return error / scale * 2 ** FORMATS[dtype].precision
+
+
+# Whole arrays, channels last --------------------------------------------------------------------------------------
+
+
+def round_array(values: Float64, fmt: Format) -> Float64:
+    """Round float64 numbers to ``fmt``, ties to even, with its subnormals and its overflow."""
+    _, exponent = np.frexp(values)
+    last = np.maximum(exponent - 1, fmt.emin) - fmt.precision + 1
+    rounded: Float64 = np.ldexp(np.rint(np.ldexp(values, -last)), last)
+    largest = math.ldexp(2.0 - math.ldexp(1.0, 1 - fmt.precision), fmt.emax)
+    over = np.abs(rounded) > largest
+    if over.any():
+        rounded[over] = np.copysign(np.inf, rounded[over])
+    return rounded
+
+
+def as_float64(x: Array) -> Float64:
+    """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
+    return np.ascontiguousarray(x, dtype=np.float64)
+
+
+def _cast(x: Array, dtype: str) -> Float64:
+    """The values of ``x`` after one rounding to ``dtype``."""
+    values = as_float64(x)
+    if x.dtype.name == dtype or x.dtype.itemsize == 1:
+        return values
+    rounded = round_array(values, FORMATS[dtype]) if dtype != "float64" else values.copy()
+    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
+        # float64 has rounded these once already; begin again from the integers.
+        for index in zip(*np.nonzero(np.abs(values) >= 2.0**53), strict=True):
+            rounded[index] = round_rational(Fraction(int(x[index])), FORMATS[dtype])
+    return rounded
+
+
+@functools.lru_cache(maxsize=500_000)
+def _one_float64(value: float, direction: Direction, mode: str, channel: int) -> float:
+    return one_exact(value, direction, mode, channel, "float64")
+
+
+def _channels(direction: Direction, mode: Mode) -> tuple[tuple[int, int, int], ...]:
+    """``(preprocessed channel, input channel, output channel)`` for each of the three."""
+    if direction == "forward":
+        return tuple((k, mode.order[k], k) for k in range(3))
+    return tuple((k, k, mode.order[k]) for k in range(3))
+
+
+def computed_dtype(dtype: str, mode: str, direction: Direction = "forward") -> str:
+    """The dtype that vggprep computes in, and returns if no dtype is asked for, for an input of ``dtype``."""
+    if direction == "forward" and not MODES[mode].steps:
+        return dtype
+    return dtype if dtype in ("float16", "float32", "float64") else "float32"
+
+
+def exact(x: Array, direction: Direction, mode: str) -> Float64:
+    """The values of ``x``, shape ``(..., 3)``, through the steps in ``computed_dtype``, unrounded to pixels.
+
+    Read-only where it is remembered: the same pixels come in many shapes and orders.
+    """
+    if x.size > _REMEMBERED:
+        return _exact(x, direction, mode)
+    x = np.ascontiguousarray(x)
+    return _exact_of_bytes(x.tobytes(), x.dtype, direction, mode).reshape(x.shape)
+
+
+_REMEMBERED = 4096
+
+
+@functools.lru_cache(maxsize=4096)
+def _exact_of_bytes(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> Float64:
+    result = _exact(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
+    result.flags.writeable = False
+    return result
+
+
+def _exact(x: Array, direction: Direction, mode: str) -> Float64:
+    spec = MODES[mode]
+    if direction == "forward" and not spec.steps:
+        return np.array(x, np.float64)
+    dtype = computed_dtype(x.dtype.name, mode, direction)
+    fmt = FORMATS[dtype]
+    values = _cast(x, dtype)
+    result = np.empty(x.shape, np.float64)
+    with np.errstate(all="ignore"):
+        for channel, source, target in _channels(direction, spec):
+            column = values[..., source]
+            if dtype == "float64":
+                distinct, where = np.unique(column, return_inverse=True)
+                images = [
+                    v if math.isnan(v) else _one_float64(v, direction, mode, channel) for v in distinct.tolist()
+                ]
+                result[..., target] = np.array(images, np.float64)[where.reshape(column.shape)]
+                if not spec.steps:
+                    result[..., target] = column  # unique() has lost the sign of zero
+                continue
+            for step in operations(direction, mode, channel):
+                constant = round_rational(step.constant, fmt)
+                column = round_array(_FLOAT64_OPERATIONS[step.operation](column, constant), fmt)
+            result[..., target] = column
+    return result
+
+
+_FLOAT64_OPERATIONS: dict[Arithmetic, Callable[[Float64, float], Float64]] = {
+    "subtract": np.subtract,
+    "add": np.add,
+    "divide": np.divide,
+    "multiply": np.multiply,
+}
+
+
+def pixels(values: Float64) -> Float64:
+    """Values rounded half to even and saturated to 0..255, as the inverse to an integer dtype does."""
+    return np.clip(np.rint(values), 0.0, 255.0)
+
+
+def real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
+    """The real-valued formula and its ``S``, evaluated in float64 (a few times ``2**-53·S`` off). Read-only."""
+    if x.size > _REMEMBERED:
+        return _real(x, direction, mode)
+    x = np.ascontiguousarray(x)
+    result, scale = _real_of_bytes(x.tobytes(), x.dtype, direction, mode)
+    return result.reshape(x.shape), scale.reshape(x.shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def _real_of_bytes(
+    pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str
+) -> tuple[Float64, Float64]:
+    both = _real(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
+    for array in both:
+        array.flags.writeable = False
+    return both
+
+
+def _real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
+    values = as_float64(x)
+    result, scale = np.empty(x.shape, np.float64), np.empty(x.shape, np.float64)
+    with np.errstate(all="ignore"):
+        for channel, source, target in _channels(direction, MODES[mode]):
+            column, magnitude = values[..., source], np.abs(values[..., source])
+            for step in operations(direction, mode, channel):
+                apply, constant = _FLOAT64_OPERATIONS[step.operation], float(step.constant)
+                column = apply(column, constant)
+                magnitude = (np.add if step.operation == "subtract" else apply)(magnitude, constant)
+            result[..., target], scale[..., target] = column, magnitude
+    return result, scale
+
+
+@functools.cache
+def grey_levels(mode: str) -> Float64:
+    """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
+    return np.array(
+        [float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)]
+    )
+
+
+# Judging ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How an output compares with the definition.
+
+    ``wrong`` marks the wrong elements (channels last), ``units`` and ``levels`` are the largest errors in ``u·S``
+    and in grey levels among finite elements that the bound applies to, ``expected`` is what should have come.
+    """
+
+    wrong: npt.NDArray[np.bool_]
+    units: float
+    levels: float
+    expected: Float64
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.wrong.any()
+
+
+def same_values(a: Float64, b: Float64, signed_zero: bool) -> npt.NDArray[np.bool_]:
+    """Where two arrays hold the same numbers, all NaNs being equal."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    if signed_zero:
+        same &= (np.signbit(a) == np.signbit(b)) | np.isnan(a)
+    return same
+
+
+def compare_exact(x: Array, got: Array, direction: Direction, mode: str) -> Comparison:
+    """Compare ``got`` with the bits of Keras's operation order. Both ``(..., 3)``, channels last."""
+    expected = exact(x, direction, mode)
+    if got.dtype.kind in "iub" and direction == "inverse":
+        expected = pixels(expected)
+    result = as_float64(got)
+    wrong = ~same_values(expected, result, signed_zero=got.dtype.kind == "f")
+    if result.size > _REMEMBERED and not wrong.any():
+        return Comparison(wrong, 0.0, 0.0, expected)  # the bits are right; how far from the reals is known from others
+    unfaithful, units, levels = _faithful_errors(x, got, result, direction, mode)
+    if not MODES[mode].steps and direction == "forward":
+        wrong |= unfaithful
+    return Comparison(wrong, units, levels, expected)
+
+
+def compare_faithful(x: Array, got: Array, direction: Direction, mode: str) -> Comparison:
+    """Compare ``got`` with the real-valued formula, within ``8·u·S`` of the dtype of ``got``.
+
+    An inverse that returns integers is judged as pixels: within half a grey level of the clipped real value,
+    plus the bound for the dtype it computed in (that of ``x``).
+    """
+    expected = exact(x, direction, mode)
+    if got.dtype.kind in "iub" and direction == "inverse":
+        expected = pixels(expected)
+    wrong, units, levels = _faithful_errors(x, got, as_float64(got), direction, mode)
+    return Comparison(wrong, units, levels, expected)
+
+
+def limit(*dtypes: str) -> float:
+    """The largest magnitude that the faithful bound applies to; beyond it results may overflow."""
+    return 2.0**14 if "float16" in dtypes else 2.0**100
+
+
+def _faithful_errors(
+    x: Array, got: Array, result: Float64, direction: Direction, mode: str
+) -> tuple[npt.NDArray[np.bool_], float, float]:
+    target, scale = real(x, direction, mode)
+    values = as_float64(x)[..., sources(direction, mode)]
+    levels_per_unit = grey_levels(mode) if direction == "forward" else np.ones(3)
+    if not MODES[mode].steps and direction == "forward":
+        wrong = ~same_values(target, result, signed_zero=False)
+        if got.dtype == x.dtype and x.dtype.kind in "iu":
+            wrong = got != x  # float64 would blur 64-bit integers
+        with np.errstate(all="ignore"):
+            worst = _worst(np.abs(result - target), wrong & np.isfinite(result) & np.isfinite(target))
+        return wrong, math.inf if wrong.any() else 0.0, worst
+    if got.dtype.kind in "iub" and direction == "inverse":
+        u = FORMATS[computed_dtype(x.dtype.name, mode, direction)].unit_roundoff
+        clipped = np.clip(target, 0.0, 255.0)
+        difference = np.abs(result - clipped)
+        wrong = ~(difference <= 0.5 + FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0))
+        return wrong, 0.0, _worst(np.abs(result - np.rint(clipped)), np.isfinite(clipped))
+    name = got.dtype.name if got.dtype.name in FORMATS else "float64"  # an integer dtype is wrong for other reasons
+    u = FORMATS[name].unit_roundoff
+    bounded = limit(x.dtype.name, name)
+    with np.errstate(all="ignore"):
+        judged = (np.abs(values) <= bounded) & (np.abs(target) <= bounded)
+        difference = np.abs(result - target)
+        units = np.divide(difference, u * scale, out=np.where(difference == 0, 0.0, np.inf), where=scale > 0)
+    if name == "float64":
+        _sharpen(units, judged, x, result, direction, mode)
+    wrong = judged & ~(units <= FAITHFUL_BOUND)
+    # Beyond the bound: NaN stays NaN and nothing else becomes NaN; infinities have the right sign.
+    wrong |= ~judged & (np.isnan(result) != np.isnan(target))
+    wrong |= np.isinf(values) & ~np.isnan(target) & (result != values)
+    wrong |= ~judged & np.isinf(result) & (np.sign(result) != np.sign(target))
+    # In grey levels: the worst of what is wrong; else of what could be a pixel, since rounding errors grow with it.
+    shown = (wrong & np.isfinite(difference)) if wrong.any() else judged & (np.abs(values) <= _PIXEL_LIKE)
+    return wrong, _worst(units, judged), _worst(difference * levels_per_unit, shown)
+
+
+def sources(direction: Direction, mode: str) -> list[int]:
+    """For each output channel, the input channel it is made from."""
+    return [source for _, source, _ in sorted(_channels(direction, MODES[mode]), key=lambda c: c[2])]
+
+
+def _worst(errors: Float64, where: npt.NDArray[np.bool_]) -> float:
+    chosen = errors[where]
+    if not chosen.size:
+        return 0.0
+    return math.inf if np.isnan(chosen).any() else float(chosen.max())
+
+
+def _sharpen(
+    units: Float64, judged: npt.NDArray[np.bool_], x: Array, result: Float64, direction: Direction, mode: str
+) -> None:
+    """Recompute with rationals what float64 cannot tell from the bound."""
+    doubtful = judged & (units > FAITHFUL_BOUND / 2) & (units < FAITHFUL_BOUND * 2)
+    inputs = sources(direction, mode)
+    channel_of = {target: channel for channel, _, target in _channels(direction, MODES[mode])}
+    for index in zip(*np.nonzero(doubtful), strict=True):
+        value = x[(*index[:-1], inputs[index[-1]])].item()
+        error = one_error(value, float(result[index]), direction, mode, channel_of[int(index[-1])], "float64")
+        units[index] = float(error)

@@ -1,0 +1,221 @@
+"""Reports: JSON Lines for programs, tables and causes for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vggprep.checks import CHECKS
+from vggprep.conformance import Report, Result
+from vggprep.spec import MODES
+
+FORMAT = "vggprep-report/1"
+STATUSES = ("passed", "failed", "refused", "known", "skipped")
+
+
+# JSON Lines -------------------------------------------------------------------------------------------------------
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that may bear on a result, of what is already imported or was asked for."""
+    found = {"python": platform.python_version()}
+    for name in ("vggprep", "numpy", "hypothesis", "keras", "tensorflow", "tf_keras", "torch", "jax", "ml_dtypes"):
+        if name in ("vggprep", "numpy", "hypothesis") or name in sys.modules:
+            try:
+                module = sys.modules.get(name)
+                found[name] = str(getattr(module, "__version__", None) or metadata.version(name))
+            except metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def header(reports: Sequence[Report], **more: Any) -> dict[str, Any]:
+    """The first row of a report."""
+    return {
+        "kind": "header",
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "machine": {"system": platform.system(), "machine": platform.machine(), "byteorder": sys.byteorder},
+        "implementations": [
+            {"name": r.implementation.name, "level": r.implementation.level, "notes": r.notes} for r in reports
+        ],
+        **more,
+    }
+
+
+def rows(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
+    """The rows between header and footer."""
+    for report in reports:
+        for result in report.results:
+            yield {"kind": "result", **asdict(result)}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Open ``path`` for writing so that a write cut short leaves what was there before."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write(path: Path, reports: Sequence[Report], **more: Any) -> None:
+    """Write a report: a header, a row a result, a footer that says how many rows there are and the verdict."""
+    count = 0
+    with replacing(path) as file:
+        file.write(_line(header(reports, **more)))
+        for row in rows(reports):
+            file.write(_line(row))
+            count += 1
+        conforms = {r.implementation.name: r.conforms for r in reports}
+        file.write(_line({"kind": "footer", "rows": count, "conforms": conforms}))
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Infinite errors as the string ``"inf"``: JSON has no infinities."""
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    return value
+
+
+# For people -------------------------------------------------------------------------------------------------------
+
+_STYLES = {"passed": "green", "failed": "bold red", "refused": "yellow", "known": "magenta", "skipped": "dim"}
+_WORDS = {"passed": "ok", "failed": "FAILED", "refused": "refused", "known": "known", "skipped": "skipped"}
+
+
+def table(report: Report) -> Table:
+    """Checks down, modes across; in each field the number of cells of each status."""
+    modes = [mode for mode in MODES if any(r.mode == mode for r in report.results)]
+    title = f"{report.implementation.name}  (level {report.implementation.level})"
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    grid.add_column("check", no_wrap=True)
+    for mode in modes:
+        grid.add_column(mode)
+    grid.add_column("worst error", justify="right")
+    for check in CHECKS:
+        results = [r for r in report.results if r.check == check.name]
+        if not results:
+            continue
+        fields = [_counts([r for r in results if r.mode == mode]) for mode in modes]
+        judged = [r.worst_levels for r in results if r.status in ("passed", "failed", "known")]
+        worst = max(judged, default=0.0)
+        grid.add_row(check.name, *fields, f"{worst:.2g}" if worst else "")
+    return grid
+
+
+def _counts(results: Sequence[Result]) -> Text:
+    text = Text()
+    for status in ("failed", "known", "passed", "refused", "skipped"):
+        count = sum(r.status == status for r in results)
+        if count:
+            text.append(("" if not text else ", ") + f"{_WORDS[status]} {count}", style=_STYLES[status])
+    return text or Text("-", style="dim")
+
+
+def causes(results: Sequence[Result]) -> list[list[Result]]:
+    """Failed results grouped by cause, the widest-spread cause first; of each, the most telling result first."""
+    groups: dict[Any, list[Result]] = {}
+    for result in results:
+        if result.status == "failed":
+            groups.setdefault(result.cause, []).append(result)
+    for group in groups.values():
+        # Best to read: a reproducer on one pixel, then a plain dtype.
+        group.sort(key=lambda r: ("np.array(" not in r.reproducer, r.dtype not in ("uint8", "float32")))
+    return sorted(groups.values(), key=lambda group: -len(group))
+
+
+def cause_text(group: Sequence[Result]) -> str:
+    """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
+    first = group[0]
+    lines = [f"{first.message}"]
+    where = (
+        f"{'inverse, ' if first.direction == 'inverse' else ''}{_listed(r.mode for r in group)}; "
+        f"{_listed(r.data_format for r in group)}; {_listed(r.dtype for r in group)}; "
+        f"rank {_listed(str(r.rank) for r in group)}"
+    )
+    cells = len({r.cell for r in group})
+    checks = _listed(r.check for r in group)
+    lines.append(f"  where: {where} ({len(group)} results in {cells} cells)")
+    lines.append(f"  found by: {checks}")
+    if first.diagnosis:
+        lines.append(f"  {first.diagnosis}")
+    if first.reproducer:
+        lines.append("  to see it:")
+        lines += [f"    {line}" for line in first.reproducer.splitlines()]
+    return "\n".join(lines)
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(dict.fromkeys(values))
+
+
+def verdict(report: Report) -> str:
+    """The last line: what the results come to."""
+    counts = {status: sum(r.status == status for r in report.results) for status in STATUSES}
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    word = "conforms" if report.conforms else "does NOT conform"
+    return f"{report.implementation.name} {word} at level {report.implementation.level}: {said or 'nothing was judged'}"
+
+
+def known_text(report: Report) -> list[str]:
+    """One line for each known deviation that was met."""
+    groups: dict[str, list[Result]] = {}
+    for result in report.results:
+        if result.status == "known":
+            groups.setdefault(result.diagnosis, []).append(result)
+    return [f"known ({len(group)} results): {reason}" for reason, group in groups.items()]
+
+
+def failure_text(reports: Sequence[Report]) -> str:
+    """Everything that failed, as plain text; for assertions and terminals."""
+    parts = []
+    for report in reports:
+        parts.append(verdict(report))
+        for number, group in enumerate(causes(report.results), 1):
+            parts.append(f"{number}. {cause_text(group)}")
+    return "\n".join(parts)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The table, the notes, the causes and the verdict."""
+    console.print(table(report))
+    for note in report.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+    for line in known_text(report):
+        console.print(line, style="magenta", markup=False, highlight=False, soft_wrap=True)
+    for number, group in enumerate(causes(report.results), 1):
+        console.print()
+        console.print(f"{number}. {cause_text(group)}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    style = "bold green" if report.conforms else "bold red"
+    console.print(verdict(report), style=style, markup=False, highlight=False, soft_wrap=True)
