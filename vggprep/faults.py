@@ -851,7 +851,6 @@ FAULTS: tuple[Fault, ...] = (
         "The channels stay in RGB order while the means are those for BGR, so blue's mean is taken from red, as in code"
         " that expects OpenCV's BGR images or that copied the constants without the swap.",
         {"caffe": _row("RGB", ("subtract", *_BGR_MEANS))},
-        "Deeplearning4j's VGG preprocessor",
     ),
     _wrong_rows(
         "swap_undone",
@@ -864,7 +863,7 @@ FAULTS: tuple[Fault, ...] = (
         "The channels are in BGR order but red's mean is taken from blue and blue's from red, because the means are"
         " subtracted before the swap or are written in RGB order after it.",
         {"caffe": _row("BGR", ("subtract", *_RGB_MEANS))},
-        "deep-learning-models#41 (shipped by Keras in 2016), DALI#3610",
+        "deep-learning-models#41 (shipped by Keras in 2016), DALI#3610, Deeplearning4j",
     ),
     _wrong_rows(
         "slim_means_in_rgb",
@@ -1054,7 +1053,7 @@ FAULTS: tuple[Fault, ...] = (
         "one_std",
         "One standard deviation, 0.226, serves all three channels, because the target takes a single scale.",
         {"torch": _row("RGB", ("divide", "255"), ("subtract", *_TORCH_MEANS), ("divide", "0.226"))},
-        "Core ML conversion recipes",
+        "coremltools",
     ),
     _wrong_rows(
         "torch_without_255",
@@ -1797,4 +1796,4 @@ FAULTS: tuple[Fault, ...] = (
         stateless=False,
     ),
 )
-"""The gallery, by check."""
+"""The gallery, in the order of the checks."""
