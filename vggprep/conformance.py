@@ -187,7 +187,8 @@ def _judge(subject: Subject, check: Check, cell: Cell) -> tuple[Result, Finding 
     status: Status
     worst: Finding | None = None
     if findings:
-        worst = max(findings, key=lambda f: f.levels)
+        # The worst tells most, but of sizes the smallest that fails.
+        worst = findings[0] if check.name == "sizes" else max(findings, key=lambda f: f.levels)
         status, message = "failed", worst.message
     elif judged:
         status, message = "passed", "; ".join(f"refused: {r}" for r in refusals)
@@ -353,12 +354,13 @@ def _diagnose(subject: Subject, results: list[Result], findings: Sequence[Findin
     for at in wanted:
         finding = findings[at]
         assert finding is not None
-        key = finding.case if finding.case is not None else object()
+        key: Any = finding.case if finding.given is None and finding.case is not None else (at,)
         if key not in by_case:
             by_case[key] = diagnosis.behaves_like(subject, finding)
         candidates.append(by_case[key])
+    names = [results[at].check for at in wanted]
     results = list(results)
-    for at, fault in zip(wanted, diagnosis.choose(candidates), strict=True):
+    for at, fault in zip(wanted, diagnosis.choose(candidates, names), strict=True):
         text = f"behaves like {fault.name}: {fault.story}" if fault else ""
         if fault and fault.origin:
             text += f" [{fault.origin}]"

@@ -9,59 +9,80 @@ from collections.abc import Sequence
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import Case, Cell, from_format, to_format
+from vggprep.cases import Case, from_format, to_format
 from vggprep.checks.subject import Array, Finding, Subject
 from vggprep.faults import FAULTS, Fault
+from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, keywords
 from vggprep.oracle import Direction
 
 
 def behaves_like(subject: Subject, finding: Finding) -> list[Fault]:
-    """The faults that do the same on the finding's input: same result, same effect on the input."""
-    case = finding.case
-    if case is None:
+    """The faults that do the same on the finding's input: same result or refusal, same effect on the input.
+
+    Only where that is not what it should do: most faults are right most of the time.
+    """
+    if finding.case is None and finding.given is None:
         return []
-    outcome = subject.run(case)
-    if outcome.output is None:
+    array, mode, data_format = finding.input()
+    large = array.size > _LARGE
+    outcome = subject.call(finding.direction, array, mode, data_format)
+    if _as_it_should(subject, finding, outcome):
         return []
-    return [fault for fault in FAULTS if _same_behaviour(subject, fault, case, outcome)]
+    found = []
+    for fault in FAULTS:
+        function = fault.preprocess if finding.direction == "forward" else fault.deprocess
+        if function is None or not fault.stateless or finding.cell.mode not in fault.modes:
+            continue
+        if large and fault.caught_by != "sizes":
+            continue
+        if _same(subject, finding, outcome, call(function, *finding.input())):
+            found.append(fault)
+    return found
 
 
-def _same_behaviour(subject: Subject, fault: Fault, case: Case, outcome: Outcome) -> bool:
-    function = fault.preprocess if case.direction == "forward" else fault.deprocess
-    if function is None or not fault.stateless or case.mode not in fault.modes:
+def _as_it_should(subject: Subject, finding: Finding, outcome: Outcome) -> bool:
+    if finding.given is not None or finding.case is None:
+        right = call(preprocess_input if finding.direction == "forward" else deprocess_input, *finding.input())
+        return _same(subject, finding, outcome, right)
+    effects = outcome.changed_input or outcome.shares_input
+    return not effects and subject.judge(finding.case, outcome=outcome) is None
+
+
+_LARGE = 8192  # elements: beyond, only faults of size are tried
+
+
+def _same(subject: Subject, finding: Finding, mine: Outcome, theirs: Outcome) -> bool:
+    if mine.output is None or theirs.output is None:
+        return mine.refusal is not None and theirs.refusal is not None
+    a, b = mine.output, theirs.output
+    if a.shape != b.shape or a.dtype.name != b.dtype.name:
         return False
-    theirs = call(function, case.array(), case.mode, case.data_format)
-    mine = outcome.output
-    if mine is None or theirs.output is None:
+    effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
+    if effects[0] != effects[1] and not subject.implementation.native_only and not subject.implementation.writes_input:
         return False
-    if mine.shape != theirs.output.shape or mine.dtype.name != theirs.output.dtype.name:
-        return False
-    if (outcome.changed_input, outcome.shares_input) != (theirs.changed_input, theirs.shares_input) and (
-        not subject.implementation.native_only
-    ):
-        return False
-    if mine.shape != case.array().shape:
-        return bool(oracle.same_values(oracle.as_float64(mine), oracle.as_float64(theirs.output), False).all())
-    x = from_format(case.array(), case.data_format)
-    a, b = (from_format(z, case.data_format) for z in (mine, theirs.output))
+    array, _, data_format = finding.input()
+    if finding.given is not None or a.shape != array.shape:
+        return bool(oracle.same_values(oracle.as_float64(a), oracle.as_float64(b), signed_zero=False).all())
+    assert finding.case is not None
+    x, a, b = (from_format(z, data_format) for z in (array, a, b))
     # An integer result may have wrapped around: there, nearly equal is not equal.
-    judge = _BITS if mine.dtype.kind in "iub" else _ROUNDING
-    return not judge.agree(case, a, b, x).any()
+    judge = _BITS if a.dtype.kind in "iub" else _ROUNDING
+    return not judge.agree(finding.case, a, b, x).any()
 
 
 _BITS = Subject(Implementation("bits", preprocess=np.asarray, level="exact"))
 _ROUNDING = Subject(Implementation("rounding", preprocess=np.asarray, level="faithful"))
 
 
-def choose(candidates: Sequence[list[Fault]]) -> list[Fault | None]:
-    """One fault for each finding: of those that fit, the one that fits most findings."""
+def choose(candidates: Sequence[list[Fault]], checks: Sequence[str]) -> list[Fault | None]:
+    """One fault for each finding, by check: of those that fit, one that this check is for, and fits most findings."""
     counts = Counter(fault.name for fitting in candidates for fault in fitting)
     order = {fault.name: n for n, fault in enumerate(FAULTS)}
     return [
-        min(fitting, key=lambda fault: (-counts[fault.name], order[fault.name])) if fitting else None
-        for fitting in candidates
+        min(fitting, key=lambda f: (f.caught_by != check, -counts[f.name], order[f.name])) if fitting else None
+        for fitting, check in zip(candidates, checks, strict=True)
     ]
 
 
@@ -71,13 +92,16 @@ def choose(candidates: Sequence[list[Fault]]) -> list[Fault | None]:
 def reproduce(subject: Subject, finding: Finding) -> str:
     """Lines to paste into a Python prompt that show the finding, on one pixel where one pixel shows it."""
     case = finding.case
+    if finding.given is not None:
+        array, mode, data_format = finding.given
+        return _lines(subject, finding.direction, mode, data_format, literal(array))
     if case is None:
         return ""
     if finding.x is not None and finding.worst is not None:
         small = _one_pixel(subject, finding)
         if small is not None:
             return small
-    shown = _lines(subject, case.direction, finding.cell, f"{case!r}.array()")
+    shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
     return "from vggprep.cases import Case\n" + shown
 
 
@@ -98,11 +122,17 @@ def _one_pixel(subject: Subject, finding: Finding) -> str | None:
     expected = to_format(again.expected, case.data_format)
     digits = 3 if outcome.output.dtype.name in ("float16", "bfloat16") else 7
     return (
-        _lines(subject, case.direction, finding.cell, literal(array))
+        _lines(subject, case.direction, case.mode, case.data_format, literal(array))
         + f"\n# got      {_values(outcome.output, digits)} {outcome.output.dtype.name}"
         + f"\n# expected {_values(expected, 0 if kept and case.direction == 'inverse' else digits)}"
         + f"{'' if case.direction == 'inverse' else ' ' + oracle.computed_dtype(case.dtype, case.mode)}"
     )
+
+
+def _case_source(case: Case) -> str:
+    words = (case.direction, case.mode, case.data_format, case.dtype, case.layout, case.regime, case.shape)
+    pixels = f", pixels={case.pixels!r}" if case.pixels else ""
+    return f"Case({', '.join(map(repr, words))}{pixels})"
 
 
 def literal(array: Array) -> str:
@@ -119,15 +149,15 @@ def _values(array: Array, digits: int) -> str:
     return re.sub(r"'", "", repr(np.vectorize(lambda v: f"{v:.{digits}g}", otypes=[object])(values).tolist()))
 
 
-def _lines(subject: Subject, direction: Direction, cell: Cell, x: str) -> str:
+def _lines(subject: Subject, direction: Direction, mode: str, data_format: str, x: str) -> str:
     implementation = subject.implementation
     source = implementation.source if direction == "forward" else implementation.inverse_source
     head = "import numpy as np\n" + ("import ml_dtypes\n" if "ml_dtypes" in x else "")
     if source is not None:
-        return f"{head}x = {x}\n{source(cell.mode, cell.data_format)}"
+        return f"{head}x = {x}\n{source(mode, data_format)}"
     function = subject.function(direction)
     assert function is not None
-    words = [f"{key}={value!r}" for key, value in keywords(function, cell.mode, cell.data_format).items()]
+    words = [f"{key}={value!r}" for key, value in keywords(function, mode, data_format).items()]
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     if module and name.isidentifier():
         head += f"from {module} import {name}\n"

@@ -349,6 +349,17 @@ def _constants_along(ranks: tuple[int, ...], axis: int, operation: Operation) ->
     return _any_format(preprocess)
 
 
+_means_along_width = _constants_along((3, 4), -1, "subtract")
+_rank_3_means_along_height = _constants_along((3,), -2, "subtract")
+
+
+def _means_as_bias(x: Array, data_format: str, mode: str) -> Array:
+    """An addition that picks its axis by length: the last one of 3, else the second."""
+    along = _rank_3_means_along_height if x.shape[-1] != 3 else _means_along_width
+    result: Array = along(x, data_format, mode)
+    return result
+
+
 def _axis_guessed(axis: int, guess: str) -> Function:
     def preprocess(x: Array, data_format: str, mode: str) -> Array:
         return preprocess_input(x, guess if x.shape[axis] == 3 else data_format, mode)
@@ -1329,7 +1340,7 @@ FAULTS: tuple[Fault, ...] = (
         " broadcast is written for batches.",
         "layout_equivariance",
         "Keras tensors before 3.12.0",
-        preprocess=_constants_along((3,), -2, "subtract"),
+        preprocess=_rank_3_means_along_height,
         modes=("caffe", "torch"),
     ),
     Fault(
@@ -1338,6 +1349,15 @@ FAULTS: tuple[Fault, ...] = (
         " against the last axis.",
         "layout_equivariance",
         preprocess=_constants_along((4,), -1, "subtract"),
+        modes=("caffe", "torch"),
+    ),
+    Fault(
+        "means_added_as_bias",
+        "For channels_first images, the means are added along a width of 3 (or, for one image, a height of 3): the"
+        " addition looks like a bias and goes to bias_add, which takes the first axis of that length for the channels.",
+        "layout_equivariance",
+        "keras.ops.add on TensorFlow, in functional models up to Keras 3.15.1",
+        preprocess=_any_format(_means_as_bias),
         modes=("caffe", "torch"),
     ),
     Fault(

@@ -251,27 +251,23 @@ def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     """An unknown mode or data format is an error, and a fourth channel is not dropped without a word."""
     if cell.dtype != "float32":
         return
-    case = panel(direction, cell)
     prefix = "inverse: " if direction == "inverse" else ""
-    for keyword, mode, data_format in (
-        ("mode", UNKNOWN, cell.data_format),
-        ("data_format", cell.mode, UNKNOWN),
-    ):
+    image = panel(direction, cell).values()[..., :2, :2, :]
+    array = np.ascontiguousarray(to_format(image, cell.data_format))
+    for keyword, mode, data_format in (("mode", UNKNOWN, cell.data_format), ("data_format", cell.mode, UNKNOWN)):
         if not subject.takes(direction, keyword):
             continue
-        outcome = subject.call(direction, case.array(), mode, data_format)
+        outcome = subject.call(direction, array.copy(), mode, data_format)
         if outcome.refusal is None:
-            yield Finding(direction, cell, f"{prefix}accepts {keyword}={UNKNOWN!r} without an error", case)
-    image = case.values()
+            message = f"{prefix}accepts {keyword}={UNKNOWN!r} without an error"
+            yield Finding(direction, cell, message, given=(array, mode, data_format))
     four = np.concatenate([image, image[..., :1]], axis=-1)
     array = np.ascontiguousarray(to_format(four, cell.data_format))
     outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
     if outcome.output is not None and outcome.output.size < array.size:
-        yield Finding(
-            direction,
-            cell,
+        message = (
             f"{prefix}drops the fourth channel of an RGBA image without an error: shape {array.shape} becomes "
-            f"{outcome.output.shape}",
-            case,
+            f"{outcome.output.shape}"
         )
+        yield Finding(direction, cell, message, given=(array, cell.mode, cell.data_format))
     yield None

@@ -35,7 +35,8 @@ class Finding:
     """One thing that is wrong.
 
     ``x``, ``got`` and ``expected`` are channels last; they are there when values are wrong, and then ``worst`` is
-    the index of the worst element. ``levels`` is the error in grey levels.
+    the index of the worst element. ``levels`` is the error in grey levels. ``given`` is what it was called with,
+    as (array, mode, data format), where that is not simply the case.
     """
 
     direction: Direction
@@ -47,6 +48,14 @@ class Finding:
     expected: Array | None = None
     worst: tuple[int, ...] | None = None
     levels: float = 0.0
+    given: tuple[Array, Any, Any] | None = None
+
+    def input(self) -> tuple[Array, Any, Any]:
+        """A new copy of what it was called with: array, mode, data format."""
+        if self.given is not None:
+            return (self.given[0].copy(), *self.given[1:])
+        assert self.case is not None
+        return self.case.array(), self.case.mode, self.case.data_format
 
 
 class Subject:

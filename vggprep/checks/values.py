@@ -78,7 +78,7 @@ def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Fin
     rising = np.stack([x[o, s] for o, s in zip(order, sources, strict=True)], axis=-1)
     values = np.stack([got[o, k] for k, o in enumerate(order)], axis=-1)
     # What each value must not fall below: the largest before it. Where it does, they must at least be near.
-    highest = np.maximum.accumulate(oracle.as_float64(values), axis=0).astype(got.dtype)
+    highest = np.maximum.accumulate(values, axis=0)
     inputs = rising[:, np.argsort(sources)]
     falls = subject.agree(case, values, highest, inputs)
     if falls.any():
