@@ -3,7 +3,8 @@
 ``preprocess_input`` and ``deprocess_input`` are every Keras preprocess mode and its inverse, bit for bit.
 ``check_implementation``, ``parametrize_with_checks`` and the command ``vggprep check`` judge anybody else's.
 
-Importing this package imports NumPy and nothing heavier: the suite is imported when first used.
+Importing this package costs next to nothing: each name is imported when it is first used, so that the pytest
+plugin weighs nothing on projects that merely have vggprep installed.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vggprep.functions import deprocess_input, preprocess_input
-from vggprep.spec import MODELS, MODES
-
 if TYPE_CHECKING:
     from vggprep import faults, strategies
     from vggprep.checks import CHECKS
     from vggprep.conformance import Result, check_implementation
+    from vggprep.functions import deprocess_input, preprocess_input
     from vggprep.implementations import Implementation
     from vggprep.pytest_plugin import parametrize_with_checks
+    from vggprep.spec import MODELS, MODES
 
 __version__ = "0.1.0"
 
@@ -37,27 +37,28 @@ __all__ = [
     "strategies",
 ]
 
-_WHEN_USED = {
-    "CHECKS": "vggprep.checks",
-    "Implementation": "vggprep.implementations",
-    "Result": "vggprep.conformance",
-    "check_implementation": "vggprep.conformance",
-    "faults": "",
-    "parametrize_with_checks": "vggprep.pytest_plugin",
-    "strategies": "",
+_HOMES = {
+    "CHECKS": "checks",
+    "MODELS": "spec",
+    "MODES": "spec",
+    "Implementation": "implementations",
+    "Result": "conformance",
+    "check_implementation": "conformance",
+    "deprocess_input": "functions",
+    "parametrize_with_checks": "pytest_plugin",
+    "preprocess_input": "functions",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHEN_USED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _WHEN_USED[name]
-    if not module:
+    if name in ("faults", "strategies"):
         return importlib.import_module(f"vggprep.{name}")
-    value = getattr(importlib.import_module(module), name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"vggprep.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*globals(), *__all__])

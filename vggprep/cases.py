@@ -40,7 +40,8 @@ def dtype_of(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     return np.dtype(name)
 
 
@@ -243,8 +244,8 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
         top = np.finfo(np.float16).max if dtype == "float16" else 3.0e38
         scale = 2.0 ** (rows % 16 - 24) if dtype == "float16" else 2.0 ** (rows % 250 - 149)
         values = scale * (1.0 + (_hashed(count) % 1024) / 1024.0) * np.where(rows % 2, 1.0, -1.0)
-        corners = np.array([[-0.0, 0.0, top], [-top, -0.0, top / 2], [0.0, -top / 2, -0.0]])
-        values[: len(corners)] = corners[:count]
+        ends = np.array([[-0.0, 0.0, top], [-top, -0.0, top / 2], [0.0, -top / 2, -0.0]])
+        values[: len(ends)] = ends[:count]
         with np.errstate(over="ignore"):
             return values.astype(target)
     if regime == "nonfinite":
@@ -287,7 +288,9 @@ SMALL_SIZES = tuple(range(71))
 """Numbers of pixels tried one by one: every tail of every vector width, and the empty image."""
 
 LARGE_SIZES = tuple(
-    pixels for elements in (2**12, 2**14, 2**16, 2**18) for pixels in (elements // 3 - 1, elements // 3, elements // 3 + 2)
+    pixels
+    for elements in (2**12, 2**14, 2**16, 2**18)
+    for pixels in (elements // 3 - 1, elements // 3, elements // 3 + 2)
 )
 """Numbers of pixels around 2^12, 2^14, 2^16 and 2^18 elements, none a multiple of 16 elements."""
 
@@ -305,7 +308,9 @@ def size_shape(pixels: int, rank: int) -> tuple[int, ...]:
     return (1, pixels, 3) if rank == 3 else (1, pixels, 1, 3)
 
 
-def cells(modes: tuple[str, ...], data_formats: tuple[str, ...], dtypes: tuple[str, ...], ranks: tuple[int, ...]) -> list[Cell]:
+def cells(
+    modes: tuple[str, ...], data_formats: tuple[str, ...], dtypes: tuple[str, ...], ranks: tuple[int, ...]
+) -> list[Cell]:
     """The product, in the order of the report."""
     return [Cell(m, f, d, r) for m in modes for f in data_formats for d in dtypes for r in ranks]
 
@@ -351,6 +356,8 @@ def corpus() -> Iterator[Case]:
                 if has_layout(cell.dtype, layout):
                     yield panel(direction, cell, layout_regime(cell, layout, direction), layout)
             for height, width in SQUARES:
-                for lead in ((), ) if cell.rank == 3 else ((1,), (3,)):
-                    yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (*lead, height, width, 3))
+                for lead in ((),) if cell.rank == 3 else ((1,), (3,)):
+                    yield Case(
+                        direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (*lead, height, width, 3)
+                    )
             yield from size_cases(direction, cell)

@@ -47,15 +47,51 @@ def _fail(message: str) -> None:
 @main.command()
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--inverse", metavar="TARGET", help="An inverse to judge with it, or alone if no TARGET is given.")
-@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="Judge this mode only (repeatable).")
-@click.option("--data-format", "data_formats", multiple=True, type=click.Choice(DATA_FORMATS), help="Judge this data format only (repeatable).")
-@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Judge this input dtype only (repeatable).")
-@click.option("--level", type=click.Choice(["exact", "faithful"]), help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.")
-@click.option("--writes-input", is_flag=True, help="The target overwrites float input, as Keras does; do not hold that against it.")
-@click.option("--known", metavar="FILE", type=click.Path(path_type=Path), help="Ledger of known deviations (TOML), instead of the shipped one.")
-@click.option("--examples", metavar="N", type=click.IntRange(min=0), help="How many cases Hypothesis draws on top of the corpus; 0 for none.")
-@click.option("--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time.")
-@click.option("--report", "report_file", metavar="FILE.jsonl", type=click.Path(path_type=Path), help="Also write every result as JSON Lines.")
+@click.option(
+    "--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="Judge this mode only (repeatable)."
+)
+@click.option(
+    "--data-format",
+    "data_formats",
+    multiple=True,
+    type=click.Choice(DATA_FORMATS),
+    help="Judge this data format only (repeatable).",
+)
+@click.option(
+    "--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Judge this input dtype only (repeatable)."
+)
+@click.option(
+    "--level",
+    type=click.Choice(["exact", "faithful"]),
+    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
+)
+@click.option(
+    "--writes-input",
+    is_flag=True,
+    help="The target overwrites float input, as Keras does; do not hold that against it.",
+)
+@click.option(
+    "--known",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Ledger of known deviations (TOML), instead of the shipped one.",
+)
+@click.option(
+    "--examples",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="How many cases Hypothesis draws on top of the corpus; 0 for none.",
+)
+@click.option(
+    "--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time."
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE.jsonl",
+    type=click.Path(path_type=Path),
+    help="Also write every result as JSON Lines.",
+)
 def check(
     targets: tuple[str, ...],
     inverse: str | None,
@@ -98,7 +134,9 @@ def check(
     raise SystemExit(0 if all(report.conforms for report in reports) else 1)
 
 
-def _load(targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool) -> list[Implementation]:
+def _load(
+    targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool
+) -> list[Implementation]:
     from vggprep.implementations import Implementation
     from vggprep.implementations.targets import TargetError, load, load_inverse
 
@@ -134,7 +172,7 @@ def _judge(
         entries: tuple[Entry, ...] | None = None if known is None else read(known)
     except LedgerError as error:
         _fail(str(error))
-    with _progress() as advance:
+    with _Progress() as advance:
         for implementation in implementations:
             ledger = shipped(implementation.name) if entries is None else None
             name = implementation.name
@@ -155,7 +193,7 @@ def _judge(
     return reports
 
 
-class _progress:
+class _Progress:
     """A progress bar on standard error when it is a terminal; else nothing, since a check takes seconds."""
 
     def __enter__(self) -> Callable[[str, float], None]:
@@ -191,12 +229,18 @@ def modes(as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        click.echo(json.dumps({"modes": {name: asdict(mode) for name, mode in MODES.items()}, "models": dict(MODELS)}, indent=2))
+        click.echo(
+            json.dumps(
+                {"modes": {name: asdict(mode) for name, mode in MODES.items()}, "models": dict(MODELS)}, indent=2
+            )
+        )
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("mode", "keras.applications modules", "what it does to RGB 0..255", "where it comes from", show_lines=True)
+    table = Table(
+        "mode", "keras.applications modules", "what it does to RGB 0..255", "where it comes from", show_lines=True
+    )
     for name, mode in MODES.items():
         table.add_row(name, ", ".join(model for model in MODELS if MODELS[model] == name), mode.summary, mode.source)
     Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -62,7 +62,11 @@ class Result:
         """Failures with an equal cause are shown once."""
         if self.diagnosis:
             return (self.direction, "", self.diagnosis)
-        return (self.direction, self.mode if "values wrong" in self.message else self.check, re.sub(r"\d[\d.e+-]*", "#", self.message))
+        return (
+            self.direction,
+            self.mode if "values wrong" in self.message else self.check,
+            re.sub(r"\d[\d.e+-]*", "#", self.message),
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def run(
     implementation: Implementation,
     *,
     ledger: Sequence[ledgers.Entry] = (),
-    selection: Selection = Selection(),  # noqa: B008  (frozen)
+    selection: Selection = Selection(),
     examples: int | None = None,
     seed: int | None = None,
     checks: Sequence[Check] = CHECKS,
@@ -222,10 +226,14 @@ def _judge_claims(subject: Subject, chosen: Sequence[Cell], pending: list[tuple[
     for direction in subject.directions:
         judged = [c for c in chosen if direction == "forward" or c.dtype in FORMATS]
         for claim in product(*claims):
-            claimed = [c for c in judged if all(want is None or want == have for want, have in zip(claim, c, strict=True))]
+            claimed = [
+                c for c in judged if all(want is None or want == have for want, have in zip(claim, c, strict=True))
+            ]
             if not claimed or any(subject.accepts(direction, c) for c in claimed):
                 continue
-            words = ", ".join(str(word) if not isinstance(word, int) else f"rank {word}" for word in claim if word is not None)
+            words = ", ".join(
+                str(word) if not isinstance(word, int) else f"rank {word}" for word in claim if word is not None
+            )
             text = f"refuses {words}, which it claims" if words else "refuses every mode, data format, dtype and rank"
             cell = claimed[0]
             prefix = "inverse: " if direction == "inverse" else ""
@@ -257,9 +265,8 @@ def _explore(
     import hypothesis
 
     from vggprep import strategies
-    from vggprep.cases import PANEL
+    from vggprep.cases import LAYOUTS, PANEL
 
-    bad = {result.cell for result, _ in pending if result.status == "failed"}
     names: dict[Direction, tuple[str, ...]] = {
         "forward": ("value",),
         "inverse": ("restores_floats", "restores_pixels"),
@@ -268,7 +275,7 @@ def _explore(
         rows = {
             result.cell: at
             for at, (result, _) in enumerate(pending)
-            if result.status == "passed" and result.check in names[direction] and result.cell not in bad
+            if result.status == "passed" and result.check in names[direction]
         }
         if not rows:
             continue
@@ -276,12 +283,14 @@ def _explore(
         cases = strategies.cases(
             cells=list(rows),
             direction=direction,
-            layouts=("c",) if native else strategies.LAYOUTS,
+            layouts=("c",) if native else LAYOUTS,
             shapes=tuple(PANEL.values()) if subject.implementation.compiled else None,
         )
 
         def explore(case: Any) -> None:
-            finding = subject.judge(case, outcome=subject.call(case.direction, case.array(), case.mode, case.data_format))
+            finding = subject.judge(
+                case, outcome=subject.call(case.direction, case.array(), case.mode, case.data_format)
+            )
             if finding is not None:
                 raise _Counterexample(finding)
 

@@ -57,7 +57,9 @@ def _same(subject: Subject, finding: Finding, mine: Outcome, theirs: Outcome) ->
     if mine.output is None or theirs.output is None:
         return mine.refusal is not None and theirs.refusal is not None
     a, b = mine.output, theirs.output
-    if a.shape != b.shape or a.dtype.name != b.dtype.name:
+    floating = [z.dtype.kind == "f" or z.dtype.name == "bfloat16" for z in (a, b)]
+    # A float of another width is the same behaviour where the values are at fault, not the dtype.
+    if a.shape != b.shape or (a.dtype.name != b.dtype.name and not (all(floating) and finding.expected is not None)):
         return False
     effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
     if effects[0] != effects[1] and not subject.implementation.native_only and not subject.implementation.writes_input:
@@ -137,7 +139,11 @@ def _case_source(case: Case) -> str:
 
 def literal(array: Array) -> str:
     """An array as Python source."""
-    values = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.astype(np.float64).tolist() if array.dtype.kind not in "iub" else array.tolist()))
+    values = re.sub(
+        r"\b(nan|inf)\b",
+        r"np.\1",
+        repr(array.astype(np.float64).tolist() if array.dtype.kind not in "iub" else array.tolist()),
+    )
     dtype = "ml_dtypes.bfloat16" if array.dtype.name == "bfloat16" else f'"{array.dtype.name}"'
     return f"np.array({values}, dtype={dtype})"
 

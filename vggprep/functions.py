@@ -69,7 +69,9 @@ def preprocess_input(
         computed = result = kept
     else:
         computed = result = array.dtype
-    return _run("forward", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend)
+    return _run(
+        "forward", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend
+    )
 
 
 def deprocess_input(
@@ -114,7 +116,9 @@ def deprocess_input(
     spec, axis, array = _images(y, data_format, mode)
     computed = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     result = computed if dtype is None else _pixel_dtype(dtype)
-    return _run("inverse", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend)
+    return _run(
+        "inverse", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend
+    )
 
 
 def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode, int, Array]:
@@ -132,12 +136,12 @@ def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode,
     if not (array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"):
         raise TypeError(f"images must have a bool, integer or real floating dtype (or bfloat16); got {array.dtype}")
     if array.ndim not in RANKS:
-        raise ValueError(f"images must have rank 3 (one image) or 4 (a batch); got rank {array.ndim}, shape {array.shape}")
+        raise ValueError(
+            f"images must have rank 3 (one image) or 4 (a batch); got rank {array.ndim}, shape {array.shape}"
+        )
     axis = array.ndim - 1 if data_format == "channels_last" else array.ndim - 3
     if array.shape[axis] != 3:
-        raise ValueError(
-            f"with {data_format}, axis {axis} must hold the 3 channels; got shape {array.shape}"
-        )
+        raise ValueError(f"with {data_format}, axis {axis} must hold the 3 channels; got shape {array.shape}")
     return MODES[mode], axis, array
 
 
@@ -179,12 +183,16 @@ def _check_out(out: Array, x: Array, dtype: np.dtype[Any]) -> None:
         raise ValueError("out must be C-contiguous; got an array that is not")
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
-    try:
-        overlap = np.shares_memory(x, out, max_work=10_000)
-    except np.exceptions.TooHardError:
-        overlap = True
-    if overlap:
+    if overlap(x, out):
         raise ValueError("out must not overlap the input, which is never written to; got arrays that share memory")
+
+
+def overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share memory, or it would take long to know."""
+    try:
+        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]  # any number will do
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _run(

@@ -119,7 +119,9 @@ def for_release(entries: Sequence[Entry], package: str, version: str) -> Shipped
         if not older:
             return Shipped(tuple(e for e in entries if e.releases is None))
         nearest = max(older, key=_order)
-        note = f"the ledger does not know {package} {version}: the entries for {nearest} serve, stale ones are only named"
+        note = (
+            f"the ledger does not know {package} {version}: the entries for {nearest} serve, stale ones are only named"
+        )
         return Shipped(tuple(e for e in entries if e.releases is None or nearest in e.releases), note, nearest)
     return Shipped(tuple(e for e in entries if e.releases is None or version in e.releases))
 

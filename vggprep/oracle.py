@@ -130,7 +130,9 @@ def _operate(value: Fraction, step: Operation, constant: Fraction) -> Fraction:
 
 
 @functools.cache
-def _rounded_constants(direction: Direction, mode: str, channel: int, dtype: str) -> tuple[tuple[Arithmetic, int, int], ...]:
+def _rounded_constants(
+    direction: Direction, mode: str, channel: int, dtype: str
+) -> tuple[tuple[Arithmetic, int, int], ...]:
     """Each step's operation with its constant, rounded to ``dtype``, as a ratio of integers."""
     return tuple(
         (step.operation, *round_rational(step.constant, FORMATS[dtype]).as_integer_ratio())
@@ -186,7 +188,7 @@ def one_error(value: float | int, result: float, direction: Direction, mode: str
     scale = one_magnitude(value, direction, mode, channel)
     if scale == 0:  # identity of 0
         return Fraction(0) if error == 0 else Fraction(2) ** 1100
-    return error / scale * 2 ** FORMATS[dtype].precision
+    return error / scale * (1 << FORMATS[dtype].precision)
 
 
 # Whole arrays, channels last --------------------------------------------------------------------------------------
@@ -275,9 +277,7 @@ def _exact(x: Array, direction: Direction, mode: str) -> Float64:
             column = values[..., source]
             if dtype == "float64":
                 distinct, where = np.unique(column, return_inverse=True)
-                images = [
-                    v if math.isnan(v) else _one_float64(v, direction, mode, channel) for v in distinct.tolist()
-                ]
+                images = [v if math.isnan(v) else _one_float64(v, direction, mode, channel) for v in distinct.tolist()]
                 result[..., target] = np.array(images, np.float64)[where.reshape(column.shape)]
                 if not spec.steps:
                     result[..., target] = column  # unique() has lost the sign of zero
@@ -312,9 +312,7 @@ def real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _real_of_bytes(
-    pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str
-) -> tuple[Float64, Float64]:
+def _real_of_bytes(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> tuple[Float64, Float64]:
     both = _real(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
     for array in both:
         array.flags.writeable = False
@@ -338,9 +336,7 @@ def _real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
 @functools.cache
 def grey_levels(mode: str) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
-    return np.array(
-        [float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)]
-    )
+    return np.array([float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)])
 
 
 # Judging ----------------------------------------------------------------------------------------------------------
@@ -367,7 +363,7 @@ class Comparison:
 
 def same_values(a: Float64, b: Float64, signed_zero: bool) -> npt.NDArray[np.bool_]:
     """Where two arrays hold the same numbers, all NaNs being equal."""
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    same: npt.NDArray[np.bool_] = (a == b) | (np.isnan(a) & np.isnan(b))
     if signed_zero:
         same &= (np.signbit(a) == np.signbit(b)) | np.isnan(a)
     return same

@@ -43,26 +43,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def header(reports: Sequence[Report], **more: Any) -> dict[str, Any]:
-    """The first row of a report."""
-    return {
-        "kind": "header",
-        "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "machine": {"system": platform.system(), "machine": platform.machine(), "byteorder": sys.byteorder},
-        "implementations": [
-            {"name": r.implementation.name, "level": r.implementation.level, "notes": r.notes} for r in reports
-        ],
-        **more,
-    }
-
-
-def rows(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
-    """The rows between header and footer."""
-    for report in reports:
-        for result in report.results:
-            yield {"kind": "result", **asdict(result)}
+def head(report: Report) -> dict[str, Any]:
+    """What the first row says of one implementation."""
+    return {"name": report.implementation.name, "level": report.implementation.level, "notes": report.notes}
 
 
 @contextmanager
@@ -83,15 +66,30 @@ def replacing(path: Path) -> Iterator[IO[str]]:
 
 
 def write(path: Path, reports: Sequence[Report], **more: Any) -> None:
-    """Write a report: a header, a row a result, a footer that says how many rows there are and the verdict."""
-    count = 0
+    """Write a report of everything that was judged."""
+    write_rows(path, [head(r) for r in reports], [asdict(row) for r in reports for row in r.results], **more)
+
+
+def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], **more: Any) -> None:
+    """Write a header, a row a result, and a footer that counts the rows, so that a truncated file is noticed."""
     with replacing(path) as file:
-        file.write(_line(header(reports, **more)))
-        for row in rows(reports):
-            file.write(_line(row))
-            count += 1
-        conforms = {r.implementation.name: r.conforms for r in reports}
-        file.write(_line({"kind": "footer", "rows": count, "conforms": conforms}))
+        file.write(
+            _line(
+                {
+                    "kind": "header",
+                    "format": FORMAT,
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "versions": versions(),
+                    "machine": {"system": platform.system(), "machine": platform.machine(), "byteorder": sys.byteorder},
+                    "implementations": list(heads),
+                    **more,
+                }
+            )
+        )
+        for row in rows:
+            file.write(_line({"kind": "result", **row}))
+        counts = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
+        file.write(_line({"kind": "footer", "rows": len(rows), **counts}))
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -93,9 +93,7 @@ _IDENTITY = Mode(
     source="keras.applications modules whose preprocess_input returns its input",
 )
 
-MODES: Mapping[str, Mode] = MappingProxyType(
-    {mode.name: mode for mode in (_CAFFE, _TF, _TORCH, _IDENTITY)}
-)
+MODES: Mapping[str, Mode] = MappingProxyType({mode.name: mode for mode in (_CAFFE, _TF, _TORCH, _IDENTITY)})
 """The four modes by name."""
 
 MODELS: Mapping[str, str] = MappingProxyType(

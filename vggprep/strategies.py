@@ -111,7 +111,9 @@ def cases(
     if cells is not None:
         cell = draw(st.sampled_from(tuple(cells)))
     else:
-        dtype = draw(st.sampled_from(available_dtypes() if direction == "forward" else ("float32", "float64", "float16")))
+        dtype = draw(
+            st.sampled_from(available_dtypes() if direction == "forward" else ("float32", "float64", "float16"))
+        )
         cell = Cell(draw(modes()), draw(data_formats()), dtype, draw(st.sampled_from(RANKS)))
     layout = draw(st.sampled_from([name for name in layouts if has_layout(cell.dtype, name)] or ["c"]))
     fitting = [shape for shape in shapes or () if len(shape) == cell.rank]
@@ -135,7 +137,9 @@ def _draw_bytes(draw: st.DrawFn, count: int) -> npt.NDArray[np.uint8]:
         drawn = np.frombuffer(draw(st.binary(min_size=3 * count, max_size=3 * count)), np.uint8)
     else:
         seed = np.uint64(draw(st.integers(0, 2**32 - 1)))
-        mixed = (np.arange(3 * count, dtype=np.uint64) + np.uint64(1)) * (seed * np.uint64(2) + np.uint64(0x9E3779B97F4A7C15))
+        mixed = (np.arange(3 * count, dtype=np.uint64) + np.uint64(1)) * (
+            seed * np.uint64(2) + np.uint64(0x9E3779B97F4A7C15)
+        )
         drawn = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(24)).astype(np.uint8)
     return drawn.reshape(count, 3) + np.resize(_COLOURS, (count, 3))
 

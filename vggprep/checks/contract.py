@@ -97,7 +97,9 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
         return
     implementation = subject.implementation
     if outcome.shares_input and not implementation.writes_input and not implementation.native_only:
-        what = "the caller's array itself" if outcome.returned is outcome.input_after else "a view of the caller's array"
+        what = (
+            "the caller's array itself" if outcome.returned is outcome.input_after else "a view of the caller's array"
+        )
         yield Finding(direction, cell, f"{prefix}returns {what}", case)
     first = subject.call(direction, case.array(), cell.mode, cell.data_format)
     if not isinstance(first.returned, np.ndarray) or first.output is None:
@@ -137,7 +139,9 @@ def _same_bits(subject: Subject, cell: Cell, direction: Direction, layout: str) 
     finding = subject.unusable(case, array, outcome)
     if finding is not None:
         return finding
-    plain = subject.call(direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format)
+    plain = subject.call(
+        direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format
+    )
     if plain.output is None or plain.output.shape != array.shape:
         return subject.unusable(panel(direction, cell, case.regime), array, plain)
     assert outcome.output is not None

@@ -52,5 +52,3 @@ def restores_floats(subject: Subject, cell: Cell, direction: Direction) -> Itera
         raise Skipped("the inverse returns pixels: see restores_pixels")
     for regime in ("bytes", "noise", "wide"):
         yield subject.judge(panel(direction, cell, regime))
-
-

@@ -166,9 +166,7 @@ class Subject:
             f"{_of(case.direction)}{int(result.wrong.sum())} of {result.wrong.size} values wrong, "
             f"up to {format_levels(result.levels)}"
         )
-        return Finding(
-            case.direction, case.cell, message, case, x, got, result.expected, worst, result.levels
-        )
+        return Finding(case.direction, case.cell, message, case, x, got, result.expected, worst, result.levels)
 
     def unusable(self, case: Case, array: Array, outcome: Outcome) -> Finding | None:
         """The finding if what came back cannot be compared with anything."""

@@ -151,7 +151,9 @@ def pixel_equivariance(subject: Subject, cell: Cell, direction: Direction) -> It
         yield finding
         return
     expected = first.reshape(-1, 3)[order].reshape(image.shape)
-    yield subject.disagreement(case, moved, second, expected, "a pixel's result changes when the pixels are moved about")
+    yield subject.disagreement(
+        case, moved, second, expected, "a pixel's result changes when the pixels are moved about"
+    )
 
 
 @check("forward", "inverse")

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.functions import overlap
+
 Array = npt.NDArray[Any]
 
 
@@ -54,9 +56,7 @@ def parameters(function: Callable[..., Any]) -> Parameters:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return Parameters(False, False)
-    by_name = {
-        name for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
+    by_name = {name for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return Parameters("mode" in by_name, "data_format" in by_name)
 
 
@@ -98,15 +98,8 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
         return Outcome(None, refusal=refusal, remarks=frozenset(remarks), changed_input=changed, input_after=array)
     problem = _problem(returned)
     output = None if problem else np.array(returned, dtype=returned.dtype.newbyteorder("="), order="C", subok=False)
-    shares = problem is None and bool(np.may_share_memory(returned, array)) and _overlap(returned, array)
+    shares = problem is None and overlap(returned, array)
     return Outcome(output, None, problem, frozenset(remarks), changed, shares, returned, array)
-
-
-def _overlap(a: Array, b: Array) -> bool:
-    try:
-        return bool(np.shares_memory(a, b, max_work=10_000))
-    except np.exceptions.TooHardError:
-        return True
 
 
 def _problem(returned: Any) -> str | None:

@@ -111,7 +111,9 @@ def _source(package: str, backend: str, path: str, mode: str, data_format: str) 
             f"{package}.applications.imagenet_utils.preprocess_input({{}}, data_format={data_format!r}, mode={mode!r})"
         )
     convert = "tf.convert_to_tensor(x)" if backend == "tensorflow" else f"{package}.ops.convert_to_tensor(x)"
-    head = f"import {package}\n" + ("import tensorflow as tf\n" if backend == "tensorflow" and path != "ndarray" else "")
+    head = f"import {package}\n" + (
+        "import tensorflow as tf\n" if backend == "tensorflow" and path != "ndarray" else ""
+    )
     if path == "ndarray":
         return head + call.format("x")
     if path == "tensor":

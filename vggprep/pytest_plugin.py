@@ -1,0 +1,233 @@
+"""The pytest plugin: ``pytest --implementation TARGET`` and ``parametrize_with_checks``.
+
+Only the options are defined when pytest starts; everything else is imported when an option is used. An
+implementation is judged once in each process, whole, and each item shows one check of it: so the verdicts and the
+rows are those of ``vggprep check``, and the staleness of a ledger is seen over all checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from vggprep.checks import Check
+    from vggprep.conformance import Report, Result
+    from vggprep.implementations import Implementation
+    from vggprep.ledger import Entry
+
+_PROPERTY = "vggprep_rows"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The three options."""
+    group = parser.getgroup("vggprep", "conformance of ImageNet preprocessing")
+    group.addoption(
+        "--implementation",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="judge an implementation of preprocess_input, such as keras or module:function (repeatable)",
+    )
+    group.addoption(
+        "--implementation-level",
+        choices=["exact", "faithful"],
+        default=None,
+        help="the level to judge --implementation at",
+    )
+    group.addoption(
+        "--implementation-report",
+        metavar="FILE.jsonl",
+        default=None,
+        help="write every result of --implementation as JSON Lines",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect rows for the report where tests are reported: not in the workers of xdist."""
+    path = config.getoption("--implementation-report", None)
+    if path and not hasattr(config, "workerinput"):
+        if not Path(path).resolve().parent.is_dir():
+            raise pytest.UsageError(f"--implementation-report: there is no folder {Path(path).parent}")
+        config.pluginmanager.register(_ReportWriter(Path(path)), "vggprep-report")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add one item for each implementation and check."""
+    targets = config.getoption("--implementation", [])
+    if not targets:
+        return
+    from vggprep.implementations.targets import TargetError, load
+
+    level = config.getoption("--implementation-level")
+    for target in dict.fromkeys(targets):
+        try:
+            found = load(target, level=level)
+        except TargetError as error:
+            raise pytest.UsageError(str(error)) from error
+        for implementation in found:
+            items.extend(
+                _Item.from_parent(
+                    session,
+                    name=f"{implementation.name}::{check.name}",
+                    nodeid=f"vggprep::{implementation.name}::{check.name}",
+                    implementation=implementation,
+                    check=check,
+                )
+                for check in _concerned(implementation)
+            )
+
+
+def _concerned(implementation: Implementation) -> list[Check]:
+    """The checks that can have anything to say about an implementation."""
+    from vggprep.checks import CHECKS
+
+    present = {
+        direction
+        for direction, function in (("forward", implementation.preprocess), ("inverse", implementation.deprocess))
+        if function is not None
+    }
+    return [check for check in CHECKS if present & set(check.directions)]
+
+
+class _Item(pytest.Item):
+    """One check of one implementation."""
+
+    def __init__(self, *, implementation: Implementation, check: Check, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.implementation, self.check = implementation, check
+        self.add_marker(pytest.mark.xdist_group(implementation.name))
+
+    def runtest(self) -> None:
+        report = _judge(self.implementation, None)
+        rows = [result for result in report.results if result.check == self.check.name]
+        if self.config.getoption("--implementation-report"):
+            from dataclasses import asdict
+
+            head = {"name": self.implementation.name, "level": self.implementation.level, "notes": report.notes}
+            self.user_properties.append((_PROPERTY, {"head": head, "rows": [asdict(row) for row in rows]}))
+        refused = [row for row in rows if row.status == "refused"]
+        if refused and len(refused) == len(rows):
+            self.add_report_section("call", "vggprep", f"refused in all {len(rows)} cells: {refused[0].message}")
+        _show(report, rows)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        """The causes, not a traceback through the suite."""
+        if isinstance(excinfo.value, _NonConformance):
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        """How pytest names the item."""
+        return ("vggprep", None, f"{self.implementation.name}: {self.check.name}")
+
+
+class _NonConformance(AssertionError):
+    """A check failed; the message is the report."""
+
+
+def _show(report: Report, rows: Sequence[Result]) -> None:
+    """Turn the rows of a check into pytest's outcomes."""
+    __tracebackhide__ = True
+    from vggprep.report import cause_text, causes
+
+    if any(row.status == "failed" for row in rows):
+        text = "\n".join(f"{n}. {cause_text(group)}" for n, group in enumerate(causes(rows), 1))
+        raise _NonConformance(f"{report.implementation.name}, level {report.implementation.level}:\n{text}")
+    known = list(dict.fromkeys(row.diagnosis for row in rows if row.status == "known"))
+    if known:
+        pytest.xfail("; ".join(known))
+    if all(row.status == "skipped" for row in rows):
+        pytest.skip(rows[0].message if rows else "nothing to judge")
+
+
+_REPORTS: dict[int, tuple[Implementation, Any, Report]] = {}
+
+
+def _judge(implementation: Implementation, expected: Sequence[Entry] | None) -> Report:
+    """Judge an implementation once in this process; ``None`` takes the shipped ledger."""
+    from vggprep.conformance import run
+    from vggprep.ledger import Shipped, shipped
+
+    found = _REPORTS.get(id(implementation))
+    if found is not None and found[1] is expected:
+        return found[2]
+    ledger = shipped(implementation.name) if expected is None else Shipped(tuple(expected))
+    report = run(implementation, ledger=ledger.entries, warn_stale=bool(ledger.borrowed_from))
+    _REPORTS[id(implementation)] = (implementation, expected, report)
+    return report
+
+
+def parametrize_with_checks(
+    implementations: Sequence[Implementation | Callable[..., Any]],
+    *,
+    expected_failures: Mapping[str, str] | Sequence[Any] | None = None,
+) -> pytest.MarkDecorator:
+    """Parametrize a test over implementations and checks; for people who keep their own test file.
+
+    The test takes ``implementation`` and ``check`` and calls ``check(implementation)``:
+
+    >>> import vggprep
+    >>> @vggprep.parametrize_with_checks([vggprep.preprocess_input])
+    ... def test_conformance(implementation, check):
+    ...     check(implementation)
+
+    Args:
+        implementations: ``Implementation`` objects, or functions for the forward direction.
+        expected_failures: as for ``check_implementation``; an expected failure is an xfail.
+    """
+    from vggprep.implementations import Implementation
+    from vggprep.ledger import expected
+
+    entries = expected(expected_failures)
+    parameters = []
+    for given in implementations:
+        implementation = given
+        if not isinstance(implementation, Implementation):
+            name = getattr(given, "__name__", type(given).__name__)
+            implementation = Implementation(name, implementation)
+        parameters += [
+            pytest.param(implementation, _Checker(check, entries), id=f"{implementation.name}-{check.name}")
+            for check in _concerned(implementation)
+        ]
+    return pytest.mark.parametrize(("implementation", "check"), parameters)
+
+
+class _Checker:
+    """What a parametrized test gets as ``check``."""
+
+    def __init__(self, check: Check, entries: Sequence[Entry]) -> None:
+        self.name = check.name
+        self.sentence = check.sentence
+        self._entries = entries
+
+    def __call__(self, implementation: Implementation) -> None:
+        __tracebackhide__ = True
+        report = _judge(implementation, self._entries)
+        _show(report, [result for result in report.results if result.check == self.name])
+
+
+class _ReportWriter:
+    """Gathers the rows from the test reports, which come here from xdist's workers too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heads: dict[str, dict[str, Any]] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call":
+            return
+        for name, value in report.user_properties:
+            if name == _PROPERTY and isinstance(value, dict):
+                self.heads.setdefault(value["head"]["name"], value["head"])
+                self.rows += value["rows"]
+
+    def pytest_sessionfinish(self) -> None:
+        from vggprep.report import write_rows
+
+        write_rows(self.path, list(self.heads.values()), self.rows)
