@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any, Literal
 
 from vggprep import ledger as ledgers
-from vggprep.cases import Cell, available_dtypes, cells
+from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject
 from vggprep.checks.subject import nearest_mode
 from vggprep.implementations import Implementation
@@ -58,15 +58,14 @@ class Result:
         return Cell(self.mode, self.data_format, self.dtype, self.rank)
 
     @property
-    def cause(self) -> tuple[str, str, str]:
+    def cause(self) -> tuple[str, ...]:
         """Failures with an equal cause are shown once."""
         if self.diagnosis:
-            return (self.direction, "", self.diagnosis)
-        return (
-            self.direction,
-            self.mode if "values wrong" in self.message else self.check,
-            re.sub(r"\d[\d.e+-]*", "#", self.message),
-        )
+            return (self.direction, self.diagnosis)
+        message = re.sub(r"\d[\d.e+-]*", "#", re.sub(r" \([^)]*\)", "", self.message))
+        if message.removeprefix("inverse: ").startswith(("returns ", "refuses ")):
+            return (self.direction, message)  # whichever check met it
+        return (self.direction, self.mode if "values wrong" in message else self.check, message)
 
 
 @dataclass(frozen=True)
@@ -241,7 +240,7 @@ def _judge_claims(subject: Subject, chosen: Sequence[Cell], pending: list[tuple[
             for at, (result, _) in enumerate(pending):
                 if result.cell == cell and result.status == "refused":
                     failed = replace(result, status="failed", message=message, direction=direction)
-                    pending[at] = (failed, Finding(direction, cell, message))
+                    pending[at] = (failed, Finding(direction, cell, message, panel(direction, cell)))
                     break
 
 
@@ -267,6 +266,7 @@ def _explore(
     from vggprep import strategies
     from vggprep.cases import LAYOUTS, PANEL
 
+    bad = {result.cell for result, _ in pending if result.status == "failed"}
     names: dict[Direction, tuple[str, ...]] = {
         "forward": ("value",),
         "inverse": ("restores_floats", "restores_pixels"),
@@ -275,7 +275,7 @@ def _explore(
         rows = {
             result.cell: at
             for at, (result, _) in enumerate(pending)
-            if result.status == "passed" and result.check in names[direction]
+            if result.status == "passed" and result.check in names[direction] and result.cell not in bad
         }
         if not rows:
             continue

@@ -1705,6 +1705,12 @@ FAULTS: tuple[Fault, ...] = (
         deprocess=_channels_last(lambda y, mode: _wrapped(np.rint(_right_inverse(y, mode)), np.uint8)),
     ),
     Fault(
+        "inverse_cast_to_bytes",
+        "The inverse casts to uint8 and does nothing else, so fractions are cut off and what overshoots wraps around.",
+        "restores_pixels",
+        deprocess=_channels_last(lambda y, mode: _wrapped(_right_inverse(y, mode), np.uint8)),
+    ),
+    Fault(
         "inverse_to_signed_bytes",
         "The inverse returns int8, in which values above 127 turn negative.",
         "restores_pixels",

@@ -146,25 +146,43 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
     for result in results:
         if result.status == "failed":
             groups.setdefault(result.cause, []).append(result)
+    groups = _merged(groups)
     for group in groups.values():
         # Best to read: a reproducer on one pixel, then a plain dtype.
         group.sort(key=lambda r: ("np.array(" not in r.reproducer, r.dtype not in ("uint8", "float32")))
     return sorted(groups.values(), key=lambda group: -len(group))
 
 
+_ABOUT_RESULTS = {check.name for check in CHECKS} - {
+    "purity", "fresh_output", "memory_layouts", "byte_order", "determinism", "threads", "errors",
+}  # fmt: skip
+
+
+def _merged(groups: dict[Any, list[Result]]) -> dict[Any, list[Result]]:
+    """Wrong results that no fault explains, in exactly the same cells, are one cause seen from several sides."""
+    merged: dict[Any, list[Result]] = {}
+    for key, group in groups.items():
+        first = group[0]
+        if not first.diagnosis and all(r.check in _ABOUT_RESULTS for r in group):
+            key = (first.direction, frozenset(r.cell for r in group))
+        merged.setdefault(key, []).extend(group)
+    return merged
+
+
 def cause_text(group: Sequence[Result]) -> str:
     """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
     first = group[0]
-    lines = [f"{first.message}"]
+    lines = [first.message]
     where = (
-        f"{'inverse, ' if first.direction == 'inverse' else ''}{_listed(r.mode for r in group)}; "
+        f"{_listed(r.mode for r in group)}; "
         f"{_listed(r.data_format for r in group)}; {_listed(r.dtype for r in group)}; "
         f"rank {_listed(str(r.rank) for r in group)}"
     )
-    cells = len({r.cell for r in group})
-    checks = _listed(r.check for r in group)
-    lines.append(f"  where: {where} ({len(group)} results in {cells} cells)")
-    lines.append(f"  found by: {checks}")
+    lines.append(f"  in {where} ({len(group)} results)")
+    names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
+    sentence = next(check.sentence for check in CHECKS if check.name == names[0])
+    also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
+    lines.append(f"  breaks {names[0]}: {sentence}{also}")
     if first.diagnosis:
         lines.append(f"  {first.diagnosis}")
     if first.reproducer:

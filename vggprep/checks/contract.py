@@ -60,7 +60,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     may_write = subject.implementation.writes_input and direction == "forward" and case.array().dtype.kind == "f"
     prefix = "inverse: " if direction == "inverse" else ""
     if outcome.changed_input and not may_write:
-        yield Finding(direction, cell, f"{prefix}overwrites the caller's {cell.dtype} array", case)
+        yield Finding(direction, cell, f"{prefix}overwrites the caller's array", case)
     elif outcome.changed_input:
         # Keras: tf and torch return the array itself, caffe a view of it with the channels reversed.
         after, output = outcome.input_after, outcome.output

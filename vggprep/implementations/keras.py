@@ -7,10 +7,12 @@ or of ``tf_keras``. Keras is imported when a path is loaded, never before.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -55,10 +57,28 @@ def load(package: str, path: str | None = None) -> list[Implementation]:
 def _import(package: str) -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
     try:
-        return importlib.import_module(package)
+        with _hushed():
+            return importlib.import_module(package)
     except ImportError as error:
         extra = "keras" if package == "keras" else "tf-keras"
         raise UnavailableError(f'cannot import {package}: {error}; try: pip install "vggprep[{extra}]"') from error
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what TensorFlow's C++ side prints while it is imported off the terminal."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def version_of(package: str) -> str:
@@ -91,7 +111,8 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
         level="exact" if path == "ndarray" else "faithful",
         writes_input=path == "ndarray",
         native_only=path != "ndarray",
-        compiled=path in ("graph", "xla"),
+        # JAX compiles eager operations too, for every shape.
+        compiled=path in ("graph", "xla") or (backend == "jax" and path != "ndarray"),
         source=functools.partial(_source, package, backend, path),
     )
 
