@@ -360,6 +360,16 @@ def _means_as_bias(x: Array, data_format: str, mode: str) -> Array:
     return result
 
 
+def _means_through_single(x: Array, mode: str) -> Array:
+    y = x[..., list(MODES[mode].order)].astype(_computed(x))
+    for step in MODES[mode].steps:
+        if step.operation == "divide":
+            y = y / _numbers(step.constants, y.dtype)
+        else:
+            y = y - _numbers(step.constants, np.dtype(np.float32)).astype(y.dtype)
+    return y
+
+
 def _axis_guessed(axis: int, guess: str) -> Function:
     def preprocess(x: Array, data_format: str, mode: str) -> Array:
         return preprocess_input(x, guess if x.shape[axis] == 3 else data_format, mode)
@@ -1219,6 +1229,14 @@ FAULTS: tuple[Fault, ...] = (
         "The arithmetic is done in float16 and only the result is cast, as under a mixed-precision policy.",
         "value",
         preprocess=_channels_last(_half_inside),
+    ),
+    Fault(
+        "means_through_single",
+        "Images in float64 meet means that were rounded to float32, as a constant tensor is unless its dtype is given.",
+        "value",
+        "Keras tensors before 3.0, tf_keras up to 2.21",
+        preprocess=_channels_last(_means_through_single),
+        modes=("caffe", "torch"),
     ),
     Fault(
         "bfloat16_inside",

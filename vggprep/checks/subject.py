@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,14 +114,16 @@ class Subject:
     # What it accepts
 
     def accepts(self, direction: Direction, cell: Cell) -> bool:
-        """Whether any panel of the cell gives an answer; the rest of the cell must then be accepted too."""
+        """Whether anything in the cell gives an answer; the rest of the cell must then be accepted too.
+
+        A broadcast along the wrong axis fits, without an error, images with a side of 3 alone: they are tried too.
+        """
         key = (direction, cell)
         if key not in self._accepts:
-            self._accepts[key] = any(
-                self.run(panel(direction, cell, regime)).refusal is None
-                for regime in regimes(direction, cell.dtype)
-                if regime != "nonfinite"
-            )
+            tried = [panel(direction, cell, r) for r in regimes(direction, cell.dtype) if r != "nonfinite"]
+            lead = () if cell.rank == 3 else (1,)
+            tried.append(replace(tried[0], shape=(*lead, 3, 3, 3)))
+            self._accepts[key] = any(self.run(case).refusal is None for case in tried)
         return self._accepts[key]
 
     def accepts_quietly(self, direction: Direction, cell: Cell) -> bool:
