@@ -1,0 +1,194 @@
+"""The modes' arithmetic in plain NumPy, in blocks that stay in the cache, most of it inside the output itself.
+
+Whole-array operations are bound by memory: each of them reads and writes everything again. The operations are
+those of ``reference.py``, so the bits are. Imports NumPy only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
+
+PIXELS = 1 << 14
+"""Pixels in a block: 192 KiB in float32, so that the block, a table of constants and the input share an L2 cache."""
+
+_HALF = np.dtype(np.float16)
+_PATTERNS = 1 << 16
+"""How many float16 values there are."""
+
+_WORTH_TABLES = 1 << 17
+"""Elements from which looking float16 values up beats computing, which NumPy does one by one.
+
+The tables cost as much as this many elements computed, but once for many calls.
+"""
+
+
+Operations = list[tuple[np.ufunc, Array]]
+
+
+def run(job: Job, threads: int) -> bool:
+    """Fill ``job.target``. Returns whether a NaN was to become a pixel."""
+    blocks = tiles(job.target.shape, PIXELS)
+    fill_blocks = _interleaved if job.interleaved else _planes
+    found_nan = []
+
+    def fill(part: slice) -> None:
+        with np.errstate(all="ignore"):  # here, because each thread has its own
+            found_nan.append(fill_blocks(job, blocks[part]))
+
+    split(fill, len(blocks), threads)
+    return any(found_nan)
+
+
+def _planes(job: Job, blocks: list[Tile]) -> bool:
+    """Fill blocks of an array with the channels first, plane by plane."""
+    tables = _half_tables(job)
+    work = _scratch(job, PIXELS)
+    indices = np.empty(min(PIXELS, job.target.size), np.intp) if tables is not None else None
+    found_nan = False
+    for channel in range(3):
+        operations = _operations(job, (channel,) * 3, 1)
+        for block in blocks:
+            source = job.source[block][..., 2 - channel if job.swap else channel]
+            target = job.target[block][..., channel]
+            if tables is None or indices is None:
+                found_nan |= _compute(job, source, target, operations, work)
+            else:
+                found_nan |= _look_up(job, source, target, tables[channel], 0, indices, work)
+    return found_nan
+
+
+def _interleaved(job: Job, blocks: list[Tile]) -> bool:
+    """Fill blocks of an array with the channels last."""
+    pixels = min(PIXELS, job.target.size // 3)
+    # Bytes are cheaper to swap than anything else, be it before or after.
+    swap_first = job.swap and job.source.itemsize == 1
+    swap_last = job.swap and job.target.itemsize == 1 and not swap_first
+    order = (2, 1, 0) if swap_last else (0, 1, 2)
+    operations = _operations(job, order, pixels)
+    tables = _half_tables(job)
+    offsets = np.tile(np.array(order) * _PATTERNS, pixels)
+    indices = np.empty(3 * pixels, np.intp) if tables is not None else None
+    work = _scratch(job, 3 * pixels)
+    swapped, spare = np.empty((2, 3 * pixels if job.swap else 0), np.uint8)
+    is_first = np.tile(np.array([255, 0, 0], np.uint8), pixels if job.swap else 0)
+    found_nan = False
+    for block in blocks:
+        source, target = job.source[block], job.target[block]
+        n, shape = target.size, target.shape
+        if swap_first:
+            swapped_pixels = swapped[:n].view(source.dtype).reshape(shape)
+            np.copyto(swapped_pixels, source)
+            _swap_bytes(swapped[:n], is_first, spare)
+            source = swapped_pixels
+        elif job.swap and not swap_last:
+            pixels_swapped = target if work is None else work[:n].reshape(shape)
+            for channel in range(3):
+                np.copyto(pixels_swapped[..., channel], source[..., 2 - channel], casting="unsafe")
+            source = pixels_swapped
+        if tables is None or indices is None:
+            cut = [(operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations]
+            found_nan |= _compute(job, source, target, cut, work)
+        else:
+            found_nan |= _look_up(job, source, target, tables.reshape(-1), offsets[:n].reshape(shape), indices, work)
+        if swap_last:
+            _swap_bytes(target.reshape(-1).view(np.uint8), is_first, spare)
+    return found_nan
+
+
+def _operations(job: Job, channels: tuple[int, int, int], pixels: int) -> Operations:
+    """The steps for an array that runs through these channels ``pixels`` times; 0-d operands where they agree."""
+    operations = []
+    for name, constants in job.steps:
+        # By way of float64, like the reference.
+        pixel = np.array([constants[channel] for channel in channels]).astype(job.computed)
+        operand = pixel[0:1].reshape(()) if (pixel == pixel[0]).all() else np.tile(pixel, pixels)
+        operations.append((getattr(np, name), operand))
+    return operations
+
+
+def _scratch(job: Job, elements: int) -> Array | None:
+    """Where to compute if the target has another dtype."""
+    if job.target.dtype == job.computed:
+        return None
+    return np.empty(min(elements, job.target.size), job.computed)
+
+
+def _compute(job: Job, source: Array, target: Array, operations: Operations, work: Array | None) -> bool:
+    """``target`` from ``source``, channels in order. Returns whether a NaN was to become a pixel."""
+    y = target if work is None else work[: target.size].reshape(target.shape)
+    values = source
+    if source is not y and (source.dtype != job.computed or not operations):
+        # Not inside the first operation: a ufunc that casts goes through small buffers.
+        np.copyto(y, source, casting="unsafe")
+        values = y
+    for operate, operand in operations:
+        operate(values, operand, out=y)
+        values = y
+    if y is target:
+        return False
+    found_nan = False
+    if job.to_pixels:
+        np.rint(y, out=y)
+        np.clip(y, 0, 255, out=y)
+        found_nan = bool(np.isnan(y.min()))  # the cheapest question that a NaN answers
+    np.copyto(target, y, casting="unsafe")
+    return found_nan
+
+
+def _swap_bytes(data: Array, is_first: Array, spare: Array) -> None:
+    """Exchange the first and the third byte of each pixel, in place.
+
+    Four operations on whole arrays, which run at 64 bytes an instruction; a strided copy moves one byte at a time.
+    """
+    difference = spare[: data.size][:-2]
+    np.bitwise_xor(data[:-2], data[2:], out=difference)
+    np.bitwise_and(difference, is_first[: difference.size], out=difference)
+    np.bitwise_xor(data[:-2], difference, out=data[:-2])
+    np.bitwise_xor(data[2:], difference, out=data[2:])
+
+
+def _look_up(
+    job: Job, source: Array, target: Array, table: Array, offset: Array | int, indices: Array, work: Array | None
+) -> bool:
+    """``target`` from ``source`` through a table with a row for each float16. Returns as ``_compute`` does."""
+    half = source
+    if source.dtype != _HALF:
+        half = target if work is None else work[: target.size].reshape(target.shape)
+        if source is not half:
+            np.copyto(half, source, casting="unsafe")
+    index = indices[: target.size].reshape(target.shape)
+    np.copyto(index, half.view(np.uint16))
+    if isinstance(offset, np.ndarray):
+        np.add(index, offset, out=index)
+    found_nan = job.to_pixels and bool(np.isnan(half).any())
+    if target.dtype == table.dtype and target.flags.c_contiguous:
+        np.take(table, index, out=target, mode="clip")  # any mode but "raise" writes to out without a copy
+    else:
+        np.copyto(target, np.take(table, index), casting="unsafe")
+    return found_nan
+
+
+def _half_tables(job: Job) -> Array | None:
+    """For each channel the result for every float16, or None where that is not possible or not worth it."""
+    if job.computed != _HALF or not job.steps or job.target.size < _WORTH_TABLES:
+        return None
+    return _every_half(job.steps, job.to_pixels)
+
+
+@lru_cache(maxsize=8)
+def _every_half(steps: tuple[Step, ...], to_pixels: bool) -> Array:
+    """A table of shape ``(3, 65536)``, indexed by channel and bit pattern; float16, or bytes (NaN is any byte)."""
+    patterns = np.arange(_PATTERNS, dtype=np.uint16).view(_HALF)
+    table = np.empty((3, _PATTERNS), _HALF)
+    for channel, row in enumerate(table):
+        row[:] = patterns
+        for name, constants in steps:
+            getattr(np, name)(row, np.float64(constants[channel]).astype(_HALF), out=row)
+    if to_pixels:
+        return np.clip(np.rint(np.nan_to_num(table, nan=0.0, posinf=np.inf, neginf=-np.inf)), 0, 255).astype(np.uint8)
+    table.setflags(write=False)
+    return table
