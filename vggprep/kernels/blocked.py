@@ -7,13 +7,14 @@ those of ``reference.py``, so the bits are. Imports NumPy only.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
 
-PIXELS = 1 << 14
-"""Pixels in a block: 192 KiB in float32, so that the block, a table of constants and the input share an L2 cache."""
+_BLOCK_BYTES = 3 << 17
+"""Size of a block, 32768 pixels in float32: the block, a table of constants and the input share an L2 cache."""
 
 _HALF = np.dtype(np.float16)
 _PATTERNS = 1 << 16
@@ -26,12 +27,12 @@ The tables cost as much as this many elements computed, but once for many calls.
 """
 
 
-Operations = list[tuple[np.ufunc, Array]]
+Operations = tuple[tuple[np.ufunc, Array], ...]
 
 
 def run(job: Job, threads: int) -> bool:
     """Fill ``job.target``. Returns whether a NaN was to become a pixel."""
-    blocks = tiles(job.target.shape, PIXELS)
+    blocks = tiles(job.target.shape, _block_pixels(job.computed))
     fill_blocks = _interleaved if job.interleaved else _planes
     found_nan = []
 
@@ -43,14 +44,20 @@ def run(job: Job, threads: int) -> bool:
     return any(found_nan)
 
 
+def _block_pixels(computed: np.dtype[Any]) -> int:
+    # Float16 is looked up by way of integers of eight bytes.
+    return _BLOCK_BYTES // (3 * (8 if computed == _HALF else max(4, computed.itemsize)))
+
+
 def _planes(job: Job, blocks: list[Tile]) -> bool:
     """Fill blocks of an array with the channels first, plane by plane."""
     tables = _half_tables(job)
-    work = _scratch(job, PIXELS)
-    indices = np.empty(min(PIXELS, job.target.size), np.intp) if tables is not None else None
+    pixels = min(_block_pixels(job.computed), job.target.size // 3)
+    work = None if job.target.dtype == job.computed else np.empty(pixels, job.computed)
+    indices = None if tables is None else np.empty(pixels, np.intp)
     found_nan = False
     for channel in range(3):
-        operations = _operations(job, (channel,) * 3, 1)
+        operations = _operations(job.steps, (channel,) * 3, job.computed)
         for block in blocks:
             source = job.source[block][..., 2 - channel if job.swap else channel]
             target = job.target[block][..., channel]
@@ -63,58 +70,65 @@ def _planes(job: Job, blocks: list[Tile]) -> bool:
 
 def _interleaved(job: Job, blocks: list[Tile]) -> bool:
     """Fill blocks of an array with the channels last."""
-    pixels = min(PIXELS, job.target.size // 3)
+    size = 3 * min(_block_pixels(job.computed), job.target.size // 3)
     # Bytes are cheaper to swap than anything else, be it before or after.
     swap_first = job.swap and job.source.itemsize == 1
     swap_last = job.swap and job.target.itemsize == 1 and not swap_first
     order = (2, 1, 0) if swap_last else (0, 1, 2)
-    operations = _operations(job, order, pixels)
+    operations = _operations(job.steps, order, job.computed)
     tables = _half_tables(job)
-    offsets = np.tile(np.array(order) * _PATTERNS, pixels)
-    indices = np.empty(3 * pixels, np.intp) if tables is not None else None
-    work = _scratch(job, 3 * pixels)
-    swapped, spare = np.empty((2, 3 * pixels if job.swap else 0), np.uint8)
-    is_first = np.tile(np.array([255, 0, 0], np.uint8), pixels if job.swap else 0)
+    work = None if job.target.dtype == job.computed else np.empty(size, job.computed)
+    indices = None if tables is None else np.empty(size, np.intp)
+    offsets = None
+    if tables is not None:
+        offsets = _pattern(*(channel * _PATTERNS for channel in order), "intp", _block_pixels(_HALF))
+    swapped = np.empty(size if swap_first else 0, np.uint8)
+    spare = np.empty(size if swap_first or swap_last else 0, np.uint8)
     found_nan = False
     for block in blocks:
         source, target = job.source[block], job.target[block]
         n, shape = target.size, target.shape
         if swap_first:
-            swapped_pixels = swapped[:n].view(source.dtype).reshape(shape)
-            np.copyto(swapped_pixels, source)
-            _swap_bytes(swapped[:n], is_first, spare)
-            source = swapped_pixels
+            data = swapped[:n].view(source.dtype).reshape(shape)
+            if not source.flags.c_contiguous:
+                np.copyto(data, source)
+                source = data
+            _swap_bytes(source, data, spare)
+            source = data
         elif job.swap and not swap_last:
             pixels_swapped = target if work is None else work[:n].reshape(shape)
             for channel in range(3):
                 np.copyto(pixels_swapped[..., channel], source[..., 2 - channel], casting="unsafe")
             source = pixels_swapped
-        if tables is None or indices is None:
-            cut = [(operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations]
+        if tables is None or indices is None or offsets is None:
+            cut = tuple((operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations)
             found_nan |= _compute(job, source, target, cut, work)
         else:
             found_nan |= _look_up(job, source, target, tables.reshape(-1), offsets[:n].reshape(shape), indices, work)
         if swap_last:
-            _swap_bytes(target.reshape(-1).view(np.uint8), is_first, spare)
+            _swap_bytes(target, target, spare)
     return found_nan
 
 
-def _operations(job: Job, channels: tuple[int, int, int], pixels: int) -> Operations:
-    """The steps for an array that runs through these channels ``pixels`` times; 0-d operands where they agree."""
+@lru_cache(maxsize=16)
+def _operations(steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]) -> Operations:
+    """The steps for an array that runs through these channels; the operands are 0-d where the channels agree.
+
+    Kept from call to call, for making a block of constants takes longer than using it.
+    """
     operations = []
-    for name, constants in job.steps:
-        # By way of float64, like the reference.
-        pixel = np.array([constants[channel] for channel in channels]).astype(job.computed)
-        operand = pixel[0:1].reshape(()) if (pixel == pixel[0]).all() else np.tile(pixel, pixels)
+    for name, constants in steps:
+        first, second, third = (constants[channel] for channel in channels)
+        operand = np.array([first, second, third]).astype(computed)  # by way of float64, like the reference
+        operand = operand[0].reshape(()) if first == second == third else np.tile(operand, _block_pixels(computed))
         operations.append((getattr(np, name), operand))
-    return operations
+    return tuple(operations)
 
 
-def _scratch(job: Job, elements: int) -> Array | None:
-    """Where to compute if the target has another dtype."""
-    if job.target.dtype == job.computed:
-        return None
-    return np.empty(min(elements, job.target.size), job.computed)
+@lru_cache(maxsize=4)
+def _pattern(first: int, second: int, third: int, dtype: str, pixels: int) -> Array:
+    """Three integers, ``pixels`` times."""
+    return np.tile(np.array([first, second, third], dtype), pixels)
 
 
 def _compute(job: Job, source: Array, target: Array, operations: Operations, work: Array | None) -> bool:
@@ -139,16 +153,18 @@ def _compute(job: Job, source: Array, target: Array, operations: Operations, wor
     return found_nan
 
 
-def _swap_bytes(data: Array, is_first: Array, spare: Array) -> None:
-    """Exchange the first and the third byte of each pixel, in place.
+def _swap_bytes(source: Array, target: Array, spare: Array) -> None:
+    """Exchange the first and the third byte of each pixel; all contiguous, ``target`` may be ``source``.
 
     Four operations on whole arrays, which run at 64 bytes an instruction; a strided copy moves one byte at a time.
     """
-    difference = spare[: data.size][:-2]
-    np.bitwise_xor(data[:-2], data[2:], out=difference)
-    np.bitwise_and(difference, is_first[: difference.size], out=difference)
-    np.bitwise_xor(data[:-2], difference, out=data[:-2])
-    np.bitwise_xor(data[2:], difference, out=data[2:])
+    x, y = source.reshape(-1).view(np.uint8), target.reshape(-1).view(np.uint8)
+    difference = spare[: x.size - 2]
+    np.bitwise_xor(x[:-2], x[2:], out=difference)
+    np.bitwise_and(difference, _pattern(255, 0, 0, "uint8", _BLOCK_BYTES // 12)[: difference.size], out=difference)
+    y[-2:] = x[-2:]
+    np.bitwise_xor(x[:-2], difference, out=y[:-2])
+    np.bitwise_xor(y[2:], difference, out=y[2:])
 
 
 def _look_up(
@@ -179,7 +195,7 @@ def _half_tables(job: Job) -> Array | None:
     return _every_half(job.steps, job.to_pixels)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _every_half(steps: tuple[Step, ...], to_pixels: bool) -> Array:
     """A table of shape ``(3, 65536)``, indexed by channel and bit pattern; float16, or bytes (NaN is any byte)."""
     patterns = np.arange(_PATTERNS, dtype=np.uint16).view(_HALF)

@@ -9,6 +9,7 @@ spec. Threads are the caller's: numba's own parallel layer is not safe to enter 
 from __future__ import annotations
 
 import platform
+from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -107,12 +108,12 @@ def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streamin
         x, x_first, x_plane = scratch, 0, size
         np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
     if job.interleaved:
-        tables = _tables(job, (0, 1, 2))
+        tables = _tables(job.steps, (0, 1, 2), job.computed)
         return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, job.swap or None, streaming))
     found_nan = False
     for channel in range(3):
         x_start = x_first + x_plane * (2 - channel if job.swap else channel)
-        tables = _tables(job, (channel,) * 3)
+        tables = _tables(job.steps, (channel,) * 3, job.computed)
         found_nan |= _strips(
             x, out, x_start, 3 * x_plane, first + channel * plane, 3 * plane, strips, length, *tables, None, streaming
         )
@@ -136,22 +137,23 @@ def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step, Step | None]
     return (*before, None)[0], steps[index], (*after, None)[0]
 
 
-def _tables(job: Job, channels: tuple[int, int, int]) -> tuple[Array | None, Array | None, Array | None, bool | None]:
+@lru_cache(maxsize=64)
+def _tables(
+    steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]
+) -> tuple[Array | None, Array | None, Array | None, bool | None]:
     """The arguments ``before``, ``shift``, ``after`` and ``dividing`` of ``_strips``, for lanes of these channels."""
-    structure = _structure(job.steps)
+    structure = _structure(steps)
     assert structure is not None
-    tables: list[Array | None] = []
-    for step in structure:
-        if step is None:
-            tables.append(None)
-            continue
-        name, constants = step
-        pixel = np.array([constants[channel] for channel in channels]).astype(job.computed)
-        if name == "subtract":
-            pixel = -pixel  # x - m and x + (-m) are the same to the bit
-        tables.append(np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)]))
-    before, shift, after = tables
-    return before, shift, after, any(name == "divide" for name, _ in job.steps) or None
+    before, shift, after = (step and _table(step, channels, computed) for step in structure)
+    return before, shift, after, any(name == "divide" for name, _ in steps) or None
+
+
+def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) -> Array:
+    name, constants = step
+    pixel = np.array([constants[channel] for channel in channels]).astype(computed)
+    if name == "subtract":
+        pixel = -pixel  # x - m and x + (-m) are the same to the bit
+    return np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)])
 
 
 def _has_fma() -> bool:

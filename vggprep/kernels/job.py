@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any, Literal
 
@@ -59,11 +60,6 @@ def make_job(
     """The job of filling ``out``, C-contiguous, from ``x`` of the same shape, with the channels on axis ``axis``."""
     if mode.order not in ((0, 1, 2), (2, 1, 0)):
         raise NotImplementedError(f"no kernel permutes channels as mode {mode.name} does; use backend='reference'")
-    swap = mode.order == (2, 1, 0)
-    steps: list[Step] = [(step.operation, _floats(step.constants)) for step in mode.steps]
-    if direction == "inverse":
-        # Out of the preprocessed order into that of the image, which is reversed by the swap.
-        steps = [(_INVERTED[name], c[::-1] if swap else c) for name, c in reversed(steps)]
     contiguous = x.flags.c_contiguous
     return Job(
         source=_four_axes(x, axis, contiguous),
@@ -71,15 +67,23 @@ def make_job(
         interleaved=axis == x.ndim - 1,
         contiguous=contiguous,
         reused=reused,
-        swap=swap,
-        steps=tuple(steps),
+        swap=mode.order == (2, 1, 0),
+        steps=_steps(direction, mode),
         computed=computed,
     )
 
 
-def _floats(constants: tuple[str, str, str]) -> Constants:
-    first, second, third = map(float, constants)
-    return first, second, third
+@cache
+def _steps(direction: Direction, mode: Mode) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for step in mode.steps:
+        first, second, third = map(float, step.constants)
+        steps.append((step.operation, (first, second, third)))
+    if direction == "forward":
+        return tuple(steps)
+    # Out of the preprocessed order into that of the image, which the swap reverses.
+    swap = mode.order == (2, 1, 0)
+    return tuple((_INVERTED[name], c[::-1] if swap else c) for name, c in reversed(steps))
 
 
 def _four_axes(array: Array, axis: int, merge: bool) -> Array:
