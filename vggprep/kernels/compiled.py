@@ -34,6 +34,9 @@ A smaller result may be read from the cache by whoever asked for it; a fresh buf
 by the page faults anyway.
 """
 
+_PREFETCH_BYTES = 4096
+"""How far ahead to ask for the input. The processor looks ahead by itself, but not past the end of a page."""
+
 _FORMATS = {np.dtype(np.float32), np.dtype(np.float64)}
 _BYTES = np.dtype(np.uint8)
 
@@ -73,9 +76,8 @@ def run(job: Job, threads: int) -> bool:
 
     def fill(part: slice) -> None:
         scratch = None if direct else np.empty(3 * min(_TILE, pixels), x_dtype)
-        with np.errstate(all="ignore"):
-            for tile in parts[part]:
-                found_nan.append(_fill_tile(job, tile, out, scratch, streaming))
+        for tile in parts[part]:
+            found_nan.append(_fill_tile(job, tile, out, scratch, streaming))
 
     split(fill, len(parts), threads)
     return any(found_nan)
@@ -106,7 +108,8 @@ def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streamin
         source = job.source[tile]
         source = source if job.interleaved else np.moveaxis(source, -1, 1)
         x, x_first, x_plane = scratch, 0, size
-        np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
+        with np.errstate(all="ignore"):
+            np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
     if job.interleaved:
         tables = _tables(job.steps, (0, 1, 2), job.computed)
         return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, job.swap or None, streaming))
@@ -125,6 +128,7 @@ def _flat(array: Array, interleaved: bool) -> Array:
     return (array if interleaved else np.moveaxis(array, -1, 1)).reshape(-1)
 
 
+@lru_cache(maxsize=64)
 def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step, Step | None] | None:
     """The steps as (scale, shift, scale), either scale possibly None; None if they are anything else."""
     shifts = [index for index, (name, _) in enumerate(steps) if name in ("add", "subtract")]
@@ -230,6 +234,18 @@ def _address(
     return builder.bitcast(start, _vector(context.get_data_type(kind.dtype), lanes).as_pointer())
 
 
+def _prefetch(builder: ir.IRBuilder, address: ir.Value, size: int) -> None:
+    """Ask for the ``size`` bytes that will be wanted some blocks after ``address``; harmless past the end."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read, to_all_caches, data = (ir.Constant(number, flag) for flag in (0, 3, 1))
+    start = builder.bitcast(address, byte)
+    for line in range(0, size, 64):
+        ahead = builder.gep(start, [ir.Constant(number, _PREFETCH_BYTES + line)])
+        builder.call(prefetch, [ahead, to_read, to_all_caches, data])
+
+
 @intrinsic
 def _block(
     typing_context: Any,
@@ -269,7 +285,9 @@ def _block(
             vector.set_metadata("invariant.load", builder.module.add_metadata([]))
             return vector
 
-        block = builder.load(_address(context, builder, x, value["x"], value["i"], 0, LANES), align=bits_in // 8)
+        source = _address(context, builder, x, value["x"], value["i"], 0, LANES)
+        _prefetch(builder, source, LANES * bits_in // 8)
+        block = builder.load(source, align=bits_in // 8)
         from_bytes = isinstance(block.type.element, ir.IntType)
         if given["swap"]:
             block = _pick(builder, block, [lane - lane % 3 + 2 - lane % 3 for lane in range(LANES)])
