@@ -1,26 +1,22 @@
 """The two public functions: what they accept, what they return, and which backend does the work.
 
 Everything about arguments is decided here, before anything is computed, so that a bad call leaves ``out``
-untouched and every backend can assume good arrays. Imports NumPy and the spec; backends when first used.
+untouched and every backend can assume good arrays. Imports NumPy and the spec; numba when first used.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import reference
+from vggprep import kernels, reference
+from vggprep.kernels.job import Array, Direction, make_job, split
 from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode
 
-Array = npt.NDArray[Any]
-Direction = Literal["forward", "inverse"]
-
-BACKENDS = ("auto", "numpy", "reference")
+BACKENDS = ("auto", "numpy", "numba", "reference")
 
 _FLOATING = "float16, float32, float64 and longdouble"
 
@@ -46,7 +42,8 @@ def preprocess_input(
             dtypes are kept, and bool, integers and bfloat16 become float32 (in mode identity, nothing does).
         out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``x``.
         threads: how many threads share the work; the result does not depend on it.
-        backend: ``"auto"``, ``"numpy"`` or ``"reference"``; the result does not depend on it.
+        backend: ``"numpy"``; ``"numba"``, compiled; ``"reference"``, plain and slow; ``"auto"``, numba where it is
+            installed and the work repays its start-up, else NumPy. The result does not depend on it.
 
     Returns:
         A new C-contiguous array in native byte order, or ``out``.
@@ -55,6 +52,7 @@ def preprocess_input(
         TypeError: complex, object, text or time input; a ``dtype`` that is not floating.
         ValueError: an unknown mode, data format or backend; a rank other than 3 or 4; a channel axis that is
             not 3; an unsuitable ``out``; ``threads`` below 1.
+        ImportError: ``backend="numba"`` without numba.
 
     >>> import numpy as np
     >>> white = np.full((1, 1, 3), 255, np.uint8)
@@ -69,9 +67,7 @@ def preprocess_input(
         computed = result = kept
     else:
         computed = result = array.dtype
-    return _run(
-        "forward", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend
-    )
+    return _run("forward", array, spec, axis, computed, result, out, threads, backend)
 
 
 def deprocess_input(
@@ -98,7 +94,8 @@ def deprocess_input(
             dtype, else float32), they are neither rounded nor clipped.
         out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``y``.
         threads: how many threads share the work; the result does not depend on it.
-        backend: ``"auto"``, ``"numpy"`` or ``"reference"``; the result does not depend on it.
+        backend: ``"numpy"``; ``"numba"``, compiled; ``"reference"``, plain and slow; ``"auto"``, numba where it is
+            installed and the work repays its start-up, else NumPy. The result does not depend on it.
 
     Returns:
         A new C-contiguous array in native byte order, or ``out``.
@@ -107,6 +104,7 @@ def deprocess_input(
         TypeError: complex, object, text or time input; a ``dtype`` that cannot hold 0..255.
         ValueError: as ``preprocess_input``; also NaN in ``y`` when ``dtype`` is an integer dtype (what ``out``
             holds then is unspecified).
+        ImportError: as ``preprocess_input``.
 
     >>> import numpy as np
     >>> image = np.array([[[0, 100, 255]]], np.uint8)
@@ -116,9 +114,7 @@ def deprocess_input(
     spec, axis, array = _images(y, data_format, mode)
     computed = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     result = computed if dtype is None else _pixel_dtype(dtype)
-    return _run(
-        "inverse", array, spec, axis, computed.newbyteorder("="), result.newbyteorder("="), out, threads, backend
-    )
+    return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
 def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode, int, Array]:
@@ -214,11 +210,18 @@ def _run(
         raise ValueError(f"threads must be 1 or more; got {threads}")
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
+    if backend == "numba" and not kernels.is_numba_installed():
+        raise ImportError('backend="numba" needs numba, which is not installed: pip install "vggprep[numba]"')
+    reused = out is not None
+    computed, result = computed.newbyteorder("="), result.newbyteorder("=")
     if out is None:
         out = np.empty(x.shape, result)
     else:
         _check_out(out, x, result)
-    _reference(direction, x, mode, axis, computed, out, threads)
+    if backend == "reference":
+        _reference(direction, x, mode, axis, computed, out, threads)
+    elif kernels.run(make_job(direction, x, mode, axis, computed, out, reused), threads, backend):
+        reference.to_pixels(np.array([np.nan]), result)  # raises, in the words of the definition
     return out
 
 
@@ -239,13 +242,3 @@ def _reference(
                 target[part] = restored
 
     split(fill, len(source), threads)
-
-
-def split(fill: Callable[[slice], None], length: int, threads: int) -> None:
-    """Call ``fill`` on at most ``threads`` slices that together cover ``range(length)``, each in a thread."""
-    if threads == 1 or length < 2:
-        fill(slice(0, length))
-        return
-    bounds = np.linspace(0, length, min(threads, length) + 1).astype(int)
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        list(pool.map(fill, map(slice, bounds[:-1], bounds[1:])))

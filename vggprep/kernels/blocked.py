@@ -1,0 +1,210 @@
+"""The modes' arithmetic in plain NumPy, in blocks that stay in the cache, most of it inside the output itself.
+
+Whole-array operations are bound by memory: each of them reads and writes everything again. The operations are
+those of ``reference.py``, so the bits are. Imports NumPy only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
+
+_BLOCK_BYTES = 3 << 17
+"""Size of a block, 32768 pixels in float32: the block, a table of constants and the input share an L2 cache."""
+
+_HALF = np.dtype(np.float16)
+_PATTERNS = 1 << 16
+"""How many float16 values there are."""
+
+_WORTH_TABLES = 1 << 17
+"""Elements from which looking float16 values up beats computing, which NumPy does one by one.
+
+The tables cost as much as this many elements computed, but once for many calls.
+"""
+
+
+Operations = tuple[tuple[np.ufunc, Array], ...]
+
+
+def run(job: Job, threads: int) -> bool:
+    """Fill ``job.target``. Returns whether a NaN was to become a pixel."""
+    blocks = tiles(job.target.shape, _block_pixels(job.computed))
+    fill_blocks = _interleaved if job.interleaved else _planes
+    found_nan = []
+
+    def fill(part: slice) -> None:
+        with np.errstate(all="ignore"):  # here, because each thread has its own
+            found_nan.append(fill_blocks(job, blocks[part]))
+
+    split(fill, len(blocks), threads)
+    return any(found_nan)
+
+
+def _block_pixels(computed: np.dtype[Any]) -> int:
+    # Float16 is looked up by way of integers of eight bytes.
+    return _BLOCK_BYTES // (3 * (8 if computed == _HALF else max(4, computed.itemsize)))
+
+
+def _planes(job: Job, blocks: list[Tile]) -> bool:
+    """Fill blocks of an array with the channels first, plane by plane."""
+    tables = _half_tables(job)
+    pixels = min(_block_pixels(job.computed), job.target.size // 3)
+    work = None if job.target.dtype == job.computed else np.empty(pixels, job.computed)
+    indices = None if tables is None else np.empty(pixels, np.intp)
+    found_nan = False
+    for channel in range(3):
+        operations = _operations(job.steps, (channel,) * 3, job.computed)
+        for block in blocks:
+            source = job.source[block][..., 2 - channel if job.swap else channel]
+            target = job.target[block][..., channel]
+            if tables is None or indices is None:
+                found_nan |= _compute(job, source, target, operations, work)
+            else:
+                found_nan |= _look_up(job, source, target, tables[channel], 0, indices, work)
+    return found_nan
+
+
+def _interleaved(job: Job, blocks: list[Tile]) -> bool:
+    """Fill blocks of an array with the channels last."""
+    size = 3 * min(_block_pixels(job.computed), job.target.size // 3)
+    # Bytes are cheaper to swap than anything else, be it before or after.
+    swap_first = job.swap and job.source.itemsize == 1
+    swap_last = job.swap and job.target.itemsize == 1 and not swap_first
+    order = (2, 1, 0) if swap_last else (0, 1, 2)
+    operations = _operations(job.steps, order, job.computed)
+    tables = _half_tables(job)
+    work = None if job.target.dtype == job.computed else np.empty(size, job.computed)
+    indices = None if tables is None else np.empty(size, np.intp)
+    offsets = None
+    if tables is not None:
+        offsets = _pattern(*(channel * _PATTERNS for channel in order), "intp", _block_pixels(_HALF))
+    swapped = np.empty(size if swap_first else 0, np.uint8)
+    spare = np.empty(size if swap_first or swap_last else 0, np.uint8)
+    found_nan = False
+    for block in blocks:
+        source, target = job.source[block], job.target[block]
+        n, shape = target.size, target.shape
+        if swap_first:
+            data = swapped[:n].view(source.dtype).reshape(shape)
+            if not source.flags.c_contiguous:
+                np.copyto(data, source)
+                source = data
+            _swap_bytes(source, data, spare)
+            source = data
+        elif job.swap and not swap_last:
+            pixels_swapped = target if work is None else work[:n].reshape(shape)
+            for channel in range(3):
+                np.copyto(pixels_swapped[..., channel], source[..., 2 - channel], casting="unsafe")
+            source = pixels_swapped
+        if tables is None or indices is None or offsets is None:
+            cut = tuple((operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations)
+            found_nan |= _compute(job, source, target, cut, work)
+        else:
+            found_nan |= _look_up(job, source, target, tables.reshape(-1), offsets[:n].reshape(shape), indices, work)
+        if swap_last:
+            _swap_bytes(target, target, spare)
+    return found_nan
+
+
+@lru_cache(maxsize=16)
+def _operations(steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]) -> Operations:
+    """The steps for an array that runs through these channels; the operands are 0-d where the channels agree.
+
+    Kept from call to call, for making a block of constants takes longer than using it.
+    """
+    operations = []
+    for name, constants in steps:
+        first, second, third = (constants[channel] for channel in channels)
+        operand = np.array([first, second, third]).astype(computed)  # by way of float64, like the reference
+        operand = operand[0].reshape(()) if first == second == third else np.tile(operand, _block_pixels(computed))
+        operations.append((getattr(np, name), operand))
+    return tuple(operations)
+
+
+@lru_cache(maxsize=4)
+def _pattern(first: int, second: int, third: int, dtype: str, pixels: int) -> Array:
+    """Three integers, ``pixels`` times."""
+    return np.tile(np.array([first, second, third], dtype), pixels)
+
+
+def _compute(job: Job, source: Array, target: Array, operations: Operations, work: Array | None) -> bool:
+    """``target`` from ``source``, channels in order. Returns whether a NaN was to become a pixel."""
+    y = target if work is None else work[: target.size].reshape(target.shape)
+    values = source
+    if source is not y and (source.dtype != job.computed or not operations):
+        # Not inside the first operation: a ufunc that casts goes through small buffers.
+        np.copyto(y, source, casting="unsafe")
+        values = y
+    for operate, operand in operations:
+        operate(values, operand, out=y)
+        values = y
+    if y is target:
+        return False
+    found_nan = False
+    if job.to_pixels:
+        np.rint(y, out=y)
+        np.clip(y, 0, 255, out=y)
+        found_nan = bool(np.isnan(y.min()))  # the cheapest question that a NaN answers
+    np.copyto(target, y, casting="unsafe")
+    return found_nan
+
+
+def _swap_bytes(source: Array, target: Array, spare: Array) -> None:
+    """Exchange the first and the third byte of each pixel; all contiguous, ``target`` may be ``source``.
+
+    Four operations on whole arrays, which run at 64 bytes an instruction; a strided copy moves one byte at a time.
+    """
+    x, y = source.reshape(-1).view(np.uint8), target.reshape(-1).view(np.uint8)
+    difference = spare[: x.size - 2]
+    np.bitwise_xor(x[:-2], x[2:], out=difference)
+    np.bitwise_and(difference, _pattern(255, 0, 0, "uint8", _BLOCK_BYTES // 12)[: difference.size], out=difference)
+    y[-2:] = x[-2:]
+    np.bitwise_xor(x[:-2], difference, out=y[:-2])
+    np.bitwise_xor(y[2:], difference, out=y[2:])
+
+
+def _look_up(
+    job: Job, source: Array, target: Array, table: Array, offset: Array | int, indices: Array, work: Array | None
+) -> bool:
+    """``target`` from ``source`` through a table with a row for each float16. Returns as ``_compute`` does."""
+    half = source
+    if source.dtype != _HALF:
+        half = target if work is None else work[: target.size].reshape(target.shape)
+        if source is not half:
+            np.copyto(half, source, casting="unsafe")
+    index = indices[: target.size].reshape(target.shape)
+    np.copyto(index, half.view(np.uint16))
+    if isinstance(offset, np.ndarray):
+        np.add(index, offset, out=index)
+    found_nan = job.to_pixels and bool(np.isnan(half).any())
+    if target.dtype == table.dtype and target.flags.c_contiguous:
+        np.take(table, index, out=target, mode="clip")  # any mode but "raise" writes to out without a copy
+    else:
+        np.copyto(target, np.take(table, index), casting="unsafe")
+    return found_nan
+
+
+def _half_tables(job: Job) -> Array | None:
+    """For each channel the result for every float16, or None where that is not possible or not worth it."""
+    if job.computed != _HALF or not job.steps or job.target.size < _WORTH_TABLES:
+        return None
+    return _every_half(job.steps, job.to_pixels)
+
+
+@lru_cache(maxsize=4)
+def _every_half(steps: tuple[Step, ...], to_pixels: bool) -> Array:
+    """A table of shape ``(3, 65536)``, indexed by channel and bit pattern; float16, or bytes (NaN is any byte)."""
+    patterns = np.arange(_PATTERNS, dtype=np.uint16).view(_HALF)
+    table = np.empty((3, _PATTERNS), _HALF)
+    for channel, row in enumerate(table):
+        row[:] = patterns
+        for name, constants in steps:
+            getattr(np, name)(row, np.float64(constants[channel]).astype(_HALF), out=row)
+    if to_pixels:
+        return np.clip(np.rint(np.nan_to_num(table, nan=0.0, posinf=np.inf, neginf=-np.inf)), 0, 255).astype(np.uint8)
+    table.setflags(write=False)
+    return table

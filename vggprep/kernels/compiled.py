@@ -1,0 +1,384 @@
+"""The mode's arithmetic compiled with numba: 48 elements at a time in vector registers, the GIL released.
+
+The only module that imports numba when imported, hence itself imported only when used. One kernel serves
+every mode, dtype and data format; numba compiles it once for each combination of argument types and keeps
+the machine code on disk. Constants are arguments, so that what is on disk never outlives a change of the
+spec. Threads are the caller's: numba's own parallel layer is not safe to enter from two threads.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
+
+REGISTER = 16
+"""Elements in a vector: a power of two, because LLVM takes any other apart into scalars to keep it for a loop."""
+
+LANES = 3 * REGISTER
+"""Elements computed together: the least that holds whole vectors and whole pixels."""
+
+STREAMING_BYTES = 8 << 20
+"""Results of this many bytes or more go past the cache when written to a caller's ``out``.
+
+A smaller result may be read from the cache by whoever asked for it; a fresh buffer is brought into the cache
+by the page faults anyway.
+"""
+
+_PREFETCH_BYTES = 4096
+"""How far ahead to ask for the input. The processor looks ahead by itself, but not past the end of a page."""
+
+_FORMATS = {np.dtype(np.float32), np.dtype(np.float64)}
+_BYTES = np.dtype(np.uint8)
+
+_TILE = 1 << 14
+"""Pixels copied at once where the memory layout or the dtype needs a copy: 384 KiB in float64."""
+
+_SHARE = 1 << 14
+"""Pixels that are worth a thread."""
+
+
+def supports(job: Job) -> bool:
+    """Whether there is a kernel for the job; if not, the NumPy kernels have the same bits."""
+    images, rows, columns = job.target.shape[:3]
+    length = 3 * images * rows * columns if job.interleaved else rows * columns
+    return (
+        job.computed in _FORMATS
+        and (job.target.dtype == job.computed or (job.target.dtype == _BYTES and job.to_pixels))
+        and job.target.flags.aligned
+        and length >= LANES
+        and _structure(job.steps) is not None
+    )
+
+
+def run(job: Job, threads: int) -> bool:
+    """Fill ``job.target``. Returns whether a NaN was to become a pixel.
+
+    Raises whatever numba raises when it can't compile, before anything is written.
+    """
+    x_dtype = _kernel_dtype(job)
+    direct = job.contiguous and job.source.dtype == x_dtype and job.source.flags.aligned
+    pixels = job.target.size // 3
+    limit = -(-pixels // min(threads, max(1, pixels // _SHARE))) if direct else _TILE
+    parts = tiles(job.target.shape, limit)
+    out = _flat(job.target, job.interleaved)
+    streaming = job.reused and job.target.nbytes >= STREAMING_BYTES
+    found_nan = []
+
+    def fill(part: slice) -> None:
+        scratch = None if direct else np.empty(3 * min(_TILE, pixels), x_dtype)
+        for tile in parts[part]:
+            found_nan.append(_fill_tile(job, tile, out, scratch, streaming))
+
+    split(fill, len(parts), threads)
+    return any(found_nan)
+
+
+def _kernel_dtype(job: Job) -> np.dtype[Any]:
+    """The dtype to hand to the kernel: bytes forward to float32, everything else in the dtype computed in."""
+    forward = any(name in ("divide", "subtract") for name, _ in job.steps)
+    return _BYTES if forward and job.source.dtype == _BYTES and job.computed == np.float32 else job.computed
+
+
+def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streaming: bool) -> bool:
+    """Compute one tile; through ``scratch``, contiguous and of a dtype that there is a kernel for, if given."""
+    images, rows, columns = (part.stop - part.start for part in tile)
+    size = rows * columns
+    _, all_rows, all_columns, _ = job.target.shape
+    plane = all_rows * all_columns
+    start = tile[1].start * all_columns + tile[2].start
+    if job.interleaved:
+        first = 3 * (tile[0].start * plane + start)
+        strips, length = 1, 3 * images * size
+    else:
+        first = 3 * tile[0].start * plane + start
+        strips, length = images, size
+    if scratch is None:
+        x, x_first, x_plane = _flat(job.source, job.interleaved), first, plane
+    else:
+        source = job.source[tile]
+        source = source if job.interleaved else np.moveaxis(source, -1, 1)
+        x, x_first, x_plane = scratch, 0, size
+        with np.errstate(all="ignore"):
+            np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
+    if job.interleaved:
+        tables = _tables(job.steps, (0, 1, 2), job.computed)
+        return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, job.swap or None, streaming))
+    found_nan = False
+    for channel in range(3):
+        x_start = x_first + x_plane * (2 - channel if job.swap else channel)
+        tables = _tables(job.steps, (channel,) * 3, job.computed)
+        found_nan |= _strips(
+            x, out, x_start, 3 * x_plane, first + channel * plane, 3 * plane, strips, length, *tables, None, streaming
+        )
+    return found_nan
+
+
+def _flat(array: Array, interleaved: bool) -> Array:
+    """The memory behind ``(N, H, W, 3)``, contiguous in its data format, as one axis."""
+    return (array if interleaved else np.moveaxis(array, -1, 1)).reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step, Step | None] | None:
+    """The steps as (scale, shift, scale), either scale possibly None; None if they are anything else."""
+    shifts = [index for index, (name, _) in enumerate(steps) if name in ("add", "subtract")]
+    if len(shifts) != 1 or len(steps) > 3:
+        return None
+    index = shifts[0]
+    before, after = steps[:index], steps[index + 1 :]
+    if len(before) > 1 or len(after) > 1:
+        return None
+    return (*before, None)[0], steps[index], (*after, None)[0]
+
+
+@lru_cache(maxsize=64)
+def _tables(
+    steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]
+) -> tuple[Array | None, Array | None, Array | None, bool | None]:
+    """The arguments ``before``, ``shift``, ``after`` and ``dividing`` of ``_strips``, for lanes of these channels."""
+    structure = _structure(steps)
+    assert structure is not None
+    before, shift, after = (step and _table(step, channels, computed) for step in structure)
+    return before, shift, after, any(name == "divide" for name, _ in steps) or None
+
+
+def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) -> Array:
+    name, constants = step
+    pixel = np.array([constants[channel] for channel in channels]).astype(computed)
+    if name == "subtract":
+        pixel = -pixel  # x - m and x + (-m) are the same to the bit
+    return np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)])
+
+
+def _has_fma() -> bool:
+    """Whether the CPU compiled for multiplies and adds with a single rounding in hardware."""
+    if config.CPU_FEATURES is not None:
+        return "+fma" in config.CPU_FEATURES.split(",")
+    if config.CPU_NAME is not None and llvm.get_host_cpu_name() != config.CPU_NAME:
+        return False
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return True
+    return bool(llvm.get_host_cpu_features().get("fma", False))
+
+
+def _vector(element: ir.Type, lanes: int) -> ir.VectorType:
+    return ir.VectorType(element, lanes)
+
+
+def _constant(element: ir.Type, value: float) -> ir.Constant:
+    return ir.Constant(_vector(element, REGISTER), [value] * REGISTER)
+
+
+def _pick(builder: ir.IRBuilder, vector: ir.Value, lanes: list[int]) -> ir.Value:
+    mask = ir.Constant(_vector(ir.IntType(32), len(lanes)), lanes)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _convert(builder: ir.IRBuilder, vector: ir.Value, element: ir.Type) -> ir.Value:
+    """Unsigned bytes to floats, or floats to bytes that hold them."""
+    if vector.type.element == element:
+        return vector
+    convert = builder.fptoui if isinstance(element, ir.IntType) else builder.uitofp
+    return convert(vector, _vector(element, REGISTER))
+
+
+def _divide(builder: ir.IRBuilder, x: ir.Value, divisor: ir.Value, reciprocal: ir.Value, from_bytes: bool) -> ir.Value:
+    """``x / divisor``, correctly rounded.
+
+    For quotients that come from bytes a multiplication and two FMAs give the same bits as the division
+    (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", 1990), several
+    times faster; the tests try every byte. Other values could overflow or vanish on the way: they are divided.
+    """
+    if not (from_bytes and _has_fma()):
+        return builder.fdiv(x, divisor)
+    fma = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(x.type, [x.type] * 3), f"llvm.fma.v{REGISTER}{x.type.element.intrinsic_name}"
+    )
+    quotient = builder.fmul(x, reciprocal)
+    remainder = builder.call(fma, [builder.fneg(quotient), divisor, x])
+    return builder.call(fma, [remainder, reciprocal, quotient])
+
+
+def _to_bytes(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """Saturate to 0..255 and round half to even.
+
+    Adding 2^23 (2^52 in float64) leaves no bits for a fraction, so the addition itself rounds, half to even,
+    and the sum's lowest byte is the pixel.
+    """
+    element = x.type.element
+    for bound, outside in ((0.0, "<"), (255.0, ">")):
+        limit = _constant(element, bound)
+        x = builder.select(builder.fcmp_ordered(outside, x, limit), limit, x)
+    bits, fraction = (32, 23) if element == ir.FloatType() else (64, 52)
+    rounded = builder.fadd(x, _constant(element, float(1 << fraction)))
+    whole = builder.bitcast(rounded, _vector(ir.IntType(bits), REGISTER))
+    return builder.trunc(whole, _vector(ir.IntType(8), REGISTER))
+
+
+def _address(
+    context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, index: ir.Value, offset: int, lanes: int
+) -> ir.Value:
+    """Where ``lanes`` elements of a one-dimensional array start at ``index + offset``."""
+    data = context.make_array(kind)(context, builder, array).data
+    start = builder.gep(data, [builder.add(index, ir.Constant(index.type, offset))])
+    return builder.bitcast(start, _vector(context.get_data_type(kind.dtype), lanes).as_pointer())
+
+
+def _prefetch(builder: ir.IRBuilder, address: ir.Value, size: int) -> None:
+    """Ask for the ``size`` bytes that will be wanted some blocks after ``address``; harmless past the end."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read, to_all_caches, data = (ir.Constant(number, flag) for flag in (0, 3, 1))
+    start = builder.bitcast(address, byte)
+    for line in range(0, size, 64):
+        ahead = builder.gep(start, [ir.Constant(number, _PREFETCH_BYTES + line)])
+        builder.call(prefetch, [ahead, to_read, to_all_caches, data])
+
+
+@intrinsic
+def _block(
+    typing_context: Any,
+    x: Any,
+    i: Any,
+    out: Any,
+    j: Any,
+    before: Any,
+    shift: Any,
+    after: Any,
+    dividing: Any,
+    swap: Any,
+    streaming: Any,
+) -> Any:
+    """``out[j:j+48]`` from ``x[i:i+48]``: scale by ``before``, add ``shift``, scale by ``after``.
+
+    What is done is a matter of types, decided when compiling: ``None`` leaves a step out. ``swap`` reverses the
+    channels of each pixel first. The constants are tables of 96 elements, for a block in the order of ``out`` and
+    then their reciprocals; ``dividing`` scales by division, otherwise by multiplication. ``streaming`` stores
+    past the cache and needs ``out[j]`` at a multiple of 16 elements. Returns whether a NaN was made a byte.
+    Without any step there is nothing but the conversion, the limit that the benchmarks measure.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        kind, value = _named(signature.args), _named(arguments)
+        given = {name: not isinstance(kind[name], types.NoneType) for name in kind}
+        bits_in, bits_out = kind["x"].dtype.bitwidth, kind["out"].dtype.bitwidth
+        computed = ir.DoubleType() if 64 in (bits_in, bits_out) else ir.FloatType()
+        result = context.get_data_type(kind["out"].dtype)
+        flag = ir.IntType(1)
+
+        def constants(step: str, offset: int) -> ir.Value:
+            zero = ir.Constant(ir.IntType(64), 0)
+            address = _address(context, builder, kind[step], value[step], zero, offset, REGISTER)
+            vector = builder.load(address, align=kind[step].dtype.bitwidth // 8)
+            # Nobody writes to the table, so the compiler may load it once for the whole loop.
+            vector.set_metadata("invariant.load", builder.module.add_metadata([]))
+            return vector
+
+        source = _address(context, builder, x, value["x"], value["i"], 0, LANES)
+        _prefetch(builder, source, LANES * bits_in // 8)
+        block = builder.load(source, align=bits_in // 8)
+        from_bytes = isinstance(block.type.element, ir.IntType)
+        if given["swap"]:
+            block = _pick(builder, block, [lane - lane % 3 + 2 - lane % 3 for lane in range(LANES)])
+        nan = ir.Constant(flag, 0)
+        for start in range(0, LANES, REGISTER):
+            v = _pick(builder, block, list(range(start, start + REGISTER)))
+            if given["shift"]:
+                v = _convert(builder, v, computed)
+            for step in ("before", "shift", "after"):
+                if not given[step]:
+                    continue
+                if step == "shift":
+                    v = builder.fadd(v, constants(step, start))
+                elif given["dividing"]:
+                    v = _divide(builder, v, constants(step, start), constants(step, LANES + start), from_bytes)
+                else:
+                    v = builder.fmul(v, constants(step, start))
+            if given["shift"] and isinstance(result, ir.IntType):
+                lanes = builder.bitcast(builder.fcmp_unordered("uno", v, v), ir.IntType(REGISTER))
+                nan = builder.or_(nan, builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)))
+                v = _to_bytes(builder, v)
+            v = _convert(builder, v, result)
+            stored = builder.store(v, _address(context, builder, out, value["out"], value["j"], start, REGISTER))
+            if given["streaming"]:
+                stored.align = REGISTER * bits_out // 8
+                stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+            else:
+                stored.align = bits_out // 8
+        return nan
+
+    return types.boolean(x, i, out, j, before, shift, after, dividing, swap, streaming), generate
+
+
+def _named(arguments: Any) -> dict[str, Any]:
+    names = ("x", "i", "out", "j", "before", "shift", "after", "dividing", "swap", "streaming")
+    return dict(zip(names, arguments, strict=True))
+
+
+@intrinsic
+def _fence(typing_context: Any) -> Any:
+    """Make streaming stores visible to other cores before anything that follows."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@njit(cache=True, nogil=True)
+def _strips(
+    x: Any,
+    out: Any,
+    x_start: int,
+    x_stride: int,
+    out_start: int,
+    out_stride: int,
+    count: int,
+    length: int,
+    before: Any,
+    shift: Any,
+    after: Any,
+    dividing: Any,
+    swap: Any,
+    streaming: bool,
+) -> bool:
+    """Compute ``count`` strips of ``length`` >= 48 elements; strip k starts at ``start + k * stride``.
+
+    ``x`` and ``out`` are one-dimensional and contiguous and do not overlap. A strip with constants that differ
+    by channel starts with a pixel. Returns whether there was a NaN on the way to bytes.
+    """
+    nan = False
+    last = length - LANES
+    for k in range(count):
+        i = x_start + k * x_stride
+        j = out_start + k * out_stride
+        at = 0
+        if streaming:
+            nan |= _block(x, i, out, j, before, shift, after, dividing, swap, None)
+            # The first aligned element that is also the first of a pixel.
+            while (out.ctypes.data + (j + at) * out.itemsize) % (REGISTER * out.itemsize) != 0 or at % 3 != 0:
+                at += 1
+            while at <= last:
+                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, swap, True)
+                at += LANES
+        else:
+            while at <= last:
+                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, swap, None)
+                at += LANES
+        # The end of the strip, some of it for the second time: simpler than elements one by one.
+        nan |= _block(x, i + last, out, j + last, before, shift, after, dividing, swap, None)
+    if streaming:
+        _fence()
+    return nan
