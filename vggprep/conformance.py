@@ -359,13 +359,16 @@ def _diagnose(subject: Subject, results: list[Result], findings: Sequence[Findin
 
     wanted = [at for at, finding in enumerate(findings) if finding is not None and results[at].status == "failed"]
     by_case: dict[Any, Any] = {}
+    likely: dict[Any, Any] = {}
     candidates = []
     for at in wanted:
         finding = findings[at]
         assert finding is not None
         key: Any = finding.case if finding.given is None and finding.case is not None else (at,)
         if key not in by_case:
-            by_case[key] = diagnosis.behaves_like(subject, finding)
+            kind = (finding.direction, finding.cell.mode)
+            by_case[key] = diagnosis.behaves_like(subject, finding, likely.get(kind, ()))
+            likely[kind] = by_case[key] or likely.get(kind, ())
         candidates.append(by_case[key])
     names = [results[at].check for at in wanted]
     results = list(results)

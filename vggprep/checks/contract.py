@@ -136,6 +136,8 @@ def _same_bits(subject: Subject, cell: Cell, direction: Direction, layout: str) 
     may_refuse = subject.implementation.writes_input and not array.flags.writeable and array.dtype.kind == "f"
     if outcome.refusal is not None and may_refuse:
         return None
+    if outcome.refusal is not None and layout == "big_endian":
+        raise Skipped(f"refuses big-endian input, as it may a dtype: {outcome.refusal}")
     finding = subject.unusable(case, array, outcome)
     if finding is not None:
         return finding

@@ -209,8 +209,11 @@ class Subject:
             return f"{_of(case.direction)}returns {got} for {case.dtype}, which is too narrow"
         return None
 
-    def agree(self, case: Case, a: Array, b: Array, x: Array) -> npt.NDArray[np.bool_]:
-        """Where two outputs that should agree do not. All channels last, of the case's direction and mode."""
+    def agree(self, case: Case, a: Array, b: Array, x: Array, *, at_least: float = 0.0) -> npt.NDArray[np.bool_]:
+        """Where two outputs that should agree do not. All channels last, of the case's direction and mode.
+
+        ``at_least``: a unit roundoff to grant, should the outputs' own be smaller.
+        """
         first, second = oracle.as_float64(a), oracle.as_float64(b)
         same = oracle.same_values(first, second, signed_zero=self.exact)
         if self.exact or not MODES[case.mode].steps:
@@ -218,7 +221,7 @@ class Subject:
         if case.direction == "inverse" and a.dtype.kind in "iub":
             return ~same
         names = [d.name if d.name in oracle.FORMATS else "float32" for d in (a.dtype, b.dtype)]
-        u = max(oracle.FORMATS[n].unit_roundoff for n in names)
+        u = max(at_least, *(oracle.FORMATS[n].unit_roundoff for n in names))
         _, scale = oracle.real(x, case.direction, case.mode)
         with np.errstate(all="ignore"):
             near = np.abs(first - second) <= oracle.AGREEMENT_BOUND * u * scale
@@ -275,11 +278,12 @@ def _of(direction: Direction) -> str:
 
 
 def _worst(result: oracle.Comparison, got: Array) -> tuple[int, ...]:
-    """Index of the worst wrong element: the first that is not a number or infinite, else the largest error."""
+    """Index of the worst wrong element, among those of pixel size if there are any; NaN and infinities come first."""
     with np.errstate(all="ignore"):
         error = np.abs(oracle.as_float64(got) - result.expected)
     error = np.where(np.isnan(error), np.inf, error)
-    error = np.where(result.wrong, error, -1.0)
+    usual = result.wrong & (np.abs(result.expected) <= 1024.0)
+    error = np.where(usual if usual.any() else result.wrong, error, -1.0)
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
 
 

@@ -1,0 +1,254 @@
+"""The command line, in processes of its own: output, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = {
+    "right.py": """
+        import vggprep
+
+        def preprocess(x, data_format=None, mode="caffe"):
+            return vggprep.preprocess_input(x, data_format, mode)
+
+        def restore(y, data_format=None, mode="caffe"):
+            return vggprep.deprocess_input(y, data_format, mode)
+
+        claimed = vggprep.Implementation("claimed", preprocess, modes=["tf"], dtypes=["uint8"])
+        number = 5
+    """,
+    "wrong.py": """
+        def preprocess(x, mode="caffe"):
+            return x[..., ::-1].astype("float32") - [103.939, 116.779, 123.68]
+
+        def unswapped(x):
+            return x.astype("float32") - __import__("numpy").array([103.939, 116.779, 123.68], "float32")
+
+        def truncated(y):
+            return ((y + 1) * 127.5).clip(0, 255).astype("uint8")
+
+        def raises(x):
+            raise RuntimeError("first line\\nsecond line")
+    """,
+    "broken.py": "import there_is_no_such_module",
+    "angry.py": "raise SystemExit('no')",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    import textwrap
+
+    for name, text in SCRIPTS.items():
+        (tmp_path / name).write_text(textwrap.dedent(text), encoding="utf-8")
+    return tmp_path
+
+
+def vggprep(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggprep", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a run that ended with exit code 2: one line, on standard error, no traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_a_right_implementation_exits_with_0(folder: Path) -> None:
+    done = vggprep("check", "right:preprocess", "--inverse", "right:restore", "--dtype", "float32", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "right:preprocess conforms at level faithful" in done.stdout
+
+
+def test_a_wrong_implementation_exits_with_1_and_says_what_it_behaves_like(folder: Path) -> None:
+    done = vggprep("check", "wrong:unswapped", "--dtype", "uint8", "--mode", "caffe", cwd=folder)
+    assert done.returncode == 1
+    assert "behaves like" in done.stdout
+    assert "from wrong import unswapped" in done.stdout
+    assert "# expected" in done.stdout
+
+
+def test_the_reproducer_can_be_pasted(folder: Path) -> None:
+    done = vggprep("check", "wrong:unswapped", "--dtype", "uint8", cwd=folder)
+    lines = done.stdout.split("to see it:\n", 1)[1].split("\n\n", 1)[0].splitlines()
+    code = "\n".join(line.strip() for line in lines)
+    got = next(line for line in lines if "# got" in line).split("got", 1)[1].rsplit(" ", 1)[0]
+    script = code.replace("unswapped(x)", "result = unswapped(x)") + f"\nassert np.allclose(result, {got.strip()})"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, script + ran.stderr
+
+
+def test_an_inverse_can_be_judged_alone(folder: Path) -> None:
+    done = vggprep("check", "--inverse", "wrong:truncated", cwd=folder)
+    assert done.returncode == 1
+    assert "judged as tf" in done.stdout
+    assert "inverse_truncated" in done.stdout
+
+
+def test_an_implementation_object_is_judged_by_its_claims(folder: Path) -> None:
+    done = vggprep("check", "right:claimed", cwd=folder)
+    assert done.returncode == 0
+    assert "claimed conforms" in done.stdout
+
+
+def test_an_implementation_that_raises_for_everything_exits_with_1(folder: Path) -> None:
+    done = vggprep("check", "wrong:raises", cwd=folder)
+    assert done.returncode == 1
+    assert "refuses every mode" in done.stdout
+    assert "RuntimeError: first line" in done.stdout
+
+
+def test_reference_and_the_public_functions_conform(folder: Path) -> None:
+    done = vggprep("check", "reference", "vggprep", "--dtype", "float32", "--dtype", "uint8", cwd=folder)
+    assert done.returncode == 0
+    assert done.stdout.count("conforms at level exact") == 4
+
+
+def test_two_runs_print_the_same(folder: Path) -> None:
+    first, second = (vggprep("check", "wrong:preprocess", cwd=folder).stdout for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere:f"], "there is no module nowhere"),
+        (["right:f"], "right has no attribute 'f'; it has"),
+        (["right:number"], "is int, neither a function nor an Implementation"),
+        (["right"], "is no target"),
+        (["broken:f"], "broken fails to import: ModuleNotFoundError"),
+        (["angry:f"], "angry fails to import: SystemExit: no"),
+        (["keras:nowhere"], "the paths are ndarray, tensor, graph, xla, model"),
+        ([], "name at least one TARGET"),
+        (["--inverse", "keras"], "no inverse"),
+        (["--inverse", "right"], "is no inverse"),
+        (["reference", "--known", "nowhere.toml"], "cannot read the ledger nowhere.toml"),
+        (["reference", "--known", "right.py"], "is not a TOML ledger"),
+        (["reference", "--report", "nowhere/report.jsonl"], "there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_started_is_one_line_and_exit_code_2(arguments: list[str], said: str, folder: Path) -> None:
+    assert said in one_line(vggprep("check", *arguments, cwd=folder))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "reference", "--mode", "vgg"],
+        ["check", "reference", "--dtype", "complex64"],
+        ["check", "reference", "--level", "good"],
+        ["check", "reference", "--examples", "-1"],
+        ["check", "reference", "--nonsense"],
+        ["nonsense"],
+    ],
+)
+def test_a_mistake_in_the_options_exits_with_2_and_says_what_is_accepted(arguments: list[str], folder: Path) -> None:
+    done = vggprep(*arguments, cwd=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Error" in done.stderr
+
+
+def test_the_report_has_a_header_a_row_for_each_result_and_a_footer(folder: Path) -> None:
+    report = folder / "report.jsonl"
+    done = vggprep("check", "wrong:preprocess", "--dtype", "uint8", "--report", str(report), cwd=folder)
+    assert done.returncode == 1
+    header, *rows, footer = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+    assert header["kind"] == "header"
+    assert header["versions"]["numpy"]
+    assert header["implementations"][0]["level"] == "faithful"
+    assert footer["kind"] == "footer"
+    assert footer["rows"] == len(rows)
+    assert footer["failed"] == sum(row["status"] == "failed" for row in rows) > 0
+    wanted = {
+        "check", "mode", "data_format", "dtype", "rank", "status", "message", "diagnosis", "reproducer",
+        "worst_levels", "digest", "seconds",
+    }  # fmt: skip
+    assert all(wanted <= set(row) for row in rows)
+
+
+def test_a_ledger_turns_failures_into_known_ones_and_goes_stale(folder: Path) -> None:
+    ledger = folder / "known.toml"
+    ledger.write_text('[[entry]]\ncheck = ["value", "every_byte", "sizes"]\nreason = "no swap"\n', encoding="utf-8")
+    done = vggprep("check", "wrong:unswapped", "--dtype", "uint8", "--known", str(ledger), cwd=folder)
+    assert done.returncode == 1
+    assert "known (" in done.stdout
+    ledger.write_text('[[entry]]\ncheck = "purity"\nreason = "it was mended"\n', encoding="utf-8")
+    done = vggprep("check", "right:preprocess", "--dtype", "uint8", "--known", str(ledger), cwd=folder)
+    assert done.returncode == 1
+    assert "stale ledger entry, nothing fails any more: it was mended" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[entry]]\ncheck = "value"\n', "'reason' is missing"),
+        ('[[entry]]\ncheck = "valeu"\nreason = "x"\n', "'valeu' is no check"),
+        ('[[entry]]\ncheck = "value"\nreason = "x"\nmodus = "tf"\n', "unknown key 'modus'"),
+        ("[[other]]\n", "[[entry]] tables and nothing else"),
+    ],
+)
+def test_a_ledger_that_makes_no_sense_is_one_line_and_exit_code_2(text: str, said: str, folder: Path) -> None:
+    (folder / "known.toml").write_text(text, encoding="utf-8")
+    assert said in one_line(vggprep("check", "reference", "--known", "known.toml", cwd=folder))
+
+
+def test_a_write_cut_short_leaves_the_old_report(folder: Path) -> None:
+    from vggprep.report import replacing
+
+    path = folder / "report.jsonl"
+    path.write_text("good\n", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError), replacing(path) as file:
+        file.write(f"half{1 // 0}")
+    assert path.read_text(encoding="utf-8") == "good\n"
+    assert [p.name for p in folder.iterdir() if p.name.startswith("report")] == ["report.jsonl"]
+
+
+def test_ctrl_c_ends_a_check_at_once_without_a_traceback(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vggprep", "check", "vggprep", "--examples", "100000"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+
+
+def test_modes_prints_the_table_and_json(folder: Path) -> None:
+    table = vggprep("modes", cwd=folder)
+    assert table.returncode == 0
+    assert "103.939" in table.stdout
+    document = json.loads(vggprep("modes", "--json", cwd=folder).stdout)
+    assert document["models"]["vgg19"] == "caffe"
+    assert document["modes"]["torch"]["steps"][1]["constants"] == ["0.485", "0.456", "0.406"]
+
+
+@pytest.mark.parametrize("verb", [[], ["check"], ["modes"]])
+def test_help_has_an_example(verb: list[str], folder: Path) -> None:
+    done = vggprep(*verb, "--help", cwd=folder)
+    assert done.returncode == 0
+    assert "vggprep check" in done.stdout or "vggprep modes" in done.stdout
