@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -56,9 +58,16 @@ def bits(array: Array) -> tuple[str, tuple[int, ...], bytes]:
 def test_white_in_caffe_mode_is_255_less_each_mean_in_bgr() -> None:
     got = preprocess_input(WHITE)
     np.testing.assert_array_equal(got, np.float32(255) - np.float32([[[103.939, 116.779, 123.68]]]))
-    assert repr(got) == "array([[[151.061, 138.221, 131.32 ]]], dtype=float32)"
+    np.testing.assert_allclose(got, [[[151.061, 138.221, 131.32]]], atol=1e-5, rtol=0)
     exact = preprocess_input(WHITE, dtype="float64")
     np.testing.assert_array_equal(exact, [[[255 - 103.939, 255 - 116.779, 255 - 123.68]]])
+
+
+@pytest.mark.parametrize("name", ["functions", "conformance"])
+def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"vggprep.{name}"))
+    assert result.attempted
+    assert not result.failed
 
 
 def test_white_in_tf_mode_is_one() -> None:

@@ -58,7 +58,7 @@ def preprocess_input(
 
     >>> import numpy as np
     >>> white = np.full((1, 1, 3), 255, np.uint8)
-    >>> preprocess_input(white, mode="caffe")
+    >>> preprocess_input(white, mode="caffe").round(3)
     array([[[151.061, 138.221, 131.32 ]]], dtype=float32)
     """
     spec, axis, array = _images(x, data_format, mode)
