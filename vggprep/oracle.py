@@ -208,7 +208,8 @@ def round_array(values: Float64, fmt: Format) -> Float64:
 
 def as_float64(x: Array) -> Float64:
     """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
-    return np.ascontiguousarray(x, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+        return np.ascontiguousarray(x, dtype=np.float64)
 
 
 def _cast(x: Array, dtype: str) -> Float64:
