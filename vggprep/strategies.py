@@ -83,7 +83,8 @@ def images(
     >>> @given(images(dtypes=["uint8"], ranks=[3]))
     ... def test_white_stays_brightest(image): ...
     """
-    names = _uint8_first() if dtypes is None else _some_of("dtypes", dtypes, DTYPES)
+    names = _uint8_first() if dtypes is None else dtypes
+    _some_of("dtypes", names, DTYPES)
     _some_of("ranks", ranks, RANKS)
     _some_of("layouts", layouts, LAYOUTS)
     if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1:
@@ -97,14 +98,13 @@ def images(
     return arrange(_draw_forward(draw, dtype, shape, nonfinite), chosen, layout)
 
 
-def _some_of(what: str, given: Any, accepted: Sequence[Any]) -> Sequence[Any]:
-    """``given``, a sequence of one or more of what is accepted; an error that says so if it is not."""
+def _some_of(what: str, given: Any, accepted: Sequence[Any]) -> None:
+    """Raise unless ``given`` is a sequence of one or more of what is accepted."""
     sequence = isinstance(given, Sequence) and not isinstance(given, str)
     if not sequence or not given or any(value not in accepted for value in given):
         shown = given[0] if what == "data_format" else given
         words = "one of" if what == "data_format" else "a sequence of one or more of"
         raise InvalidArgument(f"{what} must be {words} {', '.join(map(str, accepted))}; got {shown!r}")
-    return given
 
 
 @st.composite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from vggprep.cases import (
 )
 from vggprep.checks.check import check
 from vggprep.checks.subject import Finding, Skipped, Subject, canonical_bytes
-from vggprep.implementations.callables import Outcome, keywords
+from vggprep.implementations.callables import Outcome, keywords, quiet
 from vggprep.oracle import Direction
 from vggprep.spec import DATA_FORMATS, MODES
 
@@ -219,16 +219,22 @@ def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Find
 
     def work(n: int) -> list[Any]:
         results = []
-        for _ in range(_ROUNDS):
-            mine = arrays[n].copy()
-            start.wait()
-            results.append(function(mine, **words))
+        try:
+            for _ in range(_ROUNDS):
+                mine = arrays[n].copy()
+                start.wait()
+                results.append(function(mine, **words))
+        except BaseException:
+            start.abort()  # or the others would wait for this one for ever
+            raise
         return results
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with quiet(), ThreadPoolExecutor(_THREADS) as pool:
         futures = [pool.submit(work, n) for n in range(_THREADS)]
-        for n, future in enumerate(futures):
-            yield _compare_thread(subject, case, future.exception(), future, arrays[n], serial[n])
+    for n, future in enumerate(futures):
+        error = future.exception()
+        if not isinstance(error, BrokenBarrierError):
+            yield _compare_thread(subject, case, error, future, arrays[n], serial[n])
 
 
 def _compare_thread(
