@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import threading
 import time
@@ -41,6 +42,10 @@ CELL = Cell("caffe", "channels_last", "float32", 4)
 FEW = Selection(modes=("caffe", "tf"), data_formats=("channels_last",), dtypes=("uint8", "float32"))
 
 
+BUT_SIZES = [check for check in CHECKS if check.name != "sizes"]
+"""What most tests need: the ladder of sizes is half of the time."""
+
+
 def correct(x: Array, data_format: str = "channels_last", mode: str = "caffe") -> Array:
     return preprocess_input(x, data_format, mode)
 
@@ -57,6 +62,7 @@ def spoiled(spoil: Function) -> Function:
 def judge(function: Function | Implementation, *, selection: Selection = FEW, **words: Any) -> Report:
     implementation = function if isinstance(function, Implementation) else Implementation("it", function)
     words.setdefault("examples", 0)
+    words.setdefault("checks", BUT_SIZES)
     return run(implementation, selection=selection, **words)
 
 
@@ -80,7 +86,7 @@ def row(report: Report, check: str, cell: Cell = CELL) -> Result:
 @pytest.mark.parametrize("level", ["exact", "faithful"])
 def test_the_definition_conforms_to_itself(level: Any) -> None:
     implementation = Implementation("ours", preprocess_input, deprocess_input, level=level)
-    report = judge(implementation)
+    report = judge(implementation, checks=CHECKS)
     assert report.conforms
     assert not failed(report)
     assert report.notes == []
@@ -148,11 +154,9 @@ def test_anything_but_an_array_of_numbers_of_the_right_shape_fails_in_words(spoi
     assert not report.conforms
     result = row(report, "value")
     assert result.status == "failed"
-    assert pytest.approx(0) == result.worst_levels
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(result.message)
-    assert "value" in failing_checks(report)
-    assert not [r for r in report.results if r.check in ("shape_and_dtype", "sizes") and r.status == "passed"]
+    assert re.fullmatch(message, result.message)
+    # Only what looks at errors, not at results, can pass.
+    assert {r.check for r in report.results if r.status == "passed"} <= {"errors", "purity"}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +212,7 @@ def test_raising_everywhere_is_refusing_everything_and_fails(error: BaseExceptio
     assert {result.status for result in report.results} == {"refused", "failed"}
     (result,) = failed(report)
     assert result.message == f"refuses every mode, data format, dtype and rank: {words}"
-    assert row(report, "sizes").message == words
+    assert row(report, "monotone").message == words
 
 
 def test_an_interrupt_by_the_user_is_no_result() -> None:
@@ -253,7 +257,7 @@ def test_refusing_by_size_layout_or_value_what_is_accepted_otherwise_fails() -> 
         (by_layout, "memory_layouts", "negative strides"),
         (by_value, "value", "negative pixels"),
     ):
-        result = row(judge(function), check)
+        result = row(judge(function, checks=CHECKS), check)
         assert result.status == "failed"
         assert result.message.startswith("refuses this input (")
         assert result.message.endswith(f"and accepts others of the same kind: ValueError: {why}")
@@ -261,7 +265,7 @@ def test_refusing_by_size_layout_or_value_what_is_accepted_otherwise_fails() -> 
 
 def test_prints_and_warnings_are_notes_and_reach_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     def chatty(x: Array, data_format: str, mode: str) -> Array:
-        print("Hello from", mode)
+        print("Hello")
         print("and good-bye", file=sys.stderr)
         warnings.warn("mind the gap", FutureWarning, stacklevel=1)
         return preprocess_input(x, data_format, mode)
@@ -270,7 +274,7 @@ def test_prints_and_warnings_are_notes_and_reach_nobody(capfd: pytest.CaptureFix
         warnings.simplefilter("always")
         report = judge(chatty)
     assert report.conforms
-    assert "prints: 'Hello from caffe'" in report.notes
+    assert "prints: 'Hello'" in report.notes
     assert "warns: FutureWarning: mind the gap" in report.notes
     assert capfd.readouterr() == ("", "")
     assert not [w for w in caught if "mind the gap" in str(w.message)]
@@ -551,7 +555,7 @@ def test_an_inverse_that_refuses_its_claim_fails_though_the_forward_function_doe
 
 def test_a_verdict_on_half_precision_alone_says_so() -> None:
     def half(x: Array, data_format: str, mode: str) -> Array:
-        if x.dtype != np.float16:
+        if x.dtype.name != "float16":
             raise TypeError("float16 only")
         return preprocess_input(x, data_format, mode)
 
@@ -701,7 +705,7 @@ def test_nothing_is_raised_for_what_conforms() -> None:
 
 
 def test_an_unknown_way_to_fail_is_an_error() -> None:
-    with pytest.raises(ValueError, match="on_fail must be .*; got 'ignore'"):
+    with pytest.raises(ValueError, match=r"on_fail must be .*; got 'ignore'"):
         check_implementation(RIGHT, on_fail="ignore")  # type: ignore[arg-type]
 
 
@@ -715,7 +719,7 @@ def test_expected_failures_are_a_mapping_or_a_list_of_entries() -> None:
 
 
 def test_an_expected_failure_that_does_not_fail_fails() -> None:
-    with pytest.raises(AssertionError, match="stale ledger entry.*not for long"):
+    with pytest.raises(AssertionError, match=r"stale ledger entry.*not for long"):
         check_implementation(RIGHT, expected_failures={"value": "not for long"}, examples=0)
 
 
@@ -774,14 +778,14 @@ RARE = Implementation(
 
 
 def rarely_wrong(x: Array, mode: str) -> Array:
-    """Wrong on a pixel of red 77 and little green, which the corpus has not in float64."""
+    """Wrong on dark pixels of red 77, which the corpus has not in float64."""
     y = preprocess_input(x, mode=mode)
-    y[(x[..., 0] == 77) & (x[..., 1] < 100)] += 0.25
+    y[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] += 0.25
     return y
 
 
 def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
-    assert judge(RARE, selection=Selection(), examples=0).conforms
+    assert judge(RARE, selection=Selection(), examples=0, checks=CHECKS).conforms
     report = judge(RARE, selection=Selection(), examples=2000, seed=1)
     assert not report.conforms
     (result,) = failed(report)
@@ -806,11 +810,11 @@ def test_exploration_changes_no_digest() -> None:
 def test_an_inverse_is_explored_too() -> None:
     def inverse(y: Array, mode: str) -> Array:
         x = deprocess_input(y, mode=mode)
-        x[(x[..., 0] == 77) & (x[..., 1] < 100)] ^= 1
+        x[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] ^= 1
         return x
 
     implementation = Implementation("it", deprocess=inverse, modes=("tf",), dtypes=("float64",))
-    assert judge(implementation, selection=Selection(), examples=0).conforms
+    assert judge(implementation, selection=Selection(), examples=0, checks=CHECKS).conforms
     report = judge(implementation, selection=Selection(), examples=2000, seed=1)
     (result,) = failed(report)
     assert (result.check, result.direction) == ("restores_pixels", "inverse")
