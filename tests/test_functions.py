@@ -492,6 +492,25 @@ def test_an_out_across_the_elements_of_a_strided_input_is_an_overlap(function: F
 
 
 @BOTH
+def test_an_out_in_a_gap_of_the_input_is_no_overlap(function: Function) -> None:
+    memory = np.arange(200, dtype=np.float32).reshape(2, 100)
+    x = memory[:, :12].reshape(2, 4, 3)
+    assert np.shares_memory(x, memory)
+    out = memory.reshape(-1)[20:44].reshape(2, 4, 3)
+    expected = function(x, dtype="float32")
+    assert bits(function(x, dtype="float32", out=out)) == bits(expected)
+
+
+@BOTH
+@EACH_FORMAT
+def test_threads_share_the_work_on_out(function: Function, data_format: str) -> None:
+    x = colours(*((7, 5, 3) if data_format == "channels_last" else (3, 7, 5)))
+    out = np.full(x.shape, np.nan, np.float32)
+    assert function(x, data_format, dtype="float32", out=out, threads=3) is out
+    assert bits(out) == bits(function(x, data_format, dtype="float32"))
+
+
+@BOTH
 def test_an_error_in_the_arguments_leaves_out_untouched(function: Function) -> None:
     out = np.full((1, 1, 3), 77, np.float32)
     for words in ({"mode": "bgr"}, {"data_format": "nchw"}, {"threads": 0}, {"backend": "gpu"}):
