@@ -257,7 +257,8 @@ def test_refusing_by_size_layout_or_value_what_is_accepted_otherwise_fails() -> 
         (by_layout, "memory_layouts", "negative strides"),
         (by_value, "value", "negative pixels"),
     ):
-        result = row(judge(function, checks=CHECKS), check)
+        only = [one for one in CHECKS if one.name == check]
+        result = row(judge(function, checks=only), check)
         assert result.status == "failed"
         assert result.message.startswith("refuses this input (")
         assert result.message.endswith(f"and accepts others of the same kind: ValueError: {why}")
@@ -797,7 +798,7 @@ def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
 
 def test_hypothesis_finds_the_same_with_the_same_seed_and_draws_the_same_without_one() -> None:
     for seed in (1, None):
-        first, second = (judge(RARE, selection=Selection(), examples=500, seed=seed) for _ in range(2))
+        first, second = (judge(RARE, selection=Selection(), examples=150, seed=seed) for _ in range(2))
         assert essence(first) == essence(second)
 
 

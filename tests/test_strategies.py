@@ -19,7 +19,7 @@ from vggprep.spec import DATA_FORMATS, MODES
 
 Array = npt.NDArray[Any]
 
-QUICK = settings(max_examples=400, derandomize=True, database=None, phases=[Phase.generate])
+QUICK = settings(max_examples=250, derandomize=True, database=None, phases=[Phase.generate])
 
 
 def drawn(strategy: st.SearchStrategy[Any], seen: Callable[[Any], Any]) -> list[Any]:
