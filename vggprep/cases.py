@@ -224,7 +224,7 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
         if dtype == "bool":
             return (rows >= 128).astype(target)
         if regime == "dark":
-            return (rows % 2).astype(target)
+            return (rows // 128).astype(target)  # not the lowest bit, which red and blue have in common
         if regime == "wide":
             info = np.iinfo(target)
             span = int(info.max) - int(info.min)
@@ -320,17 +320,25 @@ def panel(direction: Direction, cell: Cell, regime: str = "bytes", layout: str =
     return Case(direction, cell.mode, cell.data_format, cell.dtype, layout, regime, PANEL[cell.rank])
 
 
-def layout_regime(cell: Cell, layout: str, direction: Direction = "forward") -> str:
-    """The values to try a layout with: over the cells, every layout meets every regime."""
-    names = [r for r in regimes(direction, cell.dtype) if r not in ("black", "white", "nonfinite")]
+def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
+    """The panels that memory layouts are tried on: over the cells, every layout meets every regime.
+
+    Each layout comes with values that tell elements apart; uniform and non-finite values come on top, each in one
+    layout a cell.
+    """
+    layouts = [layout for layout in LAYOUTS[1:] if has_layout(cell.dtype, layout)]
+    rare = [r for r in regimes(direction, cell.dtype) if r in ("black", "white", "nonfinite")]
+    telling = [r for r in regimes(direction, cell.dtype) if r not in rare]
     position = (
         list(MODES).index(cell.mode)
         + 2 * DATA_FORMATS.index(cell.data_format)
         + DTYPES.index(cell.dtype)
         + 3 * cell.rank
-        + LAYOUTS.index(layout)
     )
-    return names[position % len(names)]
+    for layout in layouts:
+        yield panel(direction, cell, telling[(position + LAYOUTS.index(layout)) % len(telling)], layout)
+    for number, regime in enumerate(rare):
+        yield panel(direction, cell, regime, layouts[(position + number) % len(layouts)])
 
 
 def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
@@ -352,9 +360,7 @@ def corpus() -> Iterator[Case]:
                 yield panel(direction, cell, regime)
             if not regimes(direction, cell.dtype):
                 continue
-            for layout in LAYOUTS[1:]:
-                if has_layout(cell.dtype, layout):
-                    yield panel(direction, cell, layout_regime(cell, layout, direction), layout)
+            yield from layout_cases(direction, cell)
             for height, width in SQUARES:
                 for lead in ((),) if cell.rank == 3 else ((1,), (3,)):
                     yield Case(

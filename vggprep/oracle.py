@@ -198,7 +198,8 @@ def round_array(values: Float64, fmt: Format) -> Float64:
     """Round float64 numbers to ``fmt``, ties to even, with its subnormals and its overflow."""
     _, exponent = np.frexp(values)
     last = np.maximum(exponent - 1, fmt.emin) - fmt.precision + 1
-    rounded: Float64 = np.ldexp(np.rint(np.ldexp(values, -last)), last)
+    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+        rounded: Float64 = np.ldexp(np.rint(np.ldexp(values, -last)), last)
     largest = math.ldexp(2.0 - math.ldexp(1.0, 1 - fmt.precision), fmt.emax)
     over = np.abs(rounded) > largest
     if over.any():
@@ -208,7 +209,8 @@ def round_array(values: Float64, fmt: Format) -> Float64:
 
 def as_float64(x: Array) -> Float64:
     """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
-    return np.ascontiguousarray(x, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+        return np.ascontiguousarray(x, dtype=np.float64)
 
 
 def _cast(x: Array, dtype: str) -> Float64:

@@ -19,8 +19,8 @@ Array = npt.NDArray[Any]
 
 def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Preprocess ``x``, channels last, any shape ``(..., 3)``, computing in ``dtype``. Returns a new array."""
-    y = x[..., list(mode.order)].astype(dtype)
     with np.errstate(all="ignore"):
+        y = x[..., list(mode.order)].astype(dtype)
         for step in mode.steps:
             # By way of float64, as a Python float meets an array; exact for every dtype but longdouble,
             # where Keras has the same rounding.

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 from vggprep import oracle
-from vggprep.cases import FLOATS, LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
+from vggprep.cases import DTYPES, FLOATS, LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
 from vggprep.oracle import Direction
 from vggprep.spec import DATA_FORMATS, MODES, RANKS
 
@@ -82,12 +83,28 @@ def images(
     >>> @given(images(dtypes=["uint8"], ranks=[3]))
     ... def test_white_stays_brightest(image): ...
     """
-    dtype = draw(st.sampled_from(tuple(dtypes or _uint8_first())))
+    names = _uint8_first() if dtypes is None else dtypes
+    _some_of("dtypes", names, DTYPES)
+    _some_of("ranks", ranks, RANKS)
+    _some_of("layouts", layouts, LAYOUTS)
+    if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1:
+        raise InvalidArgument(f"max_side must be a whole number, 1 or more; got {max_side!r}")
+    dtype = draw(st.sampled_from(tuple(names)))
     rank = draw(st.sampled_from(tuple(ranks)))
-    chosen = data_format if isinstance(data_format, str) else draw(data_format)
+    chosen = draw(data_format) if isinstance(data_format, st.SearchStrategy) else data_format
+    _some_of("data_format", (chosen,), DATA_FORMATS)
     layout = draw(st.sampled_from([name for name in layouts if has_layout(dtype, name)] or ["c"]))
     shape = _draw_shape(draw, rank, max_side)
     return arrange(_draw_forward(draw, dtype, shape, nonfinite), chosen, layout)
+
+
+def _some_of(what: str, given: Any, accepted: Sequence[Any]) -> None:
+    """Raise unless ``given`` is a sequence of one or more of what is accepted."""
+    sequence = isinstance(given, Sequence) and not isinstance(given, str)
+    if not sequence or not given or any(value not in accepted for value in given):
+        shown = given[0] if what == "data_format" else given
+        words = "one of" if what == "data_format" else "a sequence of one or more of"
+        raise InvalidArgument(f"{what} must be {words} {', '.join(map(str, accepted))}; got {shown!r}")
 
 
 @st.composite
@@ -108,12 +125,15 @@ def cases(
         layouts: names of memory layouts to draw from.
         shapes: shapes, as channels last, to draw from; free by default.
     """
+    _some_of("layouts", layouts, LAYOUTS)
+    if direction not in ("forward", "inverse"):
+        raise InvalidArgument(f"direction must be forward or inverse; got {direction!r}")
     if cells is not None:
+        if direction == "inverse" and any(cell.dtype not in FLOATS for cell in cells):
+            raise InvalidArgument(f"cells of an inverse must have a dtype of {', '.join(FLOATS)}; got {list(cells)!r}")
         cell = draw(st.sampled_from(tuple(cells)))
     else:
-        dtype = draw(
-            st.sampled_from(available_dtypes() if direction == "forward" else ("float32", "float64", "float16"))
-        )
+        dtype = draw(st.sampled_from(_uint8_first() if direction == "forward" else ["float32", "float64", "float16"]))
         cell = Cell(draw(modes()), draw(data_formats()), dtype, draw(st.sampled_from(RANKS)))
     layout = draw(st.sampled_from([name for name in layouts if has_layout(cell.dtype, name)] or ["c"]))
     fitting = [shape for shape in shapes or () if len(shape) == cell.rank]

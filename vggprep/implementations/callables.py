@@ -11,7 +11,7 @@ import functools
 import inspect
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,15 @@ class Parameters:
     data_format: bool
 
 
-@functools.lru_cache(maxsize=256)
 def parameters(function: Callable[..., Any]) -> Parameters:
     """Read the signature. ``**kwargs`` counts for neither keyword; an unreadable signature takes none."""
+    try:
+        return _remembered_parameters(function)
+    except TypeError:  # unhashable, as callable dataclasses are
+        return _parameters(function)
+
+
+def _parameters(function: Callable[..., Any]) -> Parameters:
     try:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -60,10 +66,26 @@ def parameters(function: Callable[..., Any]) -> Parameters:
     return Parameters("mode" in by_name, "data_format" in by_name)
 
 
+_remembered_parameters = functools.lru_cache(maxsize=256)(_parameters)
+
+
 def keywords(function: Callable[..., Any], mode: Any, data_format: Any) -> dict[str, Any]:
     """The keyword arguments to pass, as the signature names them."""
     takes = parameters(function)
     return ({"mode": mode} if takes.mode else {}) | ({"data_format": data_format} if takes.data_format else {})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[tuple[io.StringIO, list[warnings.WarningMessage]]]:
+    """Catch what is printed and warned, whichever thread it comes from."""
+    printed = io.StringIO()
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+    ):
+        warnings.simplefilter("always")
+        yield printed, caught
 
 
 def describe(error: BaseException) -> str:
@@ -76,18 +98,15 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     """Call ``function`` on ``array``, which is its own: it may be written to."""
     before = array.tobytes()
     remarks = set()
-    printed = io.StringIO()
     returned: Any = None
     refusal: str | None = None
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
-        warnings.simplefilter("always")
-        with contextlib.redirect_stderr(printed):
-            try:
-                returned = function(array, **keywords(function, mode, data_format))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # a function under test may raise anything, SystemExit included
-                refusal = describe(error)
+    with quiet() as (printed, caught):
+        try:
+            returned = function(array, **keywords(function, mode, data_format))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a function under test may raise anything, SystemExit included
+            refusal = describe(error)
     if printed.getvalue().strip():
         remarks.add(f"prints: {printed.getvalue().strip().splitlines()[0][:100]!r}")
     for warning in caught:

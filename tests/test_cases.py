@@ -1,0 +1,368 @@
+"""The corpus: complete in pairs, colourful, laid out as it says, and the same on every run."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vggprep import oracle
+from vggprep.cases import (
+    DTYPES,
+    EMPTY_SHAPES,
+    FEW_SIZES,
+    FLOATS,
+    INTEGERS,
+    LARGE_SIZES,
+    LAYOUTS,
+    REGIMES,
+    SMALL_SIZES,
+    Case,
+    Cell,
+    arrange,
+    available_dtypes,
+    corpus,
+    dtype_of,
+    from_format,
+    has_layout,
+    panel,
+    regimes,
+    size_cases,
+    to_format,
+)
+from vggprep.oracle import Direction
+from vggprep.spec import DATA_FORMATS, MODES, RANKS
+
+Array = npt.NDArray[Any]
+
+DIRECTIONS: tuple[Direction, ...] = ("forward", "inverse")
+EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
+EACH_FORMAT = pytest.mark.parametrize("data_format", DATA_FORMATS)
+EACH_RANK = pytest.mark.parametrize("rank", RANKS)
+
+LITTLE_ENDIAN = pytest.mark.skipif(sys.byteorder != "little", reason="the digest is of little-endian bytes")
+CORPUS_DIGEST = "3b3fca48ad70b0b79773f04b2f2e363b749e99aef5d379d2842c49c606790a6c"
+
+
+@cache
+def everything() -> tuple[Case, ...]:
+    return tuple(corpus())
+
+
+def image(rank: int, dtype: str) -> Array:
+    """A channels-last image with even sides, all of them different."""
+    shape = (4, 6, 3) if rank == 3 else (2, 4, 6, 3)
+    return (np.arange(np.prod(shape)).reshape(shape) * 37 % 251).astype(dtype_of(dtype))
+
+
+# Coverage ---------------------------------------------------------------------------------------------------------
+
+
+def exists(direction: Direction, given: dict[str, Any]) -> bool:
+    """Whether there is any case with these two factors."""
+    dtypes = [given["dtype"]] if "dtype" in given else list(available_dtypes())
+    return any(
+        (direction == "forward" or d in FLOATS)
+        and ("layout" not in given or has_layout(d, given["layout"]))
+        and ("regime" not in given or given["regime"] in regimes(direction, d))
+        for d in dtypes
+    )
+
+
+FACTORS: dict[str, tuple[Any, ...]] = {
+    "mode": tuple(MODES),
+    "data_format": DATA_FORMATS,
+    "dtype": available_dtypes(),
+    "rank": RANKS,
+    "layout": LAYOUTS,
+    "regime": REGIMES,
+}
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(FACTORS, 2)))
+def test_every_pair_of_factors_that_exists_is_in_the_corpus(direction: Direction, first: str, second: str) -> None:
+    covered = {(getattr(c, first), getattr(c, second)) for c in everything() if c.direction == direction}
+    possible = {
+        pair
+        for pair in itertools.product(FACTORS[first], FACTORS[second])
+        if exists(direction, dict(zip((first, second), pair, strict=True)))
+    }
+    assert covered == possible
+
+
+@EACH_DIRECTION
+def test_every_cell_meets_every_regime_and_every_layout(direction: Direction) -> None:
+    met: dict[Cell, set[str]] = {}
+    for case in everything():
+        if case.direction == direction:
+            met.setdefault(case.cell, set()).update((case.regime, case.layout))
+    dtypes = [d for d in available_dtypes() if direction == "forward" or d in FLOATS]
+    assert len(met) == len(MODES) * len(DATA_FORMATS) * len(dtypes) * len(RANKS)
+    for cell, words in met.items():
+        assert set(regimes(direction, cell.dtype)) <= words
+        assert {layout for layout in LAYOUTS if has_layout(cell.dtype, layout)} <= words
+
+
+def test_no_case_comes_twice() -> None:
+    assert len(set(everything())) == len(everything())
+
+
+def test_a_name_tells_everything_about_a_case() -> None:
+    assert len({case.name for case in everything()}) == len(everything())
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@EACH_FORMAT
+@EACH_RANK
+def test_every_byte_is_in_every_channel_of_the_panel(rank: int, data_format: str, dtype: str) -> None:
+    x = from_format(panel("forward", Cell("tf", data_format, dtype, rank)).array(), data_format).reshape(-1, 3)
+    values = 2 if dtype == "bool" else 256
+    for channel in range(3):
+        assert len(np.unique(x[:, channel])) == values
+    if dtype not in ("bool", "int8"):
+        assert (x.min(), x.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@EACH_RANK
+def test_an_inverse_is_given_what_the_oracle_makes_of_every_byte(rank: int, mode: str) -> None:
+    y = panel("inverse", Cell(mode, "channels_last", "float64", rank)).array()
+    back = oracle.pixels(oracle.exact(y, "inverse", mode)).reshape(-1, 3)
+    for channel in range(3):
+        np.testing.assert_array_equal(np.unique(back[:, channel]), np.arange(256))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("regime", ["bytes", "noise"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_inverse_is_never_given_a_value_near_a_rounding_tie(dtype: str, regime: str, mode: str) -> None:
+    y = panel("inverse", Cell(mode, "channels_last", dtype, 4), regime).values()
+    restored, _ = oracle.real(y, "inverse", mode)
+    assert (np.abs(restored - np.rint(restored)) < 0.4).all()
+    if regime == "noise":
+        assert restored.min() < -20
+        assert restored.max() > 275
+        assert (np.abs(restored - np.rint(restored)) > 0.1).any()
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nonfinite_cases_have_nan_and_both_infinities_in_every_channel_and_bytes_beside_them(
+    dtype: str, direction: Direction
+) -> None:
+    y = panel(direction, Cell("caffe", "channels_last", dtype, 3), "nonfinite").values().astype(np.float64)
+    rows = y.reshape(-1, 3)
+    assert np.isnan(rows).any(axis=1).sum() == 2
+    for value in (np.inf, -np.inf):
+        assert (rows == value).sum() == 2
+    assert np.isfinite(rows).all(axis=1).sum() > 200
+    assert (~np.isfinite(rows)).any(axis=0).all()
+
+
+def test_the_regimes_of_floats_are_what_they_say() -> None:
+    def values(regime: str, dtype: str = "float64") -> Array:
+        return panel("forward", Cell("tf", "channels_last", dtype, 4), regime).values()
+
+    assert values("dark").max() <= 1
+    assert values("dark").min() >= 0
+    fractions = values("fractions")
+    assert fractions.min() >= 0
+    assert fractions.max() <= 255
+    assert (fractions != np.rint(fractions)).mean() > 0.99
+    assert (values("wide") < -1000).any()
+    assert (values("wide") > 1000).any()
+    for dtype in ("float16", "float32"):
+        huge = values("huge", dtype)
+        info = np.finfo(dtype)
+        assert np.isfinite(huge).all()
+        assert huge.max() >= float(info.max) / 2
+        assert ((huge != 0) & (np.abs(huge) < info.smallest_normal)).any()
+        assert (np.signbit(huge) & (huge == 0)).any()
+        assert (~np.signbit(huge) & (huge == 0)).any()
+    assert (values("black", "uint8") == 0).all()
+    assert (values("white", "uint8") == 255).all()
+
+
+@pytest.mark.parametrize("dtype", [d for d in INTEGERS if d != "bool"])
+def test_wide_integers_reach_both_ends_of_their_dtype(dtype: str) -> None:
+    values = panel("forward", Cell("tf", "channels_last", dtype, 3), "wide").values()
+    info = np.iinfo(dtype)
+    assert (values.min(), values.max()) == (info.min, info.max)
+    assert len(np.unique(values)) > 100
+
+
+def test_channels_differ_unless_the_image_is_uniform() -> None:
+    for case in everything():
+        if case.regime in ("black", "white") or np.prod(case.shape) < 30 or case.layout == "zero":
+            continue
+        tolerated = 0.7 if case.dtype == "bool" or (case.regime == "dark" and case.dtype in INTEGERS) else 0.3
+        rows = case.values().reshape(-1, 3)[:4096].astype(np.float64)
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            assert (rows[:, one] == rows[:, other]).mean() <= tolerated, case.name
+
+
+# Sizes ------------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_are_every_number_up_to_70_and_odd_ones_around_the_blocks() -> None:
+    assert list(SMALL_SIZES) == list(range(71))
+    for elements in (2**12, 2**14, 2**16, 2**18):
+        near = [3 * pixels for pixels in LARGE_SIZES if abs(3 * pixels - elements) < 16]
+        assert any(n < elements for n in near)
+        assert any(n > elements for n in near)
+    assert all(3 * pixels % 16 for pixels in LARGE_SIZES)
+    assert len(FEW_SIZES) == 12
+
+
+@EACH_DIRECTION
+@EACH_RANK
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_ladder_holds_every_size_and_every_way_to_be_empty(dtype: str, rank: int, direction: Direction) -> None:
+    cell = Cell("torch", "channels_first", dtype, rank)
+    shapes = [case.shape for case in size_cases(direction, cell)]
+    assert {int(np.prod(shape[:-1])) for shape in shapes} == {*SMALL_SIZES, *LARGE_SIZES}
+    assert set(EMPTY_SHAPES[rank]) <= set(shapes)
+    empty_axes = {axis for shape in shapes for axis in range(rank - 1) if shape[axis] == 0}
+    assert empty_axes == set(range(rank - 1))
+
+
+@EACH_RANK
+def test_every_dtype_has_a_dozen_sizes_at_least(rank: int) -> None:
+    for dtype in available_dtypes():
+        counts = {int(np.prod(c.shape[:-1])) for c in size_cases("forward", Cell("tf", "channels_last", dtype, rank))}
+        assert len(counts) >= 12
+        assert max(counts) > 1024
+
+
+def test_no_block_of_a_large_image_repeats_another() -> None:
+    case = Case("forward", "tf", "channels_last", "uint8", "c", "bytes", (1, 20000, 3))
+    rows = case.values()[0]
+    blocks = {rows[at : at + 1024].tobytes() for at in range(0, 16384, 1024)}
+    assert len(blocks) == 16
+
+
+# Layouts ----------------------------------------------------------------------------------------------------------
+
+
+def strides_reversed(array: Array) -> bool:
+    return all(stride < 0 for stride in array.strides)
+
+
+def strides_doubled(array: Array) -> bool:
+    packed = np.empty([2 * n + 1 for n in array.shape], array.dtype).strides
+    return array.strides == tuple(2 * stride for stride in packed)
+
+
+CHARACTERS: dict[str, Callable[[Array], bool]] = {
+    "c": lambda a: a.flags.c_contiguous and a.flags.owndata,
+    "fortran": lambda a: a.flags.f_contiguous and not a.flags.c_contiguous,
+    "permuted": lambda a: not a.flags.c_contiguous and np.moveaxis(a, 0, -1).flags.c_contiguous,
+    "sliced": lambda a: strides_doubled(a) and not a.flags.c_contiguous,
+    "negative": lambda a: strides_reversed(a) and not a.flags.c_contiguous,
+    "zero": lambda a: 0 in a.strides and not a.flags.writeable,
+    "unaligned": lambda a: a.flags.c_contiguous and a.ctypes.data % 2 == 1,
+    "readonly": lambda a: a.flags.c_contiguous and not a.flags.writeable,
+    "big_endian": lambda a: a.flags.c_contiguous and a.dtype.byteorder == (">" if sys.byteorder == "little" else "="),
+}
+
+
+@EACH_RANK
+@EACH_FORMAT
+@pytest.mark.parametrize(
+    ("dtype", "layout"), [pair for pair in itertools.product(DTYPES, LAYOUTS) if has_layout(*pair)]
+)
+def test_a_layout_is_what_it_says_and_changes_no_value(layout: str, dtype: str, data_format: str, rank: int) -> None:
+    given = image(rank, dtype)
+    if layout == "zero":
+        given = np.broadcast_to(given[..., :1, :, :], given.shape).copy()
+    kept = given.copy()
+    array = arrange(given, data_format, layout)
+    assert CHARACTERS[layout](array)
+    assert array.dtype.name == dtype
+    assert array.dtype.newbyteorder("=") == dtype_of(dtype)
+    assert array.flags.writeable == (layout not in ("zero", "readonly"))
+    assert array.flags.aligned == (layout != "unaligned" or array.dtype.itemsize == 1)
+    assert not np.shares_memory(array, given)
+    expected = given if data_format == "channels_last" else np.moveaxis(given, -1, -3)
+    assert array.shape == expected.shape
+    np.testing.assert_array_equal(np.array(array, array.dtype.newbyteorder("="), order="C"), expected)
+    np.testing.assert_array_equal(given, kept)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (1, 1, 3), (0, 2, 2, 3), (1, 1, 1, 3)])
+@EACH_FORMAT
+def test_small_and_empty_images_have_every_layout(data_format: str, shape: tuple[int, ...], layout: str) -> None:
+    given = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    array = arrange(given, data_format, layout)
+    np.testing.assert_array_equal(from_format(array, data_format), given)
+
+
+def test_an_unknown_layout_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"layout must be one of c, fortran, .*; got 'spiral'"):
+        arrange(image(3, "uint8"), "channels_last", "spiral")
+
+
+@EACH_RANK
+def test_from_format_undoes_to_format(rank: int) -> None:
+    given = image(rank, "uint8")
+    first = to_format(given, "channels_first")
+    np.testing.assert_array_equal(first, np.moveaxis(given, -1, -3))
+    np.testing.assert_array_equal(from_format(first, "channels_first"), given)
+    for turn in (to_format, from_format):
+        np.testing.assert_array_equal(turn(given, "channels_last"), given)
+
+
+def test_every_case_is_an_array_of_its_dtype_shape_and_values() -> None:
+    for case in everything():
+        if np.prod(case.shape) > 5000:
+            continue
+        array, values = case.array(), case.values()
+        assert array.dtype.name == case.dtype
+        assert from_format(array, case.data_format).shape == values.shape == case.shape
+        same = from_format(array, case.data_format).astype(values.dtype)
+        assert same.tobytes() == values.tobytes(), case.name
+
+
+# The same on every run --------------------------------------------------------------------------------------------
+
+
+@EACH_DIRECTION
+def test_a_case_makes_a_new_array_each_time(direction: Direction) -> None:
+    for layout in LAYOUTS:
+        case = panel(direction, Cell("caffe", "channels_last", "float32", 4), "bytes", layout)
+        first, second = case.array(), case.array()
+        assert not np.shares_memory(first, second)
+        kept = second.copy()
+        if first.flags.writeable:
+            first[...] = 1
+        np.testing.assert_array_equal(case.array(), kept)
+    values = case.values()
+    values[...] = 1
+    np.testing.assert_array_equal(case.array().astype(np.float32), kept.astype(np.float32))
+
+
+@LITTLE_ENDIAN
+def test_the_corpus_is_the_same_as_ever() -> None:
+    """One digest of all inputs. A new one is a decision: results recorded with the old corpus compare no more."""
+    if "bfloat16" not in available_dtypes():
+        pytest.skip("the digest is of the whole corpus, and bfloat16 is missing: install ml_dtypes")
+    digest = hashlib.sha256()
+    for case in everything():
+        digest.update(case.name.encode())
+        digest.update(case.array().tobytes())
+    assert digest.hexdigest() == CORPUS_DIGEST
+
+
+def test_drawn_pixels_are_the_bytes_they_are_given() -> None:
+    pixels = np.array([[[0, 100, 255], [1, 2, 3]]], np.float16)
+    case = Case("forward", "tf", "channels_first", "float16", "fortran", "drawn", (1, 2, 3), pixels.tobytes())
+    np.testing.assert_array_equal(case.array(), pixels.transpose(2, 0, 1))

@@ -1,0 +1,721 @@
+"""The oracle against three others: rationals written out by hand, NumPy's casts and ml_dtypes' arithmetic.
+
+Where a format has 16 bits, every pattern is tried.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vggprep import oracle
+from vggprep.oracle import FORMATS, Direction, Format
+from vggprep.spec import MODES
+
+Array = npt.NDArray[Any]
+
+DIRECTIONS: tuple[Direction, ...] = ("forward", "inverse")
+BINARY16 = ("float16", "bfloat16")
+DTYPES: dict[str, npt.DTypeLike] = {
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float32": np.float32,
+    "float64": np.float64,
+}
+
+EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
+EACH_MODE = pytest.mark.parametrize("mode", MODES)
+EACH_BINARY16 = pytest.mark.parametrize("name", BINARY16)
+
+
+def same(a: float, b: float) -> bool:
+    """Equal, with all NaNs equal and the zeros apart."""
+    return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1, a) == math.copysign(1, b))
+
+
+def assert_same(got: Array, expected: Array) -> None:
+    """Equal element by element, with all NaNs equal and the zeros apart."""
+    wrong = ~oracle.same_values(widened(got), widened(expected), signed_zero=True)
+    assert not wrong.any(), f"{int(wrong.sum())} differ, first {got[wrong][0]!r} for {expected[wrong][0]!r}"
+
+
+def every_pattern(name: str) -> Array:
+    """All 65,536 values of a 16-bit format."""
+    return np.arange(2**16, dtype=np.uint16).view(DTYPES[name])
+
+
+def widened(array: Array) -> npt.NDArray[np.float64]:
+    """As float64, silently: to NumPy a signalling NaN is worth a warning."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(array, np.float64)
+
+
+def finite_patterns(name: str) -> npt.NDArray[np.float64]:
+    """All finite values of a 16-bit format, ascending, one zero, as float64."""
+    values = widened(every_pattern(name))
+    return np.unique(values[np.isfinite(values)])
+
+
+def rounded(values: Iterable[float], fmt: Format) -> Array:
+    """Rational rounding of finite float64 numbers, one at a time."""
+    return np.array(
+        [oracle.round_ratio(*v.as_integer_ratio(), fmt, math.copysign(1, v) < 0) for v in map(float, values)]
+    )
+
+
+def each_step() -> list[Any]:
+    """Every (operation, decimal constant) of every mode, forward and inverse, once."""
+    found = {
+        operation: None
+        for direction, mode, channel in itertools.product(DIRECTIONS, MODES, range(3))
+        for operation in oracle.operations(direction, mode, channel)
+    }
+    return [pytest.param(step, id=f"{step.operation} {float(step.constant)}") for step in found]
+
+
+# Rounding ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_the_formats_are_numpys(name: str) -> None:
+    info, fmt = np.finfo(name), FORMATS[name]
+    assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
+    assert fmt.unit_roundoff == float(info.epsneg)
+
+
+def test_bfloat16_is_ml_dtypes() -> None:
+    info, fmt = ml_dtypes.finfo(ml_dtypes.bfloat16), FORMATS["bfloat16"]
+    assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
+
+
+@EACH_BINARY16
+def test_a_value_of_the_format_rounds_to_itself(name: str) -> None:
+    values = finite_patterns(name)
+    assert_same(rounded(values, FORMATS[name]), values)
+    assert_same(oracle.round_array(widened(every_pattern(name)), FORMATS[name]), every_pattern(name))
+
+
+@EACH_BINARY16
+def test_between_any_two_neighbours_the_tie_goes_to_the_even_one_and_the_rest_to_the_nearer(name: str) -> None:
+    values = finite_patterns(name)
+    low, high = values[:-1], values[1:]
+    ties = (low + high) / 2  # exact: one more bit than the format has
+    # Ascending and consecutive, so even significands alternate; zero is even.
+    even = np.abs(np.arange(len(values)) - np.searchsorted(values, 0.0)) % 2 == 0
+    expected = np.where(even[:-1], low, high)
+    expected = np.where((expected == 0) & (ties < 0), -0.0, expected)
+    toward_high, toward_low = np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf)
+    high = np.where((high == 0) & (ties < 0), -0.0, high)
+    for got in (oracle.round_array, rounded):
+        assert_same(got(ties, FORMATS[name]), expected)
+        assert_same(got(toward_high, FORMATS[name]), high)
+        assert_same(got(toward_low, FORMATS[name]), low)
+
+
+def test_rounding_to_float16_is_numpys_cast_around_every_value_and_tie() -> None:
+    values = finite_patterns("float16")
+    ties = (values[:-1] + values[1:]) / 2
+    near = np.concatenate([values, ties, np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf)])
+    assert_same(oracle.round_array(near, FORMATS["float16"]), near.astype(np.float16))
+    assert_same(rounded(near, FORMATS["float16"]), near.astype(np.float16))
+
+
+def test_rounding_to_bfloat16_is_ml_dtypes_cast_around_every_value_and_tie() -> None:
+    # From float32, as ml_dtypes goes by way of it.
+    values = finite_patterns("bfloat16").astype(np.float32)
+    ties = ((values[:-1].astype(np.float64) + values[1:]) / 2).astype(np.float32)
+    up, down = np.nextafter(ties, np.float32(np.inf)), np.nextafter(ties, np.float32(-np.inf))
+    near = np.concatenate([values, ties, up, down])
+    expected = near.astype(ml_dtypes.bfloat16)
+    assert_same(oracle.round_array(near.astype(np.float64), FORMATS["bfloat16"]), expected)
+    assert_same(rounded(near, FORMATS["bfloat16"]), expected)
+
+
+def float64_bits() -> st.SearchStrategy[float]:
+    """Any float64, each bit pattern as likely as the next."""
+    return st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
+
+
+def near_float32() -> st.SearchStrategy[float]:
+    """float64 numbers at, or next to, a value or a tie of float32, down to its subnormals."""
+
+    def make(bits: int, tie: bool, towards: float) -> float:
+        value = np.uint32(bits).view(np.float32)
+        start = float(value)
+        if tie and math.isfinite(start):
+            start = (start + float(np.nextafter(value, np.float32(0)))) / 2
+        return start if math.isnan(towards) else math.nextafter(start, towards)
+
+    return st.builds(
+        make, st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([math.nan, math.inf, -math.inf])
+    ).filter(math.isfinite)
+
+
+@settings(max_examples=500)
+@given(float64_bits().filter(math.isfinite) | near_float32())
+@example(3.4028235677973366e38)  # the tie between the largest float32 and what would follow
+@example(3.4028235677973362e38)
+@example(2.0**-150)
+@example(-(2.0**-150))
+@example(2.0**-150 * 1.5)
+@example(5e-324)
+@example(-0.0)
+def test_rounding_is_numpys_cast_from_float64(value: float) -> None:
+    for name in ("float16", "float32", "float64"):
+        with np.errstate(all="ignore"):
+            expected = float(np.float64(value).astype(name))
+        assert same(oracle.round_rational(Fraction(value), FORMATS[name], math.copysign(1, value) < 0), expected)
+        assert same(float(oracle.round_array(np.array([value]), FORMATS[name])[0]), expected)
+
+
+@given(st.fractions(), st.sampled_from(sorted(FORMATS)))
+def test_no_number_of_the_format_is_nearer_than_the_rounded_one(value: Fraction, name: str) -> None:
+    fmt = FORMATS[name]
+    got = oracle.round_rational(value, fmt)
+    assert oracle.round_ratio(3 * value.numerator, 3 * value.denominator, fmt) == got
+    if math.isinf(got):
+        assert abs(value) >= Fraction(2) ** (fmt.emax + 1) * (1 - Fraction(1, 2 ** (fmt.precision + 1)))
+        return
+    exponent = max(math.frexp(got)[1] - 1, fmt.emin) if got else fmt.emin
+    place = Fraction(2) ** (exponent - fmt.precision + 1)
+    assert (Fraction(got) / place).denominator == 1, "has more bits than the format"
+    assert abs(value - Fraction(got)) <= place / 2
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_what_is_half_a_place_beyond_the_largest_number_overflows(name: str) -> None:
+    fmt = FORMATS[name]
+    largest = (2 - Fraction(2) ** (1 - fmt.precision)) * Fraction(2) ** fmt.emax
+    half = Fraction(2) ** (fmt.emax - fmt.precision)
+    for sign in (1, -1):
+        assert oracle.round_rational(sign * largest, fmt) == sign * float(largest)
+        assert oracle.round_rational(sign * (largest + half - Fraction(1, 10**9)), fmt) == sign * float(largest)
+        assert oracle.round_rational(sign * (largest + half), fmt) == sign * math.inf
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_what_is_at_most_half_the_smallest_number_becomes_a_zero_of_its_sign(name: str) -> None:
+    fmt = FORMATS[name]
+    smallest = Fraction(2) ** (fmt.emin - fmt.precision + 1)
+    for sign in (1, -1):
+        assert same(oracle.round_rational(sign * smallest, fmt), sign * float(smallest))
+        assert same(oracle.round_rational(sign * smallest / 2, fmt), sign * 0.0)
+        assert same(oracle.round_rational(sign * smallest * Fraction(51, 100), fmt), sign * float(smallest))
+        assert same(oracle.round_rational(sign * smallest * Fraction(149, 100), fmt), sign * float(smallest))
+        assert same(oracle.round_rational(sign * smallest * Fraction(3, 2), fmt), sign * 2 * float(smallest))
+
+
+def test_an_exact_zero_has_the_sign_it_is_told() -> None:
+    for fmt in FORMATS.values():
+        assert same(oracle.round_ratio(0, 7, fmt), 0.0)
+        assert same(oracle.round_ratio(0, 7, fmt, negative=True), -0.0)
+        assert same(oracle.round_ratio(1, 1, fmt, negative=True), 1.0)
+
+
+# Steps, every 16-bit pattern --------------------------------------------------------------------------------------
+
+UFUNCS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+}
+
+
+@EACH_BINARY16
+@pytest.mark.parametrize("step", each_step())
+def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operation, name: str) -> None:
+    fmt, dtype = FORMATS[name], DTYPES[name]
+    patterns = every_pattern(name)
+    constant = oracle.round_rational(step.constant, fmt)
+    assert constant == float(np.float32(float(step.constant)).astype(dtype))
+
+    # 1: what NumPy and ml_dtypes compute in the format itself.
+    with np.errstate(all="ignore"):
+        theirs = UFUNCS[step.operation](patterns, np.array(constant, dtype))
+    assert theirs.dtype == dtype
+    # 2: the oracle's fast way, one operation in float64 and one rounding.
+    values = widened(patterns)
+    with np.errstate(all="ignore"):
+        fast = oracle.round_array(UFUNCS[step.operation](values, constant), fmt)
+    assert_same(fast, theirs)
+    # 3: rationals, for every finite pattern.
+    above, below = constant.as_integer_ratio()
+    finite = np.isfinite(values)
+    slow = []
+    for value in values[finite].tolist():
+        numerator, denominator = value.as_integer_ratio()
+        if step.operation == "multiply":
+            ratio = (numerator * above, denominator * below)
+        elif step.operation == "divide":
+            ratio = (numerator * below, denominator * above)
+        elif step.operation == "add":
+            ratio = (numerator * below + above * denominator, denominator * below)
+        else:
+            ratio = (numerator * below - above * denominator, denominator * below)
+        negative = step.operation in ("multiply", "divide") and math.copysign(1, value) < 0
+        slow.append(oracle.round_ratio(*ratio, fmt, negative))
+    assert_same(fast[finite], np.array(slow))
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_a_whole_mode_is_its_steps_in_numpy_for_every_float16_pattern(mode: str, direction: Direction) -> None:
+    patterns = every_pattern("float16")
+    x = np.stack([patterns, np.roll(patterns, 7), patterns[::-1]], axis=-1)
+    with np.errstate(all="ignore"):
+        if direction == "forward":
+            expected = {
+                "caffe": lambda: x[..., ::-1] - np.float16([103.939, 116.779, 123.68]),
+                "tf": lambda: x / np.float16(127.5) - np.float16(1),
+                "torch": lambda: (
+                    (x / np.float16(255) - np.float16([0.485, 0.456, 0.406])) / np.float16([0.229, 0.224, 0.225])
+                ),
+            }[mode]()
+        else:
+            expected = {
+                "caffe": lambda: (x + np.float16([103.939, 116.779, 123.68]))[..., ::-1],
+                "tf": lambda: (x + np.float16(1)) * np.float16(127.5),
+                "torch": lambda: (
+                    (x * np.float16([0.229, 0.224, 0.225]) + np.float16([0.485, 0.456, 0.406])) * np.float16(255)
+                ),
+            }[mode]()
+    assert expected.dtype == np.float16
+    assert_same(oracle.exact(x, direction, mode), expected)
+
+
+# Arrays are the numbers, one by one -------------------------------------------------------------------------------
+
+
+def adversarial() -> list[float]:
+    """Values around which formulas round, cancel, overflow or lose their sign."""
+    centres = [0.0, 1.0, -1.0, 103.939, 116.779, 123.68, 127.5, 255.0, 0.485 * 255, 0.456 * 255, 0.406 * 255]
+    found = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -5e-324, 2.0**-149, 2.0**-126, 2.0**-24, 2.0**-14]
+    for centre in centres:
+        single = np.float32(centre)
+        for value in (centre, -centre, float(single)):
+            found += [value, math.nextafter(value, math.inf), math.nextafter(value, -math.inf)]
+        found += [float(np.nextafter(single, np.float32(s * np.inf))) for s in (1, -1)]
+    return [*found, 65504.0, -65504.0, 3.4028234663852886e38, 1.7976931348623157e308, -1.7976931348623157e308, 1e-300]
+
+
+def numbers(name: str) -> st.SearchStrategy[Any]:
+    """Values of a dtype: any bits, adversarial ones, and what pixels are."""
+    if name in DTYPES:
+        size = np.dtype(DTYPES[name]).itemsize
+        any_bits = st.binary(min_size=size, max_size=size).map(lambda b: np.frombuffer(b, DTYPES[name])[0])
+        with np.errstate(all="ignore"):
+            chosen = list(np.array(adversarial()).astype(DTYPES[name]))
+        pixels = st.floats(-300, 300).map(lambda v: np.array([v]).astype(DTYPES[name])[0])
+        return any_bits | st.sampled_from(chosen) | pixels
+    info = np.iinfo(name)
+    low, high = int(info.min), int(info.max)
+    corners = [low, high, *range(max(low, -2), 3), 255, 256]
+    # Beyond 2^53, float64 is no longer exact; ties of float32 at 2^40 and of float64 at 2^54 and 2^62.
+    for centre in (2**24, 2**40 + 2**16, 2**53, 2**54 + 2, 2**62 + 2**38, 2**62 + 2**9, 2**63 - 2**38):
+        corners += [sign * centre + off for sign in (1, -1) for off in (-2, -1, 0, 1, 2)]
+    return st.integers(low, high) | st.sampled_from([c for c in corners if low <= c <= high])
+
+
+def check_against_rationals(rows: list[Any], name: str, direction: Direction, mode: str) -> None:
+    x = np.array(rows, dtype=DTYPES.get(name, name)).reshape(-1, 3)
+    got = oracle.exact(x, direction, mode)
+    assert got.shape == x.shape
+    computed = oracle.computed_dtype(name, mode, direction)
+    order = MODES[mode].order
+    for index, _ in np.ndenumerate(x):
+        row, source = index
+        channel = order.index(source) if direction == "forward" else source
+        target = channel if direction == "forward" else order[channel]
+        value = int(x[index]) if x.dtype.kind in "iu" else float(x[index])
+        expected = oracle.one_exact(value, direction, mode, channel, computed)
+        assert same(float(got[row, target]), expected), f"{value!r} in channel {source}"
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64", "uint8", "int64", "uint64", "int32"])
+def test_an_array_gets_what_each_number_gets_in_rationals(name: str, mode: str, direction: Direction) -> None:
+    @settings(max_examples=25)
+    @given(st.lists(numbers(name), min_size=12, max_size=12))
+    def agree(rows: list[Any]) -> None:
+        check_against_rationals(rows, name, direction, mode)
+
+    agree()
+
+
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+def test_an_array_of_adversarial_values_gets_what_each_gets_in_rationals(
+    name: str, mode: str, direction: Direction
+) -> None:
+    with np.errstate(all="ignore"):
+        values = np.array(adversarial()).astype(DTYPES[name])
+    rows = np.stack([values, values[::-1], np.roll(values, 5)], axis=-1)
+    if mode == "identity" and direction == "forward":
+        assert_same(oracle.exact(rows, direction, mode), rows)
+        return
+    check_against_rationals(rows.ravel().tolist(), name, direction, mode)
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_rounding_twice_is_innocuous_for_float32(mode: str, direction: Direction) -> None:
+    """Multiples of constants and neighbours of ties: where a second rounding would show if it could."""
+    rng = np.random.default_rng(2)
+    any_bits = rng.integers(0, 2**32, 3000, dtype=np.uint32).view(np.float32)
+    subnormal = rng.integers(0, 2**23, 1500, dtype=np.uint32).view(np.float32)
+    tiny = rng.integers(0, 2**27, 1500, dtype=np.uint32).view(np.float32)  # quotients are subnormal
+    pixels = (rng.integers(-(2**16), 2**16, 3000) / 256).astype(np.float32)
+    check_against_rationals(
+        np.concatenate([any_bits, subnormal, -subnormal, tiny, pixels]).tolist(), "float32", direction, mode
+    )
+
+
+def test_an_integer_that_float64_cannot_hold_is_rounded_once() -> None:
+    # Just above a tie of float32: by way of float64 it would become the tie and go down to even.
+    value = 2**62 + 2**38 + 1
+    assert np.float32(float(value)) == 2.0**62
+    x = np.array([[value, value - 1, value - 2]], np.int64)
+    above = float(np.nextafter(np.float32(2.0**62), np.float32(np.inf)))
+    for mode, scale in (("caffe", 1.0), ("tf", 127.5)):
+        got = oracle.exact(x, "forward", mode)
+        expected = np.float32([above, 2.0**62, 2.0**62]) / np.float32(scale)
+        np.testing.assert_array_equal(got[0, ::-1] if mode == "caffe" else got[0], expected)
+
+
+def test_the_zeros_are_where_ieee_puts_them() -> None:
+    zeros = np.array([[0.0, -0.0, 0.0]], np.float32)
+    assert_same(oracle.exact(np.float32([[127.5, 127.5, -0.0]]), "forward", "tf"), np.array([[0.0, 0.0, -1.0]]))
+    assert_same(oracle.exact(np.float32([[-1.0, -1.0, -0.0]]), "inverse", "tf"), np.array([[0.0, 0.0, 127.5]]))
+    for direction in DIRECTIONS:
+        assert_same(oracle.exact(zeros, direction, "identity"), zeros)
+        assert_same(oracle.exact(zeros.astype(np.float64), direction, "identity"), zeros)
+    tiny = np.float32([[-1e-45, 1e-45, -0.0]])
+    assert_same(oracle.exact(tiny, "inverse", "identity"), tiny)
+
+
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "uint8"])
+def test_the_result_depends_on_neither_shape_nor_memory_layout(name: str, mode: str, direction: Direction) -> None:
+    rows = (np.arange(24 * 3).reshape(-1, 3) * 89 % 256).astype(name)
+    expected = oracle.exact(rows, direction, mode)
+    for shaped in (rows.reshape(4, 6, 3), np.asfortranarray(rows.reshape(2, 3, 4, 3)), rows.reshape(24, 1, 1, 3)):
+        assert_same(oracle.exact(shaped, direction, mode).reshape(-1, 3), expected)
+    assert_same(oracle.exact(rows[::-1], direction, mode), expected[::-1])
+    many = np.tile(rows, (100, 1))  # beyond what is remembered
+    assert_same(oracle.exact(many, direction, mode), np.tile(expected, (100, 1)))
+
+
+# The formula in real numbers --------------------------------------------------------------------------------------
+
+
+def by_hand(direction: str, mode: str, channel: int, x: Fraction) -> tuple[Fraction, Fraction]:
+    """The formula and S, written as DESIGN has them; ``channel`` counts preprocessed channels."""
+    if mode == "identity":
+        return x, abs(x)
+    if mode == "caffe":
+        m = [Fraction("103.939"), Fraction("116.779"), Fraction("123.68")][channel]
+        return (x - m if direction == "forward" else x + m), abs(x) + m
+    if mode == "tf":
+        if direction == "forward":
+            return x / Fraction("127.5") - 1, abs(x) / Fraction("127.5") + 1
+        return (x + 1) * Fraction("127.5"), (abs(x) + 1) * Fraction("127.5")
+    m = [Fraction(485, 1000), Fraction(456, 1000), Fraction(406, 1000)][channel]
+    s = [Fraction(229, 1000), Fraction(224, 1000), Fraction(225, 1000)][channel]
+    if direction == "forward":
+        return (x / 255 - m) / s, (abs(x) / 255 + m) / s
+    return (x * s + m) * 255, (abs(x) * s + m) * 255
+
+
+def test_white_has_the_numbers_everybody_knows() -> None:
+    caffe = [oracle.one_real(255, "forward", "caffe", channel) for channel in range(3)]
+    assert caffe == [Fraction("151.061"), Fraction("138.221"), Fraction("131.32")]
+    assert [oracle.one_real(255, "forward", "tf", channel) for channel in range(3)] == [1, 1, 1]
+    torch = [oracle.one_real(255, "forward", "torch", channel) for channel in range(3)]
+    assert torch == [Fraction(515, 229), Fraction(544, 224), Fraction(594, 225)]
+
+
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("value", [0, 255, 128, 0.5, -3.25, 1e10, 2.0**-40, -1.0, 103.939, 2**70])
+def test_the_formula_and_its_scale_are_as_written_by_hand(
+    value: float, channel: int, mode: str, direction: Direction
+) -> None:
+    formula, scale = by_hand(direction, mode, channel, Fraction(value))
+    assert oracle.one_real(value, direction, mode, channel) == formula
+    assert oracle.one_magnitude(value, direction, mode, channel) == scale
+
+
+@EACH_DIRECTION
+@EACH_MODE
+def test_the_formula_of_an_array_is_that_of_each_number_nearly(mode: str, direction: Direction) -> None:
+    x = np.array([[0, 255, 128.5], [-3.25, 1e10, 1.0], [103.939, 116.779, 123.68], [-1, -2.1179, 2.64]])
+    formula, scale = oracle.real(x, direction, mode)
+    order = MODES[mode].order
+    for (row, source), value in np.ndenumerate(x):
+        channel = order.index(source) if direction == "forward" else source
+        target = channel if direction == "forward" else order[channel]
+        exactly, magnitude = by_hand(direction, mode, channel, Fraction(float(value)))
+        assert abs(Fraction(float(formula[row, target])) - exactly) <= magnitude * Fraction(4, 2**53)
+        assert abs(Fraction(float(scale[row, target])) - magnitude) <= magnitude * Fraction(4, 2**53)
+
+
+def test_errors_are_counted_in_unit_roundoffs_of_the_magnitudes_combined() -> None:
+    assert oracle.one_error(0, -1.0, "forward", "tf", 0, "float32") == 0
+    assert oracle.one_error(0, -1.0 + 2.0**-24, "forward", "tf", 0, "float32") == 1  # S is 1, u is 2^-24
+    assert oracle.one_error(0, -1.0 + 2.0**-24, "forward", "tf", 0, "float16") == Fraction(1, 2**13)
+    assert oracle.one_error(127.5, 2.0**-8, "forward", "tf", 1, "bfloat16") == Fraction(1, 2)  # S is 2
+    rational = (Fraction(151) - Fraction("151.061")) / Fraction("358.939") * 2**11
+    assert oracle.one_error(255, 151.0, "forward", "caffe", 0, "float16") == abs(rational)
+
+
+def test_identity_has_no_error_or_a_huge_one_at_zero() -> None:
+    assert oracle.one_error(0, 0.0, "forward", "identity", 0, "float32") == 0
+    assert oracle.one_error(0, 5e-324, "forward", "identity", 0, "float32") > 10**6
+
+
+def test_one_grey_level_is_what_a_step_of_a_pixel_makes() -> None:
+    np.testing.assert_array_equal(oracle.grey_levels("caffe"), [1, 1, 1])
+    np.testing.assert_array_equal(oracle.grey_levels("tf"), [127.5, 127.5, 127.5])
+    np.testing.assert_allclose(oracle.grey_levels("torch"), [58.395, 57.12, 57.375], rtol=1e-15)
+    np.testing.assert_array_equal(oracle.grey_levels("identity"), [1, 1, 1])
+
+
+@EACH_MODE
+def test_sources_say_which_input_channel_an_output_channel_is_made_from(mode: str) -> None:
+    expected = [2, 1, 0] if mode == "caffe" else [0, 1, 2]
+    for direction in DIRECTIONS:
+        assert oracle.sources(direction, mode) == expected
+
+
+# Judging ----------------------------------------------------------------------------------------------------------
+
+BOTH_LEVELS = pytest.mark.parametrize("compare", [oracle.compare_exact, oracle.compare_faithful])
+COLOURS = np.array([[0, 100, 255], [255, 30, 140], [60, 200, 10]])
+
+
+def ulps(array: Array, count: int) -> Array:
+    """A copy with element (1, 1) moved up by ``count`` units in the last place."""
+    moved = array.copy()
+    for _ in range(abs(count)):
+        moved[1, 1] = np.nextafter(moved[1, 1], np.array(np.sign(count) * np.inf, array.dtype))
+    return moved
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_exact_result_is_accepted_at_both_levels(compare: Any, dtype: str, mode: str, direction: Direction) -> None:
+    x = COLOURS.astype(dtype)
+    got = oracle.exact(x, direction, mode).astype(dtype)
+    result = compare(x, got, direction, mode)
+    assert result.ok
+    assert result.units <= 3
+    real, _ = oracle.real(x, direction, mode)
+    assert_same(result.expected, got if compare is oracle.compare_exact else real)
+
+
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("count", [1, -1])
+def test_one_unit_in_the_last_place_is_wrong_at_exact_and_right_at_faithful(
+    count: int, dtype: str, mode: str, direction: Direction
+) -> None:
+    x = COLOURS.astype(dtype)
+    got = ulps(oracle.exact(x, direction, mode).astype(dtype), count)
+    result = oracle.compare_exact(x, got, direction, mode)
+    assert np.argwhere(result.wrong).tolist() == [[1, 1]]
+    faithful = oracle.compare_faithful(x, got, direction, mode)
+    assert faithful.ok == (not (mode == "identity" and direction == "forward"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("units", "accepted"), [(0, True), (7, True), (8, True), (9, False), (30, False)])
+def test_faithful_is_eight_unit_roundoffs_of_the_output_dtype(dtype: str, units: int, accepted: bool) -> None:
+    # Black in tf mode is -1 and S is 1, so that every multiple of u below 1 is a number of the format.
+    x = np.zeros((1, 3), np.float32 if dtype == "bfloat16" else dtype)
+    u = FORMATS[dtype].unit_roundoff
+    for sign in (1, -1) if units % 2 == 0 else (1,):
+        got = np.full((1, 3), -1.0)
+        got[0, 1] += sign * units * u
+        got = got.astype(DTYPES[dtype])
+        assert float(got[0, 1]) == -1 + sign * units * u
+        result = oracle.compare_faithful(x, got, "forward", "tf")
+        assert result.units == units
+        assert result.ok is accepted
+        assert result.levels == units * u * 127.5
+
+
+def test_faithful_judges_a_wider_output_at_its_own_precision() -> None:
+    x = np.zeros((1, 3), np.float32)
+    for dtype, accepted in ((np.float32, True), (np.float64, False)):
+        got = np.full((1, 3), -1 + 7 * 2.0**-24, dtype)
+        assert oracle.compare_faithful(x, got, "forward", "tf").ok is accepted
+
+
+@EACH_DIRECTION
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_float64_at_the_border_is_decided_by_rationals(mode: str, direction: Direction) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.uniform(0, 255, (400, 3)) if direction == "forward" else rng.uniform(-1, 1, (400, 3))
+    order = MODES[mode].order
+    formula, scale = oracle.real(x, direction, mode)
+    # Aim at 8 u·S; where that lands is rounded to float64, a little within or beyond.
+    got = formula + 8 * 2.0**-53 * scale * rng.choice([1, -1], x.shape)
+    shortcut = np.abs(got - formula) / (2.0**-53 * scale) > 8
+    truly = np.zeros(x.shape, bool)
+    for (row, source), value in np.ndenumerate(x):
+        channel = order.index(source) if direction == "forward" else source
+        target = channel if direction == "forward" else order[channel]
+        exactly, magnitude = by_hand(direction, mode, channel, Fraction(float(value)))
+        truly[row, target] = abs(Fraction(float(got[row, target])) - exactly) > 8 * magnitude / 2**53
+    assert truly.any()
+    assert not truly.all()
+    assert (truly != shortcut).any(), "float64 would have done"
+    np.testing.assert_array_equal(oracle.compare_faithful(x, got, direction, mode).wrong, truly)
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_nan_and_infinities_must_stay_what_they_are(compare: Any, dtype: str, mode: str, direction: Direction) -> None:
+    x = (COLOURS / 2).astype(dtype)  # halved, to stay where the bound applies to float16
+    x[1] = [np.nan, np.inf, -np.inf]
+    right = oracle.exact(x, direction, mode).astype(dtype)
+    assert compare(x, right, direction, mode).ok
+    for at in np.ndindex(right.shape):
+        for value in (np.nan, np.inf, -np.inf, 7.25):
+            got = right.copy()
+            got[at] = value
+            same_value = got[at] == right[at] or (np.isnan(got[at]) and np.isnan(right[at]))
+            result = compare(x, got, direction, mode)
+            assert np.argwhere(result.wrong).tolist() == ([] if same_value else [list(at)]), (at, value)
+
+
+@BOTH_LEVELS
+def test_all_nans_are_equal(compare: Any) -> None:
+    x = COLOURS.astype(np.float32)
+    x[1, 1] = np.nan
+    got = oracle.exact(x, "forward", "tf").astype(np.float32)
+    got.view(np.uint32)[1, 1] = 0xFFC12345
+    assert compare(x, got, "forward", "tf").ok
+
+
+def test_the_sign_of_zero_counts_at_exact_only() -> None:
+    x = np.full((1, 3), 127.5, np.float32)
+    got = np.array([[0.0, -0.0, 0.0]], np.float32)
+    assert np.argwhere(oracle.compare_exact(x, got, "forward", "tf").wrong).tolist() == [[0, 1]]
+    assert oracle.compare_faithful(x, got, "forward", "tf").ok
+    zeros = np.zeros((1, 3), np.float32)
+    assert not oracle.compare_exact(zeros, got, "forward", "identity").ok
+    assert oracle.compare_faithful(zeros, got, "forward", "identity").ok
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_beyond_the_bound_only_the_sign_of_an_overflow_is_judged(dtype: str) -> None:
+    top = np.finfo(dtype).max
+    x = np.array([[top, -top, 0]], dtype)
+    right = np.array([[np.inf, -np.inf, 127.5]], dtype)
+    result = oracle.compare_faithful(x, right, "inverse", "tf")
+    assert result.ok
+    for at, value in (((0, 0), -np.inf), ((0, 1), np.inf), ((0, 0), np.nan)):
+        got = right.copy()
+        got[at] = value
+        assert np.argwhere(oracle.compare_faithful(x, got, "inverse", "tf").wrong).tolist() == [list(at)]
+
+
+def test_within_the_bound_an_overflow_is_wrong() -> None:
+    x = np.array([[2.0**99, 1, 2]], np.float32)
+    got = oracle.exact(x, "forward", "tf").astype(np.float32)
+    assert oracle.compare_faithful(x, got, "forward", "tf").ok
+    got[0, 0] = np.inf
+    assert not oracle.compare_faithful(x, got, "forward", "tf").ok
+
+
+@BOTH_LEVELS
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch", "identity"])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_an_inverse_to_pixels_may_not_be_off_by_one(compare: Any, dtype: str, mode: str) -> None:
+    y = oracle.exact(COLOURS.astype(np.float32), "forward", mode).astype(np.float32)
+    right = COLOURS.astype(dtype)
+    result = compare(y, right, "inverse", mode)
+    assert result.ok
+    np.testing.assert_array_equal(result.expected, COLOURS)
+    for value in (29, 31):
+        got = right.copy()
+        got[1, 1] = value
+        result = compare(y, got, "inverse", mode)
+        assert np.argwhere(result.wrong).tolist() == [[1, 1]]
+        assert result.levels == 1
+
+
+@BOTH_LEVELS
+def test_an_inverse_to_pixels_must_saturate(compare: Any) -> None:
+    y = np.array([[-300.0, 300.0, 0.0], [np.inf, -np.inf, 255.4]], np.float32)
+    right = np.array([[0, 255, 0], [255, 0, 255]], np.uint8)
+    assert compare(y, right, "inverse", "identity").ok
+    for at, value in (((0, 0), 212), ((0, 1), 44), ((1, 0), 0), ((1, 1), 255), ((1, 2), 254)):
+        got = right.copy()
+        got[at] = value
+        assert np.argwhere(compare(y, got, "inverse", "identity").wrong).tolist() == [list(at)]
+
+
+def test_pixels_are_rounded_half_to_even_and_saturated() -> None:
+    values = np.array([0.5, 1.5, 254.5, -0.5, 255.5, -np.inf, np.inf, 300, -7])
+    np.testing.assert_array_equal(oracle.pixels(values), [0, 2, 254, 0, 255, 0, 255, 255, 0])
+
+
+@BOTH_LEVELS
+def test_identity_is_equal_integers_even_beyond_float64(compare: Any) -> None:
+    x = np.array([[2**63 - 1, -(2**63), 2**53 + 1]], np.int64)
+    assert compare(x, x.copy(), "forward", "identity").ok
+    got = x.copy()
+    got[0, 2] -= 1
+    assert np.argwhere(compare(x, got, "forward", "identity").wrong).tolist() == [[0, 2]]
+
+
+@BOTH_LEVELS
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_swapped_channels_are_wrong(compare: Any, mode: str) -> None:
+    x = COLOURS.astype(np.float32)
+    got = oracle.exact(x, "forward", mode).astype(np.float32)[:, ::-1]
+    result = compare(x, got, "forward", mode)
+    assert result.wrong[:, [0, 2]].all()
+    assert result.levels > 100
+
+
+def test_the_worst_error_is_given_in_grey_levels() -> None:
+    x = COLOURS.astype(np.float32)
+    for mode in ("caffe", "tf", "torch"):
+        got = oracle.exact(x, "forward", mode)
+        got = (got + 3 / oracle.grey_levels(mode) * (np.arange(9).reshape(3, 3) == 4)).astype(np.float32)
+        result = oracle.compare_faithful(x, got, "forward", mode)
+        assert result.levels == pytest.approx(3, rel=1e-4)
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+def test_nothing_is_wrong_with_an_empty_image(compare: Any, mode: str, direction: Direction) -> None:
+    empty = np.zeros((0, 3), np.float32)
+    result = compare(empty, empty, direction, mode)
+    assert result.ok
+    assert (result.units, result.levels) == (0, 0)
