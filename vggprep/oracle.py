@@ -216,7 +216,7 @@ def as_float64(x: Array) -> Float64:
 def _cast(x: Array, dtype: str) -> Float64:
     """The values of ``x`` after one rounding to ``dtype``."""
     values = as_float64(x)
-    if x.dtype.name == dtype or x.dtype.itemsize == 1:
+    if name_of(x.dtype) == dtype or x.dtype.itemsize == 1:
         return values
     rounded = round_array(values, FORMATS[dtype]) if dtype != "float64" else values.copy()
     if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
@@ -250,27 +250,45 @@ def exact(x: Array, direction: Direction, mode: str) -> Float64:
 
     Read-only where it is remembered: the same pixels come in many shapes and orders.
     """
-    if x.size > _REMEMBERED:
-        return _exact(x, direction, mode)
     x = np.ascontiguousarray(x)
-    return _exact_of_bytes(x.tobytes(), x.dtype, direction, mode).reshape(x.shape)
+    remembered = _exact_of_bytes if x.size <= _REMEMBERED else _exact_of_many_bytes
+    return remembered(x.tobytes(), x.dtype, direction, mode).reshape(x.shape)
 
 
 _REMEMBERED = 4096
 
 
-@functools.lru_cache(maxsize=4096)
-def _exact_of_bytes(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> Float64:
+def _exact_of(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> Float64:
     result = _exact(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
     result.flags.writeable = False
     return result
+
+
+_exact_of_bytes = functools.lru_cache(maxsize=4096)(_exact_of)
+_exact_of_many_bytes = functools.lru_cache(maxsize=32)(_exact_of)
+
+
+@functools.cache
+def _byte_table(direction: Direction, mode: str) -> Float64:
+    """What each byte becomes in each preprocessed channel, in float32: shape ``(256, 3)``, by rationals."""
+    return np.array([[one_exact(v, direction, mode, k, "float32") for k in range(3)] for v in range(256)])
+
+
+@functools.cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """``dtype.name``, which NumPy makes anew each time it is asked."""
+    return str(dtype.name)
 
 
 def _exact(x: Array, direction: Direction, mode: str) -> Float64:
     spec = MODES[mode]
     if direction == "forward" and not spec.steps:
         return np.array(x, np.float64)
-    dtype = computed_dtype(x.dtype.name, mode, direction)
+    dtype = computed_dtype(name_of(x.dtype), mode, direction)
+    if x.dtype == np.uint8:
+        table = _byte_table(direction, mode)
+        columns = {target: table[x[..., source], k] for k, source, target in _channels(direction, spec)}
+        return np.stack([columns[target] for target in range(3)], axis=-1)
     fmt = FORMATS[dtype]
     values = _cast(x, dtype)
     result = np.empty(x.shape, np.float64)
@@ -418,14 +436,16 @@ def _faithful_errors(
             worst = _worst(np.abs(result - target), wrong & np.isfinite(result) & np.isfinite(target))
         return wrong, math.inf if wrong.any() else 0.0, worst
     if got.dtype.kind in "iub" and direction == "inverse":
-        u = FORMATS[computed_dtype(x.dtype.name, mode, direction)].unit_roundoff
+        u = FORMATS[computed_dtype(name_of(x.dtype), mode, direction)].unit_roundoff
         clipped = np.clip(target, 0.0, 255.0)
         difference = np.abs(result - clipped)
         wrong = ~(difference <= 0.5 + FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0))
         return wrong, 0.0, _worst(np.abs(result - np.rint(clipped)), np.isfinite(clipped))
-    name = got.dtype.name if got.dtype.name in FORMATS else "float64"  # an integer dtype is wrong for other reasons
+    name = (
+        name_of(got.dtype) if name_of(got.dtype) in FORMATS else "float64"
+    )  # an integer dtype is wrong for other reasons
     u = FORMATS[name].unit_roundoff
-    bounded = limit(x.dtype.name, name)
+    bounded = limit(name_of(x.dtype), name)
     with np.errstate(all="ignore"):
         judged = (np.abs(values) <= bounded) & (np.abs(target) <= bounded)
         difference = np.abs(result - target)
