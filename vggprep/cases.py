@@ -342,12 +342,9 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
 
 
 def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
-    """The ladder of sizes of a cell: for uint8 and float32 all of it in batches, the large ones and a dozen more for
-    one image; a dozen for the other dtypes.
-    """
-    counts = FEW_SIZES
-    if not few and cell.dtype in ("uint8", "float32"):
-        counts = (SMALL_SIZES if cell.rank == 4 else FEW_SIZES) + LARGE_SIZES
+    """The ladder of sizes of a cell: all of it for batches in uint8 and float32, a dozen for the others."""
+    full = not few and cell.rank == 4 and cell.dtype in ("uint8", "float32")
+    counts = SMALL_SIZES + LARGE_SIZES if full else FEW_SIZES
     shapes = [size_shape(n, cell.rank) for n in counts]
     if not few:
         shapes += EMPTY_SHAPES[cell.rank]

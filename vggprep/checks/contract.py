@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
@@ -143,9 +144,11 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     finding = subject.unusable(case, array, outcome)
     if finding is not None:
         return finding
-    plain = subject.call(
-        direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format
-    )
+    if case.layout == "zero":  # one row for all
+        copied = np.array(array, array.dtype.newbyteorder("="), order="C")
+        plain = subject.call(direction, copied, cell.mode, cell.data_format)
+    else:
+        plain = subject.run(replace(case, layout="c"))
     if plain.output is None or plain.output.shape != array.shape:
         return subject.unusable(panel(direction, cell, case.regime), array, plain)
     assert outcome.output is not None
