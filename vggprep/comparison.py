@@ -1,4 +1,4 @@
-"""What differs between two observations, grouped by cause, in sentences that a person can act on. Standard library only.
+"""What differs between two observations, grouped by cause, in sentences that a person can act on.
 
 A row differs if its dtype, shape, values, error or aliasing do. Messages, warnings and everything about the machine do
 not count. What matters is a wrong value, before or now, and working input that is refused or written to now.
@@ -57,7 +57,7 @@ class Difference:
     def sentence(self) -> str:
         """The whole of it for a person."""
         count = f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"
-        off = "" if not self.levels else f"; up to {self.levels:.3g} grey levels"
+        off = "" if not self.levels else f"; {_up_to(self.levels)}"
         if self.kind == "rounding":
             return f"{self.subject}: bits differ, both right. {count}."
         return f"{self.subject}: now {self.new}; before, {self.old}. {count}{off}."
@@ -65,10 +65,21 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
-            **{"kind": self.kind, "matters": self.matters, "subject": self.subject, "old": self.old, "new": self.new},
-            **{"levels": self.levels if self.levels is None or math.isfinite(self.levels) else "infinite"},
-            **{"sentence": self.sentence, "rows": list(self.rows)},
+            "kind": self.kind,
+            "matters": self.matters,
+            "subject": self.subject,
+            "old": self.old,
+            "new": self.new,
+            "levels": "infinite" if self.levels == math.inf else self.levels,
+            "sentence": self.sentence,
+            "rows": list(self.rows),
         }
+
+
+def _up_to(levels: float) -> str:
+    if levels == math.inf:
+        return "NaN or infinities made or lost"
+    return f"up to {levels:,.0f} grey levels" if levels >= 100 else f"up to {levels:.3g} grey levels"
 
 
 @dataclass(frozen=True)
@@ -78,17 +89,6 @@ class _Changed:
     kind: str
     old: Row
     new: Row
-
-    @property
-    def states(self) -> tuple[str, str]:
-        if self.kind in ("aliasing", "writes"):
-            return _ownership(self.old), _ownership(self.new)
-        if self.kind == "dtype":
-            return self.old.dtype, self.new.dtype
-        old, new = _state(self.old), _state(self.new)
-        if old == new and self.kind != "rounding":
-            return f"{old} ({_result(self.old)})", f"{new} ({_result(self.new)})"
-        return old, new
 
 
 def compare(old: Observation, new: Observation) -> list[Difference]:
@@ -116,9 +116,8 @@ def compared(old: Observation, new: Observation) -> int:
 
 def in_domain(attributes: dict[str, Any]) -> bool:
     """Whether the definition says what a question's answer should be."""
-    data_format = attributes.get("data_format") or attributes.get("image_data_format")
     mode = questions.mode_of(attributes)
-    return judging.defined(attributes["shape"], attributes["dtype"], mode, data_format)
+    return judging.defined(attributes["shape"], attributes["dtype"], mode, _data_format(attributes))
 
 
 def kind_of(attributes: dict[str, Any], old: Row, new: Row) -> str:
@@ -126,7 +125,7 @@ def kind_of(attributes: dict[str, Any], old: Row, new: Row) -> str:
     if old.fatal or new.fatal:
         return "" if old.fatal == new.fatal else "crash" if new.fatal else "error"
     # A result too short of channels is wrong wherever it is asked for: alpha is never dropped silently.
-    counts = in_domain(attributes) or "wrong" in (old.verdict, new.verdict) and not _other_rank(attributes)
+    counts = in_domain(attributes) or ("wrong" in (old.verdict, new.verdict) and not _other_rank(attributes))
     if old.error or new.error:
         if old.error == new.error:
             return "writes" if new.written and not old.written and in_domain(attributes) else ""
@@ -148,10 +147,6 @@ def _other_rank(attributes: dict[str, Any]) -> bool:
     return len(attributes["shape"]) not in (3, 4)
 
 
-def _result(row: Row) -> str:
-    return f"{row.dtype}, {questions.text(row.shape) or 'a number'}, {row.digest[:6]}"
-
-
 def _state(row: Row) -> str:
     if row.fatal:
         return f"the process dies ({row.fatal})"
@@ -171,27 +166,34 @@ def _ownership(row: Row) -> str:
 # ---- grouping --------------------------------------------------------------------------------------------------------
 
 
+def _states(row: _Changed) -> tuple[str, str]:
+    """What a row was and is, in words that rows changed for one cause have in common."""
+    if row.kind == "rounding":
+        return "right", "right"
+    if row.kind in ("aliasing", "writes"):
+        return _ownership(row.old), _ownership(row.new)
+    if row.kind == "dtype":
+        return row.old.dtype, row.new.dtype
+    old, new = _state(row.old), _state(row.new)
+    # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
+    if row.old.error and not row.new.error:
+        old = "raises"
+    return ("another result" if old == new else old), new
+
+
 def _grouped(changed: list[_Changed]) -> list[list[_Changed]]:
     groups: dict[Any, list[_Changed]] = {}
     for row in changed:
-        # Bits and results that nothing defines have as many states as rows.
-        states = ("", "") if row.kind in ("rounding",) else row.states
-        if row.kind == "outside" and row.states[0].split(" (")[0] == row.states[1].split(" (")[0]:
-            states = ("another result", "a result")
-        groups.setdefault((row.kind, states, _facet(row.attributes)), []).append(row)
+        groups.setdefault((row.kind, _states(row), _territory(row.attributes)), []).append(row)
     return list(groups.values())
 
 
 def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
-    """Join rows that raised to those that were silently wrong for the same cause: another size of the same images."""
-    silent = [rows for rows in groups if rows[0].kind == "value" and "along" in "".join(rows[0].states)]
+    """Join rows that raised to those that were silently wrong for the same cause: the same images in another size."""
+    silent = [rows for rows in groups if rows[0].kind == "value" and " along " in "".join(_states(rows[0]))]
     kept = []
     for rows in groups:
-        host = None
-        if rows[0].kind in ("error", "refusal"):
-            for candidate in silent:
-                if _same_images(rows, candidate):
-                    host = candidate
+        host = next((other for other in silent if rows is not other and _same_images(rows, other)), None)
         if host is None:
             kept.append(rows)
         else:
@@ -199,66 +201,63 @@ def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
     return kept
 
 
-def _same_images(rows: list[_Changed], candidate: list[_Changed]) -> bool:
-    shared = 0 if candidate[0].new.verdict == "right" else 1
-    if (rows[0].states[1 - shared], candidate[0].states[1 - shared]) != ("right", "right"):
-        return False
-    return {_image(row) for row in rows} <= {_image(row) for row in candidate}
+def _same_images(rows: list[_Changed], silent: list[_Changed]) -> bool:
+    """Whether ``rows`` raised where ``silent`` was wrong, both right at the other end, for the same kind of images."""
+    (old, new), (silent_old, silent_new) = _states(rows[0]), _states(silent[0])
+    mended = (silent_new, new) == ("right", "right") and rows[0].old.error
+    broken = (silent_old, old) == ("right", "right") and rows[0].new.error
+    return bool(mended or broken) and {_images(row) for row in rows} <= {_images(row) for row in silent}
 
 
-def _image(row: _Changed) -> tuple[Any, ...]:
+def _images(row: _Changed) -> tuple[Any, ...]:
     attributes = row.attributes
-    data_format = attributes.get("data_format") or attributes.get("image_data_format")
-    return questions.mode_of(attributes), data_format, len(attributes["shape"])
+    return questions.mode_of(attributes), _data_format(attributes), len(attributes["shape"])
 
 
-def _facet(attributes: dict[str, Any]) -> str:
-    """What is peculiar about a question, so that unlike rows are not thrown together."""
-    mode, data_format, dtype = attributes.get("mode"), attributes.get("data_format"), attributes["dtype"]
-    if "module" in attributes:
-        return str(attributes["module"]) if attributes["module"] == "mobilenet_v2" else "application modules"
-    if mode not in questions.KERAS_MODES:
-        return "an unknown mode"
-    if data_format not in (None, *questions.FORMATS):
-        return "an unknown data_format"
-    if "after" in attributes:
-        return f"asked after {attributes['after']}"
-    axis = judging.channel_axis(len(attributes["shape"]), data_format)
-    if axis is None or attributes["shape"][axis] != 3:
-        return "no 3 channels"
+def _data_format(attributes: dict[str, Any]) -> Any:
+    return attributes.get("data_format") or attributes.get("image_data_format")
+
+
+def _channels(attributes: dict[str, Any]) -> int | None:
+    axis = judging.channel_axis(len(attributes["shape"]), _data_format(attributes))
+    return None if axis is None else attributes["shape"][axis]
+
+
+def _territory(attributes: dict[str, Any]) -> str:
+    """What is peculiar about a question's input, so that unlike rows are kept apart; empty for plain images."""
+    if "module" not in attributes and attributes.get("mode", "caffe") not in questions.KERAS_MODES:
+        return "unknown mode"
+    if _data_format(attributes) not in (None, *questions.FORMATS):
+        return "unknown data_format"
+    if _channels(attributes) != 3:
+        return "channels"
     if _other_rank(attributes):
-        return f"rank {len(attributes['shape'])}"
-    if attributes.get("floatx"):
-        return "another floatx"
-    if attributes.get("layout", "C") != "C":
-        return {"list": "lists", "object": "objects", "text": "text"}.get(attributes["layout"], "other memory layouts")
+        return "rank"
     if attributes.get("signature") == "unknown":
         return "unknown rank"
-    if dtype == "complex64":
+    if attributes.get("layout") in ("list", "object", "text", "read-only"):
+        return str(attributes["layout"])
+    if attributes["dtype"] == "complex64":
         return "complex"
-    if dtype in questions.INTEGERS:
-        return "integers"
-    return "floats" if dtype == "float32" else "other floats"
+    return "integers" if attributes["dtype"] in questions.INTEGERS else ""
 
 
 def _difference(rows: list[_Changed]) -> Difference:
-    first = rows[0]
-    old, new = first.states
-    kind = first.kind
-    if kind == "rounding":
-        old = new = "right"
-    elif kind == "outside" and old.split(" (")[0] == new.split(" (")[0]:
-        old, new = "another result", old.split(" (")[0]
-    joined = [row for row in rows if row.states != first.states]
-    if kind == "value" and joined:
-        raised = _listed(dict.fromkeys(joined[0].states[i] for i in (0, 1) if joined[0].states[i] != "right"))
+    kind, (old, new) = rows[0].kind, _states(rows[0])
+    joined = [row for row in rows if _states(row) != (old, new)]
+    if old == "raises":
+        old = f"raises {_listed(dict.fromkeys(row.old.error for row in rows), 'or')}"
+    if joined:
+        errors = _listed(dict.fromkeys(row.old.error or row.new.error for row in joined), "or")
         if new == "right":
-            old = f"{raised}, or silently {old} where that is 3 long"
+            old = f"{old}, silently where that is 3 long, else raises {errors}"
         else:
-            new = f"{raised}, or silently {new} where that is 3 long"
-    levels = [row.levels for changed in rows for row in (changed.old, changed.new) if row.verdict == "wrong" and row.levels]
-    worst = max(levels, default=None) if kind in ("value", "outside") else None
-    return Difference(kind, _subject(rows), old, new, tuple(row.id for row in rows), worst)
+            new = f"{new}, silently where that is 3 long, else raises {errors}"
+    wrong = [row.levels for changed in rows for row in (changed.old, changed.new) if row.verdict == "wrong"]
+    # An infinite error, a NaN moved or lost, says less than the worst of the others.
+    worst = max((level for level in wrong if level), key=lambda level: (level < math.inf, level), default=None)
+    levels = worst if kind in ("value", "outside") else None
+    return Difference(kind, _subject(rows), old, new, tuple(row.id for row in rows), levels)
 
 
 _PATHS = {
@@ -274,44 +273,54 @@ _PATHS = {
 
 
 def _subject(rows: list[_Changed]) -> str:
-    """What the rows have in common: rank, format, where, mode, dtypes, and what is peculiar about them."""
+    """What the rows have in common: rank, format, dtypes, where, mode, and what is peculiar about them."""
     attributes = [row.attributes for row in rows]
     words = []
-    ranks = sorted({len(a["shape"]) for a in attributes})
+    ranks = {len(a["shape"]) for a in attributes}
+    formats = {_data_format(a) for a in attributes}
+    dtypes = list(dict.fromkeys(a["dtype"] for a in attributes))
     if len(ranks) == 1:
-        words.append(f"{ranks[0]}-D")
-    formats = {a.get("data_format") or a.get("image_data_format") for a in attributes}
+        words.append(f"{ranks.pop()}-D")
     if len(formats) == 1 and (only := formats.pop()) in questions.FORMATS:
         words.append(str(only))
-    dtypes = list(dict.fromkeys(a["dtype"] for a in attributes))
-    if len(dtypes) <= 3:
-        words.append(_listed(dtypes))
-    elif set(dtypes) <= set(questions.INTEGERS):
+    if set(dtypes) <= set(questions.INTEGERS) and len(dtypes) > 3:
         words.append("integer")
-    words.append(_listed(_PATHS.get(a, a) for a in dict.fromkeys(a["path"] for a in attributes)))
-    modes = list(dict.fromkeys(str(a.get("mode")) for a in attributes if "module" not in a))
-    modules = list(dict.fromkeys(str(a["module"]) for a in attributes if "module" in a))
-    if modules:
-        words.append(f"of {_listed(modules[:4]) + (' and others' if len(modules) > 4 else '')}")
-    if modes and set(modes) < set(questions.KERAS_MODES):
+    elif len(dtypes) <= 3:
+        words.append(_listed(dtypes))
+    words.append(_listed(_PATHS.get(path, path) for path in dict.fromkeys(a["path"] for a in attributes)))
+    modules = {str(a["module"]): None for a in attributes if "module" in a}
+    modes = {str(a["mode"]): None for a in attributes if "mode" in a and "module" not in a}
+    if modules and not modes:
+        words.append(f"of {_some(modules)}")
+    elif set(modes) < set(questions.KERAS_MODES) and modes:
         words.append(f"in {_listed(modes)} mode")
     elif modes and not set(modes) <= set(questions.KERAS_MODES):
-        words.append(f"with mode {_listed(repr(mode) for mode in modes[:3]) + (' and others' if len(modes) > 3 else '')}")
-    facet = _facet(attributes[0])
-    if facet.startswith("asked after"):
-        words.append(facet)
-    elif facet == "no 3 channels":
-        axes = {judging.channel_axis(len(a["shape"]), a.get("data_format")) for a in attributes}
-        counts = {a["shape"][axis] for a in attributes for axis in axes if axis is not None and len(a["shape"]) > axis}
-        words.append("with 1 or 4 channels" if len(ranks) > 1 or len(counts) != 1 else f"with {counts.pop()} channels")
-    elif facet in ("an unknown data_format", "unknown rank", "another floatx"):
-        words.append(f"with {facet}")
-    elif facet in ("other memory layouts", "lists", "objects", "text"):
-        words.append(f"from {_listed(dict.fromkeys(a.get('layout', 'C') for a in attributes))} input")
+        words.append(f"with mode {_some(map(repr, modes))}")
+    words += _peculiarities(attributes)
     text = " ".join(words)
     return text[0].upper() + text[1:]
 
 
-def _listed(words: Iterable[str]) -> str:
+def _peculiarities(attributes: list[dict[str, Any]]) -> list[str]:
+    """What all the rows have that plain images do not."""
+    words = []
+    if _territory(attributes[0]) == "unknown data_format":
+        words.append(f"with data_format {_some(dict.fromkeys(repr(a['data_format']) for a in attributes))}")
+    if _territory(attributes[0]) == "channels" and (counts := {_channels(a) for a in attributes} - {None}):
+        words.append(f"with {_listed(map(str, sorted(filter(None, counts))), 'or')} channel{'s' * (counts != {1})}")
+    for key, text in (("floatx", "with floatx"), ("after", "asked after"), ("layout", "from"), ("signature", "of")):
+        found = dict.fromkeys(a.get(key) for a in attributes)
+        if None not in found:
+            suffix = {"layout": " input", "signature": " shape"}.get(key, "")
+            words.append(f"{text} {_some(map(str, found))}{suffix}")
+    return words
+
+
+def _some(words: Iterable[str]) -> str:
     found = list(words)
-    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}" if found else ""
+    return _listed(found) if len(found) <= 4 else f"{', '.join(found[:4])} and others"
+
+
+def _listed(words: Iterable[str], conjunction: str = "and") -> str:
+    found = list(words)
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} {conjunction} {found[-1]}" if found else ""

@@ -1,4 +1,4 @@
-"""What an output is worth by the definition, and if it is wrong, what was done instead. Imports NumPy and the reference.
+"""What an output is worth by the definition, and if it is wrong, what was done instead.
 
 ``judge`` is the one place that decides whether an observed output is right: the oracle can take over here.
 """
@@ -18,7 +18,13 @@ from vggprep.spec import DATA_FORMATS, MODES, Mode
 
 Array = npt.NDArray[Any]
 
-UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53, "longdouble": 2.0**-53}
+UNIT_ROUNDOFF = {
+    "bfloat16": 2.0**-8,
+    "float16": 2.0**-11,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+    "longdouble": 2.0**-53,
+}
 """Unit roundoff by dtype. longdouble has float64's, whose constants it uses."""
 
 FAITHFUL = 8.0
@@ -27,7 +33,7 @@ FAITHFUL = 8.0
 
 @dataclass(frozen=True)
 class Judgement:
-    """``right``, ``wrong``, or ``undefined`` where the definition says nothing; the error, and what was done instead."""
+    """``right``, ``wrong``, or ``undefined`` where nothing is defined; the error, and what was done instead."""
 
     verdict: str
     levels: float | None = None
@@ -35,7 +41,7 @@ class Judgement:
 
 
 def channel_axis(rank: int, data_format: Any) -> int | None:
-    """Where the channels are; None if there is no such axis or no such data format. Defined for ranks 3 and 4, extended."""
+    """Where the channels are; None if there is no such axis or format. Extends ranks 3 and 4 to others."""
     if data_format not in (None, *DATA_FORMATS):
         return None
     if data_format != "channels_first":
@@ -54,22 +60,23 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: Any, data_format
     axis = channel_axis(x.ndim, data_format)
     if not isinstance(mode, str) or mode not in MODES:
         # Nothing says what an unknown mode should do; saying what it was taken for is all that helps.
-        taken = [m for m in MODES if axis is not None and judge(x, y, x_dtype, y_dtype, m, data_format).verdict == "right"]
-        return Judgement("undefined", cause=f"taken for mode {taken[0]}" if taken else "")
+        taken = [] if axis is None else _right(x, y, x_dtype, y_dtype, [(other, data_format) for other in MODES])
+        return Judgement("undefined", cause=f"taken for mode {taken[0][0]}" if taken else "")
     if axis is None and data_format in (None, *DATA_FORMATS):
         return Judgement("undefined")
     if axis is None:
-        taken = [f for f in DATA_FORMATS if judge(x, y, x_dtype, y_dtype, mode, f).verdict == "right"]
-        return Judgement("undefined", cause=f"taken for {taken[0]}" if taken else "")
+        taken = _right(x, y, x_dtype, y_dtype, [(mode, other) for other in DATA_FORMATS])
+        return Judgement("undefined", cause=f"taken for {taken[0][1]}" if taken else "")
     if x.shape[axis] != 3:
         given, came = x.shape[axis], y.shape[axis] if y.ndim == x.ndim else -1
         if given == came:
-            return Judgement("undefined", cause=f"{given} channels kept")
+            return Judgement("undefined", cause=f"{given} channel{'s' * (given != 1)} kept")
         return Judgement("wrong", cause=f"{given} channel{'s' * (given != 1)} in, {came} out")
     if x.shape != y.shape:
         return Judgement("wrong", cause="another shape")
     if x_dtype[:7] == "complex" or y_dtype[:7] == "complex":
-        return Judgement("undefined", cause="the imaginary part dropped" if y_dtype[:7] != "complex" else "complex numbers kept")
+        kept = y_dtype[:7] == "complex"
+        return Judgement("undefined", cause="complex numbers kept" if kept else "the imaginary part dropped")
     if x.size == 0:
         return Judgement("right", 0.0)
     spec = MODES[mode]
@@ -80,6 +87,13 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: Any, data_format
     if units <= FAITHFUL and _wide_enough(x_dtype, y_dtype):
         return Judgement("right", levels)
     return Judgement("wrong", levels, _cause(x, y, spec, axis, x_dtype, y_dtype))
+
+
+def _right(
+    x: Array, y: Array, x_dtype: str, y_dtype: str, candidates: list[tuple[str, Any]]
+) -> list[tuple[str, Any]]:
+    """Which of the modes and data formats the output is right for."""
+    return [pair for pair in candidates if judge(x, y, x_dtype, y_dtype, *pair).verdict == "right"]
 
 
 def _wide_enough(x_dtype: str, y_dtype: str) -> bool:
@@ -143,12 +157,15 @@ def _grey_level(mode: Mode, rank: int, axis: int) -> Array:
     return np.asarray(127.5 if mode.name == "tf" else 1.0)
 
 
-def _alike(y: Array, suspected: Array, magnitude: Array, y_dtype: str) -> bool:
-    """Whether an output is a suspected one, to rounding: another computation has magnitudes of its own, so with room."""
+def _alike(y: Array, suspected: Array, magnitude: Array, u: float) -> bool:
+    """Whether an output is a suspected one, to rounding; with room, as another computation has other magnitudes."""
     got = y.astype(np.longdouble)
+    finite = np.isfinite(suspected)
     with np.errstate(all="ignore"):
-        room = 16 * UNIT_ROUNDOFF.get(y_dtype, 2.0**-53) * (magnitude + 2 * np.abs(suspected))
-        return bool(np.where(np.isfinite(suspected), np.abs(got - suspected) <= room, True).all())
+        room = 16 * u * (np.where(np.isfinite(magnitude), magnitude, 0) + 2 * np.abs(suspected))
+        close = np.abs(got - suspected) <= room
+    same = np.where(np.isnan(suspected), np.isnan(got), got == suspected)
+    return bool(np.where(finite, close, same).all())
 
 
 _AXES = {
@@ -163,9 +180,15 @@ _AXES = {
 
 def _cause(x: Array, y: Array, mode: Mode, axis: int, x_dtype: str, y_dtype: str) -> str:
     """What was done instead, in words: the first suspicion that explains every value."""
-    for words, suspected in _suspicions(x, mode, axis):
-        if _alike(y, suspected, _magnitude(x, mode, axis), y_dtype):
-            return words
+    suspicions = list(_suspicions(x, mode, axis))
+    precision = UNIT_ROUNDOFF.get(y_dtype, 2.0**-53)
+    for narrow in (y_dtype, "float32", "float16", "bfloat16"):
+        u = UNIT_ROUNDOFF.get(narrow, precision)
+        if narrow != y_dtype and u <= precision:
+            continue
+        for words, suspected, magnitude in suspicions:
+            if _alike(y, suspected, magnitude, u):
+                return words if narrow == y_dtype else f"{words}, only as precise as {narrow}"
     want = _formula(x, mode, axis)
     # Right, but for a rounding to something narrower on the way.
     for narrow in ("float32", "float16", "bfloat16"):
@@ -178,30 +201,37 @@ def _cause(x: Array, y: Array, mode: Mode, axis: int, x_dtype: str, y_dtype: str
     return "wrong in a way of its own"
 
 
-def _suspicions(x: Array, mode: Mode, axis: int) -> Iterator[tuple[str, Array]]:
-    yield "the input unchanged", x.astype(np.longdouble)
+Suspicion = tuple[str, Array, Array]
+"""What may have been done, in words; what it gives; the magnitudes combined in it."""
+
+
+def _suspicions(x: Array, mode: Mode, axis: int) -> Iterator[Suspicion]:
+    magnitude = _magnitude(x, mode, axis)
+    yield "the input unchanged", x.astype(np.longdouble), magnitude
     for other in MODES.values():
         if other is not mode and other.steps:
-            yield f"the result of mode {other.name}", _formula(x, other, axis)
+            yield f"the result of mode {other.name}", _formula(x, other, axis), _magnitude(x, other, axis)
     if mode.name == "tf":
-        yield "x / 128 - 1", x.astype(np.longdouble) / 128 - 1
+        yield "x / 128 - 1", x.astype(np.longdouble) / 128 - 1, magnitude
     if mode.name in ("caffe", "torch"):
         yield from _stale_means(x, mode, axis)
-        yield from _other_axes(x, mode, axis)
+        yield from ((words, y, magnitude) for words, y in _other_axes(x, mode, axis))
     if mode.name != "caffe":
-        reordered = np.flip(_formula(x, mode, axis), axis)
-        yield "the channels swapped", reordered
+        yield "the channels swapped", np.flip(_formula(x, mode, axis), axis), np.flip(magnitude, axis)
 
 
-def _stale_means(x: Array, mode: Mode, axis: int) -> Iterator[tuple[str, Array]]:
+def _stale_means(x: Array, mode: Mode, axis: int) -> Iterator[Suspicion]:
     """The mean of the mode that was used before."""
-    caffe, torch = _constants(MODES["caffe"], 0), _constants(MODES["torch"], 1)
+    caffe = _per_channel(_constants(MODES["caffe"], 0), x.ndim, axis)
+    torch = _per_channel(_constants(MODES["torch"], 1), x.ndim, axis)
     std = _per_channel(_constants(MODES["torch"], 2), x.ndim, axis)
+    wide = x.astype(np.longdouble)
     with np.errstate(all="ignore"):
         if mode.name == "caffe":
-            yield "the mean of mode torch", np.flip(x.astype(np.longdouble), axis) - _per_channel(torch, x.ndim, axis)
+            flipped = np.flip(wide, axis)
+            yield "the mean of mode torch", flipped - torch, np.abs(flipped) + torch
         else:
-            yield "the mean of mode caffe", (x.astype(np.longdouble) / 255 - _per_channel(caffe, x.ndim, axis)) / std
+            yield "the mean of mode caffe", (wide / 255 - caffe) / std, (np.abs(wide) / 255 + caffe) / std
 
 
 def _other_axes(x: Array, mode: Mode, axis: int) -> Iterator[tuple[str, Array]]:

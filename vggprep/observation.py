@@ -1,4 +1,4 @@
-"""Observing what an installed Keras does, row by row, and keeping it. Imports NumPy; Keras runs in a process of its own.
+"""Observing what an installed Keras does, row by row, and keeping it. Keras runs in a process of its own.
 
 ``observe`` drives ``probe.py`` in this or any other interpreter and judges what comes back; ``write`` and ``read`` keep
 observations as JSON Lines: a header, a line for each row, a footer that tells a whole file from a truncated one.
@@ -45,7 +45,7 @@ class ObservationError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """What came back for one question. Exactly one of a result (``dtype``), ``error``, ``skipped`` and ``fatal`` is there.
+    """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
     ``levels`` is the worst error in grey levels, None where the definition says nothing; ``verdict`` and ``cause`` are
     those of ``judging``. ``aliasing`` is ``same`` if the input itself came back, ``shared`` if its memory did.
@@ -73,7 +73,9 @@ class Row:
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Row:
         """A row as written; keys that a later version added are left out."""
-        known = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items() if key in _NOTHING}
+        known: dict[str, Any] = {key: value for key, value in said.items() if key in _NOTHING}
+        for key in ("shape", "warnings"):
+            known[key] = tuple(known.get(key, ()))
         return cls(**known)
 
 
@@ -157,7 +159,7 @@ def _run_probe(
     row_seconds: float,
     start_seconds: float,
 ) -> Generator[dict[str, Any], None, None]:
-    """Yield what is running, then an answer for each question until all are answered or one was fatal, which is the last."""
+    """Yield what is running, then an answer for each question; one that was fatal is the last."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work.jsonl")
         # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
@@ -171,9 +173,8 @@ def _run_probe(
                     command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=variables, cwd=folder
                 )
             except OSError as error:
-                raise ObservationError(
-                    f"cannot start the interpreter {command[0]}: {error.strerror}; give the path of a Python that exists"
-                ) from None
+                reason = f"cannot start the interpreter {command[0]}: {error.strerror}"
+                raise ObservationError(f"{reason}; give the path of a Python that exists") from None
             assert process.stdout is not None
             lines = _lines(process.stdout)
             try:
@@ -181,8 +182,9 @@ def _run_probe(
                 if not hello or ("running" not in hello and "cannot" not in hello):
                     process.kill()
                     process.wait()
+                    reason = _last_line(stderr) or "no answer"
                     raise ObservationError(
-                        f"{command[0]} did not run the probe ({_last_line(stderr) or 'no answer'}); is it a Python 3.6 or newer with NumPy?"
+                        f"{command[0]} did not run the probe ({reason}); give a Python 3.6 or newer with NumPy"
                     )
                 if "cannot" in hello:
                     raise ObservationError(f"{command[0]} cannot import {target} ({hello['cannot']}); install it there")
@@ -247,7 +249,8 @@ def _last_line(stderr: IO[bytes]) -> str:
 
 def _judged(question: Question, said: Mapping[str, Any]) -> Row:
     """The row for an answer: a digest in place of the values, and what they are worth."""
-    common = {key: said[key] for key in ("type", "aliasing", "written", "error", "message", "skipped", "fatal") if key in said}
+    keys = ("type", "aliasing", "written", "error", "message", "skipped", "fatal")
+    common: dict[str, Any] = {key: said[key] for key in keys if key in said}
     common["warnings"] = tuple(said.get("warnings", ()))
     if "data" not in said:
         return Row(**common)
@@ -295,7 +298,9 @@ def _values(data: bytes, dtype: str, shape: tuple[int, ...]) -> tuple[Array | No
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def observe_to_file(path: str | Path, target: str = "keras", python: str | Path | None = None, **more: Any) -> Observation:
+def observe_to_file(
+    path: str | Path, target: str = "keras", python: str | Path | None = None, **more: Any
+) -> Observation:
     """Observe and write; a file that is there stays whole until the new one is."""
     observation = observe(target, python, **more)
     write(observation, path)
@@ -309,7 +314,7 @@ def write(observation: Observation, path: str | Path) -> None:
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", text=True)
     except OSError as error:
-        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is writeable") from None
+        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a writeable folder") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(header, sort_keys=True) + "\n")

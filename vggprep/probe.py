@@ -32,8 +32,8 @@ Row = Dict[str, Any]
 Function = Callable[[Any], Any]
 
 
-class Unavailable(Exception):
-    """What a row asks for does not exist here (no eager tensors, no such dtype): neither a result nor an error of Keras's."""
+class UnavailableError(Exception):
+    """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras's."""
 
 
 class Target:
@@ -49,8 +49,10 @@ class Target:
         self.multi_backend = not name.startswith("tensorflow") and self.major >= 3
         self.backend = str(self.keras.backend.backend()) if hasattr(self.keras.backend, "backend") else "tensorflow"
         self.tf = self._optional("tensorflow")
-        self.torch = self._optional("torch") if self.backend == "torch" else None
-        self.jax = self._optional("jax") if self.backend == "jax" else None
+        self.torch = self._optional("torch") if self.backend == "torch" else None  # type: Any
+        self.jax = self._optional("jax") if self.backend == "jax" else None  # type: Any
+        # In Keras 3.0 not yet in the top module on every backend.
+        self.variable = getattr(self.keras, "Variable", None) or getattr(self.keras.backend, "Variable", ())  # type: Any
         # Before TensorFlow 2 a tensor has no value until a session runs it.
         self.session = bool(self.backend == "tensorflow" and not self.tf.__version__.startswith("2"))
         self._xla = None  # type: Optional[str]
@@ -70,7 +72,7 @@ class Target:
             # tf.keras is made of attributes where TensorFlow loads it lazily.
             found = getattr(self.keras.applications, name, None)
             if found is None:
-                raise Unavailable("this release has no module applications.{}".format(name))
+                raise UnavailableError("this release has no module applications.{}".format(name))
             return found
 
     def describe(self) -> Dict[str, str]:
@@ -115,7 +117,7 @@ def bfloat16(target: Target) -> Any:
         return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
     except ImportError:
         if target.tf is None:
-            raise Unavailable("no bfloat16 for NumPy here")
+            raise UnavailableError("no bfloat16 for NumPy here")
         return np.dtype(target.tf.bfloat16.as_numpy_dtype)
 
 
@@ -169,7 +171,7 @@ def lay_out(x: Any, layout: str) -> Any:
 def to_tensor(x: Any, target: Target) -> Any:
     """An eager tensor of the same dtype."""
     if target.session:
-        raise Unavailable("no eager tensors before TensorFlow 2")
+        raise UnavailableError("no eager tensors before TensorFlow 2")
     if target.backend == "tensorflow":
         return target.tf.constant(x)
     if target.backend == "torch":
@@ -178,15 +180,15 @@ def to_tensor(x: Any, target: Target) -> Any:
         try:
             return target.torch.from_numpy(x.copy())
         except TypeError as error:
-            raise Unavailable("torch has no such dtype: {}".format(error))
+            raise UnavailableError("torch has no such dtype: {}".format(error))
     if target.backend == "jax":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tensor = target.jax.numpy.asarray(x)
         if str(tensor.dtype) != x.dtype.name:
-            raise Unavailable("JAX has no {} unless told to".format(x.dtype.name))
+            raise UnavailableError("JAX has no {} unless told to".format(x.dtype.name))
         return tensor
-    raise Unavailable("the {} backend has no tensors of its own".format(target.backend))
+    raise UnavailableError("the {} backend has no tensors of its own".format(target.backend))
 
 
 # ---- outputs ---------------------------------------------------------------------------------------------------------
@@ -201,18 +203,13 @@ def to_array(y: Any, target: Target) -> Any:
         if y.dtype == target.torch.bfloat16:
             return y.contiguous().view(target.torch.int16).numpy().view(np.uint16).copy().view(bfloat16(target))
         return y.numpy()
-    if target.multi_backend and isinstance(y, getattr(self_variable(target), "Variable", ())):
+    if target.multi_backend and isinstance(y, target.variable):
         return to_array(y.value, target)
     if hasattr(y, "numpy"):
         return np.asarray(y.numpy())
     if target.jax is not None and isinstance(y, target.jax.Array):
         return np.asarray(y)
     return None
-
-
-def self_variable(target: Target) -> Any:
-    """The module that has ``Variable``: in Keras 3.0 not yet the top one on every backend."""
-    return target.keras if hasattr(target.keras, "Variable") else target.keras.backend
 
 
 def describe_array(y: Any) -> Row:
@@ -249,9 +246,9 @@ def run_tensor(target: Target, function: Function, x: Any, row: Row) -> Any:
 
 def run_variable(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.session:
-        raise Unavailable("no variables with a value before TensorFlow 2")
+        raise UnavailableError("no variables with a value before TensorFlow 2")
     if target.multi_backend:
-        variable = self_variable(target).Variable(x, dtype=x.dtype.name, trainable=False)
+        variable = target.variable(x, dtype=x.dtype.name, trainable=False)
     else:
         variable = target.tf.Variable(x)
     return variable, function(variable)
@@ -266,12 +263,12 @@ def signature(target: Target, x: Any, row: Row) -> Any:
     known = row.get("signature", "static")
     if known == "static":
         return x.shape
-    return None if known == "unknown" else [size if size == 3 and i in (1, x.ndim - 1, 0) else None for i, size in enumerate(x.shape)]
+    return None if known == "unknown" else [size if size == 3 else None for size in x.shape]
 
 
 def run_graph(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.backend != "tensorflow":
-        raise Unavailable("no graphs on the {} backend".format(target.backend))
+        raise UnavailableError("no graphs on the {} backend".format(target.backend))
     shape = signature(target, x, row)
     if target.session:
         held = target.tf.placeholder(target.tf.as_dtype(x.dtype), shape)
@@ -293,7 +290,7 @@ def run_xla(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.backend == "jax":
         return t, target.jax.jit(function)(t)
     if target.backend != "tensorflow":
-        raise Unavailable("no XLA on the {} backend".format(target.backend))
+        raise UnavailableError("no XLA on the {} backend".format(target.backend))
     if target._xla is None:
         try:
             xla(target, lambda z: z * 2)(target.tf.constant([1.0, 2.0]))
@@ -301,7 +298,7 @@ def run_xla(target: Target, function: Function, x: Any, row: Row) -> Any:
         except Exception as error:
             target._xla = first_line(error)
     if target._xla != "works":
-        raise Unavailable("XLA does not work here: " + target._xla)
+        raise UnavailableError("XLA does not work here: " + target._xla)
     return t, xla(target, function)(t)
 
 
@@ -330,12 +327,11 @@ def run_lambda(target: Target, function: Function, x: Any, row: Row) -> Any:
 
 def run_tfdata(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.tf is None:
-        raise Unavailable("tf.data needs TensorFlow")
+        raise UnavailableError("tf.data needs TensorFlow")
     data = target.tf.data.Dataset.from_tensors(x).map(function)
     if target.session:
         return None, in_session(target, data.make_one_shot_iterator().get_next(), {})
-    for y in data:
-        return None, y
+    return None, next(iter(data))
 
 
 def run_abort(target: Target, function: Function, x: Any, row: Row) -> Any:
@@ -428,12 +424,14 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
             before = bytes_of(x, target)
             passed, y = PATHS[row["path"]](target, function, x, row)
             found = to_array(y, target)
-            said["type"] = "array" if isinstance(y, (np.ndarray, np.generic)) else "other" if found is None else "tensor"
-            if found is not None:
+            if found is None:
+                said["type"] = "other"
+            else:
+                said["type"] = "array" if isinstance(y, (np.ndarray, np.generic)) else "tensor"
                 said.update(describe_array(found))
             if passed is not None:
                 said["aliasing"] = aliasing(passed, y, target)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             said["skipped"] = str(reason)
         except Exception as error:
             said["error"], said["message"] = error_name(error), first_line(error)
@@ -444,9 +442,10 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
             for change, value in undo:
                 change(value)
     if "skipped" not in said:
-        after = [bytes_of(passed, target), bytes_of(x, target)] if row["path"] in ("ndarray", "tensor", "variable") else []
-        if before is not None and any(found is not None and found != before for found in after):
-            said["written"] = True
+        if row["path"] in ("ndarray", "tensor", "variable") and before is not None:
+            after = (bytes_of(passed, target), bytes_of(x, target))
+            if any(found is not None and found != before for found in after):
+                said["written"] = True
         said["warnings"] = sorted({w.category.__name__ for w in caught})
     return said
 

@@ -158,9 +158,15 @@ ODD_SHAPES: dict[str, tuple[Shape, ...]] = {
 }
 
 
+_ODD_MODES: tuple[Any, ...] = ("unknown", "identity", "TF", "Caffe", "", None, ["caffe"], 1)
+_ODD_FORMATS: tuple[Any, ...] = ("unknown", "CHANNELS_LAST", "NHWC", "", ["channels_last"], 1)
+
+
 def questions() -> list[Question]:
     """Every row, in the order asked."""
-    rows = [*_defaults(), *_arrays(), *_tensors("tensor"), *_variables(), *_graphs(), *_models(), *_modules(), *_tensors("xla"), *_data()]
+    # What compiles and what may keep something for later rows comes last.
+    rows = [*_defaults(), *_arrays(), *_tensors("tensor"), *_variables(), *_graphs(), *_models(), *_modules()]
+    rows += [*_tensors("xla"), *_data()]
     found: dict[str, Question] = {}
     for group in ("main", "torch"):
         for attributes in rows:
@@ -174,8 +180,11 @@ def questions() -> list[Question]:
     return list(found.values())
 
 
-def _row(path: str, mode: Any, data_format: Any, dtype: str, shape: Shape, kind: str = "bytes", **more: Any) -> dict[str, Any]:
-    return {"path": path, "mode": mode, "data_format": data_format, "dtype": dtype, "pixels": kind, "shape": text(shape), **more}
+def _row(
+    path: str, mode: Any, data_format: Any, dtype: str, shape: Shape, kind: str = "bytes", **more: Any
+) -> dict[str, Any]:
+    named = {"path": path, "mode": mode, "data_format": data_format}
+    return {**named, "dtype": dtype, "pixels": kind, "shape": text(shape), **more}
 
 
 def _each() -> Iterator[tuple[str, str]]:
@@ -216,11 +225,11 @@ def _arrays() -> Iterator[dict[str, Any]]:
     for path in ("ndarray", "tensor", "graph"):
         for dtype in ("float32", "uint8"):
             shape = image("channels_last", 4)
-            for mode in ("unknown", "identity", "TF", "Caffe", "", None, ["caffe"], 1):
-                yield _row(path, mode, "channels_last", dtype, shape)
-            for data_format in ("unknown", "CHANNELS_LAST", "NHWC", "", ["channels_last"], 1):
+            for odd in _ODD_MODES:
+                yield _row(path, odd, "channels_last", dtype, shape)
+            for odd in _ODD_FORMATS:
                 for mode in ("caffe", "tf"):
-                    yield _row(path, mode, data_format, dtype, shape)
+                    yield _row(path, mode, odd, dtype, shape)
 
 
 def _defaults() -> Iterator[dict[str, Any]]:
@@ -293,7 +302,9 @@ def _modules() -> Iterator[dict[str, Any]]:
                 for dtype in ("uint8", "float32"):
                     yield _module_row(path, module, data_format, dtype, image(data_format, 4))
             yield _module_row("graph", module, data_format, "float32", image(data_format, 4))
-        yield {key: value for key, value in _module_row("ndarray", module, None, "float32", (4, 5, 3)).items() if key != "data_format"}
+        row = _module_row("ndarray", module, None, "float32", (4, 5, 3))
+        del row["data_format"]
+        yield row
 
 
 def _module_row(path: str, module: str, data_format: Any, dtype: str, shape: Shape) -> dict[str, Any]:

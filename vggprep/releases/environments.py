@@ -1,6 +1,6 @@
-"""Which releases are recorded, in which environments, and how to build these. Imports the standard library.
+"""Which releases are recorded, in which environments, and how to build these.
 
-A TensorFlow environment takes over a gigabyte and serves many Keras releases: each release is installed alone, without its
+A TensorFlow environment takes over a gigabyte and serves many Keras releases: each is installed alone, without its
 dependencies, into a folder of its own (an overlay), which comes first on ``PYTHONPATH``.
 """
 
@@ -28,7 +28,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Combination:
-    """One release on one backend. ``release`` as on a command line: ``keras==2.15.0``; ``tensorflow==2.4.4`` is its tf.keras."""
+    """One release on one backend. ``release`` as a requirement; that of TensorFlow stands for its tf.keras."""
 
     release: str
     base: str
@@ -65,7 +65,10 @@ BASES: Mapping[str, Base] = MappingProxyType(
         "tf-2.1.4": _tensorflow("2.1.4", "3.7", *_OLD),
         **{f"tf-{v}": _tensorflow(v, "3.7", *_OLD) for v in ("2.2.0", "2.2.3", "2.3.0", "2.3.4", "2.4.0", "2.4.4")},
         **{f"tf-{v}": _tensorflow(v, "3.8", "protobuf<3.20") for v in ("2.5.0", "2.5.3", "2.6.5", "2.7.4")},
-        **{f"tf-{v}": _tensorflow(v, "3.10", "protobuf<3.20", "numpy<1.24") for v in ("2.8.4", "2.9.3", "2.10.1", "2.11.1")},
+        **{
+            f"tf-{v}": _tensorflow(v, "3.10", "protobuf<3.20", "numpy<1.24")
+            for v in ("2.8.4", "2.9.3", "2.10.1", "2.11.1")
+        },
         **{f"tf-{v}": _tensorflow(v, "3.10", "numpy<2") for v in ("2.12.1", "2.13.1", "2.14.1")},
         "tf-2.15.1": _tensorflow("2.15.1", "3.11", "numpy<2"),
         "tf-2.21.0": _tensorflow("2.21.0", "3.11", "jax", *_KERAS_3),
@@ -120,9 +123,9 @@ LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
             *(
                 _overlay("keras", v, "tf-2.21.0")
                 for v in (
-                    *("3.0.0", "3.0.5", "3.1.0", "3.1.1", "3.2.0", "3.2.1", "3.3.0", "3.3.3", "3.4.0", "3.4.1", "3.5.0"),
-                    *("3.6.0", "3.7.0", "3.8.0", "3.9.0", "3.9.2", "3.10.0", "3.11.0", "3.11.3", "3.12.0", "3.12.4"),
-                    *("3.13.0", "3.13.2", "3.14.0", "3.14.1", "3.15.0", "3.15.1"),
+                    *("3.0.0", "3.0.5", "3.1.0", "3.1.1", "3.2.0", "3.2.1", "3.3.0", "3.3.3", "3.4.0", "3.4.1"),
+                    *("3.5.0", "3.6.0", "3.7.0", "3.8.0", "3.9.0", "3.9.2", "3.10.0", "3.11.0", "3.11.3"),
+                    *("3.12.0", "3.12.4", "3.13.0", "3.13.2", "3.14.0", "3.14.1", "3.15.0", "3.15.1"),
                 )
             ),
         ),
@@ -145,22 +148,22 @@ LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
 )
 """Lines of succession, oldest release first: each release is compared with the one before it in its line."""
 
+_PUBLISHED = {
+    "keras-applications": "1.0.0 1.0.1 1.0.2 1.0.4 1.0.5 1.0.6 1.0.7 1.0.8",
+    "tensorflow": """
+        2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.2.0 2.2.1 2.2.2 2.2.3 2.3.0 2.3.1 2.3.2 2.3.3 2.3.4
+        2.4.0 2.4.1 2.4.2 2.4.3 2.4.4 2.5.0 2.5.1 2.5.2 2.5.3""",
+    "keras": """
+        2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.1.5 2.1.6 2.2.0 2.2.1 2.2.2 2.2.3 2.2.4 2.2.5 2.3.0 2.3.1
+        2.4.0 2.4.1 2.4.2 2.4.3 2.6.0 2.7.0 2.8.0 2.9.0 2.10.0 2.11.0 2.12.0 2.13.1 2.14.0 2.15.0
+        3.0.0 3.0.1 3.0.2 3.0.3 3.0.4 3.0.5 3.1.0 3.1.1 3.2.0 3.2.1 3.3.0 3.3.1 3.3.2 3.3.3 3.4.0 3.4.1 3.5.0
+        3.6.0 3.7.0 3.8.0 3.9.0 3.9.1 3.9.2 3.10.0 3.11.0 3.11.1 3.11.2 3.11.3
+        3.12.0 3.12.1 3.12.2 3.12.3 3.12.4 3.13.0 3.13.1 3.13.2 3.14.0 3.14.1 3.15.0 3.15.1""",
+    "tf_keras": "2.14.1 2.15.0 2.15.1 2.16.0 2.17.0 2.18.0 2.19.0 2.20.0 2.20.1 2.21.0",
+}
+
 PUBLISHED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "keras-applications": tuple("1.0.0 1.0.1 1.0.2 1.0.4 1.0.5 1.0.6 1.0.7 1.0.8".split()),
-        "tensorflow": tuple(
-            "2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.2.0 2.2.1 2.2.2 2.2.3 2.3.0 2.3.1 2.3.2 2.3.3 2.3.4 "
-            "2.4.0 2.4.1 2.4.2 2.4.3 2.4.4 2.5.0 2.5.1 2.5.2 2.5.3".split()
-        ),
-        "keras": tuple(
-            "2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.1.5 2.1.6 2.2.0 2.2.1 2.2.2 2.2.3 2.2.4 2.2.5 2.3.0 2.3.1 "
-            "2.4.0 2.4.1 2.4.2 2.4.3 2.6.0 2.7.0 2.8.0 2.9.0 2.10.0 2.11.0 2.12.0 2.13.1 2.14.0 2.15.0 "
-            "3.0.0 3.0.1 3.0.2 3.0.3 3.0.4 3.0.5 3.1.0 3.1.1 3.2.0 3.2.1 3.3.0 3.3.1 3.3.2 3.3.3 3.4.0 3.4.1 3.5.0 "
-            "3.6.0 3.7.0 3.8.0 3.9.0 3.9.1 3.9.2 3.10.0 3.11.0 3.11.1 3.11.2 3.11.3 3.12.0 3.12.1 3.12.2 3.12.3 3.12.4 "
-            "3.13.0 3.13.1 3.13.2 3.14.0 3.14.1 3.15.0 3.15.1".split()
-        ),
-        "tf_keras": tuple("2.14.1 2.15.0 2.15.1 2.16.0 2.17.0 2.18.0 2.19.0 2.20.0 2.20.1 2.21.0".split()),
-    }
+    {package: tuple(versions.split()) for package, versions in _PUBLISHED.items()}
 )
 """Every final release that an index offers, in order: tells which recorded neighbours are adjacent."""
 
@@ -188,7 +191,8 @@ def find_interpreter(version: str) -> Path | None:
     candidates += sorted(pyenv.glob(f"versions/{version}.*/bin/python"))
     for candidate in candidates:
         # A name on the PATH proves nothing: a shim may stand there for a version that is not selected.
-        answer = subprocess.run([candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True)
+        said = "import sys; print('%d.%d' % sys.version_info[:2])"
+        answer = subprocess.run([candidate, "-c", said], capture_output=True, text=True)
         if answer.stdout.strip() == version:
             return candidate
     return None
@@ -228,8 +232,11 @@ def build_base(name: str, directory: Path) -> Path:
     return python
 
 
-def build_overlay(packages: tuple[str, ...], python: Path, directory: Path) -> Path | None:
-    """Install ``packages`` without dependencies into a folder of their own; return the folder, None for no packages."""
+def build_overlay(packages: tuple[str, ...], python: Path | None, directory: Path) -> Path | None:
+    """Install ``packages`` without dependencies into a folder of their own; return the folder, None for no packages.
+
+    ``python`` is the interpreter that they are for; None for this one.
+    """
     if not packages:
         return None
     target = directory / "overlays" / "+".join(packages)
@@ -240,9 +247,9 @@ def build_overlay(packages: tuple[str, ...], python: Path, directory: Path) -> P
     shutil.rmtree(unfinished, ignore_errors=True)
     options = ["--no-deps", "--target", str(unfinished), *packages]
     if uv := find_uv():
-        _run([uv, "pip", "install", "--python", str(python), *options])
+        _run([uv, "pip", "install", "--python", str(python or sys.executable), *options])
     else:
-        _run([str(python), "-m", "pip", "install", *options])
+        _run([str(python or sys.executable), "-m", "pip", "install", *options])
     unfinished.rename(target)
     return target
 
@@ -264,4 +271,5 @@ def _run(command: list[str]) -> None:
     if answer.returncode:
         lines = (answer.stderr or answer.stdout).strip().splitlines() or ["no message"]
         reason = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
-        raise ObservationError(f"{' '.join(Path(part).name if '/' in part else part for part in command)}: {reason.strip()}")
+        shown = " ".join(Path(part).name if "/" in part else part for part in command)
+        raise ObservationError(f"{shown}: {reason.strip()}; is the release published, and the package index reachable?")

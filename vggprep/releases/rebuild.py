@@ -9,7 +9,16 @@ from pathlib import Path
 
 from vggprep import observation
 from vggprep.observation import Observation, ObservationError
-from vggprep.releases.environments import BASES, Combination, build_base, build_overlay, environment, interpreter
+from vggprep.releases.environments import (
+    BASES,
+    LINES,
+    Combination,
+    build_base,
+    build_overlay,
+    combinations,
+    environment,
+)
+from vggprep.releases.record import Recorded, pack
 
 Report = Callable[[str], None]
 
@@ -24,14 +33,13 @@ def observe_combination(combination: Combination, directory: Path) -> Observatio
 
 
 def check_running(combination: Combination, observed: Observation) -> None:
-    """Refuse an observation of something else than the release named: an overlay that did not come first, for instance."""
+    """Refuse an observation of another release than the one named: its overlay did not come first, for instance."""
     package, version = combination.release.split("==")
     running = observed.running
     found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
     if (found, running.get("backend")) != (version, combination.backend):
-        raise ObservationError(
-            f"{combination.name}: {package} {found} on {running.get('backend')} ran instead; check the environment {combination.base}"
-        )
+        ran = f"{package} {found} on {running.get('backend')} ran instead"
+        raise ObservationError(f"{combination.name}: {ran}; check the environment {combination.base}")
 
 
 def observation_file(combination: Combination, directory: Path) -> Path:
@@ -74,6 +82,25 @@ def observe_all(
     return failures
 
 
-def base_directory(combination: Combination, directory: Path) -> Path:
-    """The folder of the environment that a combination runs in."""
-    return interpreter(directory, combination.base).parent.parent
+def rebuild(
+    directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print
+) -> None:
+    """Observe every combination, or ``only`` some and keep what is observed of the others; write the record."""
+    wanted = [combination for combination in combinations() if not only or combination.name in only]
+    failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
+    observed = []
+    for line, members in LINES.items():
+        for combination in members:
+            path = observation_file(combination, directory)
+            if path.exists():
+                found = observation.read(path)
+                observed.append((Recorded(combination.name, line, found.running), found))
+            else:
+                failures.setdefault(combination.name, "not observed")
+    if not observed:
+        raise ObservationError("no combination could be observed; see the reasons above")
+    data = pack(observed, failures)
+    unfinished = output.with_name(f"{output.name}.part")
+    unfinished.write_bytes(data)
+    unfinished.replace(output)
+    report(f"{output}: {len(observed)} releases, {len(data)} bytes; not run: {', '.join(failures) or 'none'}")
