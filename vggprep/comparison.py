@@ -308,11 +308,12 @@ def _peculiarities(attributes: list[dict[str, Any]]) -> list[str]:
         words.append(f"with data_format {_some(dict.fromkeys(repr(a['data_format']) for a in attributes))}")
     if _territory(attributes[0]) == "channels" and (counts := {_channels(a) for a in attributes} - {None}):
         words.append(f"with {_listed(map(str, sorted(filter(None, counts))), 'or')} channel{'s' * (counts != {1})}")
-    for key, text in (("floatx", "with floatx"), ("after", "asked after"), ("layout", "from"), ("signature", "of")):
+    if _territory(attributes[0]) == "unknown rank":
+        words.append("traced with unknown rank")
+    for key, text in (("floatx", "with floatx {}"), ("after", "asked after {}"), ("layout", "from {} input")):
         found = dict.fromkeys(a.get(key) for a in attributes)
         if None not in found:
-            suffix = {"layout": " input", "signature": " shape"}.get(key, "")
-            words.append(f"{text} {_some(map(str, found))}{suffix}")
+            words.append(text.format(_some(map(str, found))))
     return words
 
 

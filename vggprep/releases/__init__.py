@@ -27,7 +27,7 @@ from vggprep.releases.environments import (
 from vggprep.releases.rebuild import check_running
 from vggprep.releases.record import Change, Record, history, record
 
-__all__ = ["Change", "Record", "history", "install_and_observe", "load_side", "nearest", "record"]
+__all__ = ["Change", "Record", "counterpart", "history", "install_and_observe", "load_side", "nearest", "record"]
 
 _RELEASE = re.compile(r"([A-Za-z_-]+)(?:\[(\w+)\])?==([\w.]+)")
 
@@ -65,7 +65,7 @@ def canonical(spec: str) -> str:
         raise ObservationError(f"{spec}: a backend is torch, jax or tensorflow, and only Keras 3 has them")
     published = PUBLISHED[package]
     if package == "tensorflow" and _number(version) > _number(published[-1]):
-        raise ObservationError(f"{spec}: since TensorFlow 2.6 tf.keras is the package keras; give keras==2.6.0 or later")
+        raise ObservationError(f"{spec}: from TensorFlow 2.6 on tf.keras is the package keras; give that")
     if version not in published and _number(version) <= _number(published[-1]):
         close = sorted(published, key=lambda known: _distance(known, version))[:2]
         known = _listed([f"{package}=={v}" for v in sorted(close, key=_number)], "or")
@@ -80,6 +80,19 @@ def nearest(name: str) -> list[str]:
     before = [other for number, other in sorted(recorded) if number < _number(version)]
     after = [other for number, other in sorted(recorded) if number > _number(version)]
     return before[-1:] + after[:1]
+
+
+def counterpart(observed: Observation) -> str:
+    """The recorded release to hold an observation against: the same one, else the nearest older one."""
+    package = {"tensorflow.keras": "tensorflow"}.get(observed.running["target"], observed.running["target"])
+    backend, version = observed.running["backend"], observed.running["keras"]
+    name = f"{package}{'' if backend == 'tensorflow' else f'[{backend}]'}=={version}"
+    if name in record().names():
+        return name
+    around = nearest(name)
+    if not around:
+        raise ObservationError(f"nothing like {name} is in the record; compare two observations of your own")
+    return around[0]
 
 
 def install_and_observe(
