@@ -173,7 +173,7 @@ def test_nothing_differs_from_itself() -> None:
     [
         (WRONG, RIGHT, "value"),
         (RIGHT, WRONG, "value"),
-        (WRONG, replace(WRONG, digest="c"), "value"),
+        (WRONG, replace(WRONG, digest="c", levels=40.0), "value"),
         (RAISES, WRONG, "value"),
         (WRONG, RAISES, "value"),
         (RIGHT, Row(fatal="SIGABRT"), "crash"),
@@ -186,6 +186,7 @@ def test_nothing_differs_from_itself() -> None:
         (RIGHT, replace(RIGHT, aliasing="same"), "aliasing"),
         (replace(RIGHT, written=True), RIGHT, "aliasing"),
         (RIGHT, replace(RIGHT, digest="c"), "rounding"),
+        (WRONG, replace(WRONG, digest="c"), "rounding"),
     ],
 )
 def test_every_kind_of_difference(old: Row, new: Row, kind: str) -> None:
@@ -214,9 +215,18 @@ def test_outside_the_definition_nothing_matters_but_a_dropped_channel() -> None:
     undefined = replace(RIGHT, verdict="undefined", levels=None, digest="c")
     assert one(undefined, replace(undefined, digest="d"), shape=(4, 5, 4)).kind == "outside"
     assert one(RIGHT, WRONG, shape=(2, 2, 4, 5, 3)).kind == "outside"
-    assert one(undefined, RAISES, mode="unknown").kind == "error"
     dropped = replace(WRONG, cause="4 channels in, 3 out", levels=None)
     assert one(undefined, dropped, shape=(4, 5, 4)).kind == "value"
+
+
+def test_an_unknown_mode_or_format_that_is_answered_is_wrong() -> None:
+    taken = replace(RIGHT, verdict="undefined", levels=None, cause="taken for mode caffe")
+    assert one(taken, RAISES, mode="unknown").sentence == (
+        "3-D channels_last float32 eager tensors with mode 'unknown': "
+        "now raises TypeError; before, taken for mode caffe. 1 row."
+    )
+    assert one(taken, RAISES, mode="unknown").matters
+    assert one(RAISES, taken, data_format="NHWC").matters
 
 
 def test_rows_of_one_cause_are_one_sentence_and_the_worst_comes_first() -> None:
@@ -228,7 +238,8 @@ def test_rows_of_one_cause_are_one_sentence_and_the_worst_comes_first() -> None:
     first, last = compare(Observation({}, old), Observation({}, new))
     assert first.sentence == (
         "3-D channels_first float32 eager tensors and graphs in caffe mode: now right; "
-        "before, the mean along the height, silently where that is 3 long, else raises TypeError. 3 rows; up to 19.7 grey levels."
+        "before, the mean along the height, silently where that is 3 long, else raises TypeError. "
+        "3 rows; up to 19.7 grey levels."
     )
     assert last.kind == "rounding"
     assert KINDS.index(first.kind) < KINDS.index(last.kind)

@@ -59,7 +59,7 @@ class Difference:
         count = f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"
         off = "" if not self.levels else f"; {_up_to(self.levels)}"
         if self.kind == "rounding":
-            return f"{self.subject}: bits differ, both right. {count}."
+            return f"{self.subject}: other bits, the same values to rounding. {count}."
         return f"{self.subject}: now {self.new}; before, {self.old}. {count}{off}."
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +79,8 @@ class Difference:
 def _up_to(levels: float) -> str:
     if levels == math.inf:
         return "NaN or infinities made or lost"
+    if levels >= 1e6:
+        return f"up to {levels:.1g} grey levels"
     return f"up to {levels:,.0f} grey levels" if levels >= 100 else f"up to {levels:.3g} grey levels"
 
 
@@ -124,23 +126,37 @@ def kind_of(attributes: dict[str, Any], old: Row, new: Row) -> str:
     """The kind of difference between two answers to one question; empty if there is none."""
     if old.fatal or new.fatal:
         return "" if old.fatal == new.fatal else "crash" if new.fatal else "error"
-    # A result too short of channels is wrong wherever it is asked for: alpha is never dropped silently.
-    counts = in_domain(attributes) or ("wrong" in (old.verdict, new.verdict) and not _other_rank(attributes))
+    verdicts = (_verdict(attributes, old), _verdict(attributes, new))
+    counts = not _other_rank(attributes)
     if old.error or new.error:
         if old.error == new.error:
             return "writes" if new.written and not old.written and in_domain(attributes) else ""
-        if counts and "wrong" in (old.verdict, new.verdict):
+        if counts and "wrong" in verdicts:
             return "value"
-        return "refusal" if counts and old.verdict == "right" else "error"
+        return "refusal" if in_domain(attributes) and old.verdict == "right" else "error"
     if (old.digest, old.dtype, old.shape) != (new.digest, new.dtype, new.shape):
-        if "wrong" in (old.verdict, new.verdict):
+        if _same_but_for_rounding(old, new):
+            return "rounding"
+        if "wrong" in verdicts:
             return "value" if counts else "outside"
-        if (old.verdict, new.verdict) != ("right", "right"):
-            return "outside"
-        return "dtype" if old.dtype != new.dtype else "rounding"
+        return "dtype" if verdicts == ("right", "right") else "outside"
     if new.written and not old.written and in_domain(attributes):
         return "writes"
     return "aliasing" if (old.aliasing, old.written) != (new.aliasing, new.written) else ""
+
+
+def _verdict(attributes: dict[str, Any], row: Row) -> str:
+    """The verdict, where an answer to an unknown mode or data format is wrong whatever it is: only an error is right."""
+    unknown = _territory(attributes) in ("unknown mode", "unknown data_format")
+    return "wrong" if unknown and row.verdict == "undefined" else row.verdict
+
+
+def _same_but_for_rounding(old: Row, new: Row) -> bool:
+    """Both right, or both wrong for one known cause by as much."""
+    if (old.dtype, old.shape, old.verdict) != (new.dtype, new.shape, new.verdict):
+        return False
+    known = old.cause == new.cause and ("along" in old.cause or "only as precise" in old.cause)
+    return old.verdict == "right" or (old.verdict == "wrong" and known and old.levels == new.levels)
 
 
 def _other_rank(attributes: dict[str, Any]) -> bool:
@@ -154,7 +170,7 @@ def _state(row: Row) -> str:
         return f"raises {row.error}"
     if row.verdict == "right":
         return "right"
-    return row.cause or "a result"
+    return row.cause or "some result"
 
 
 def _ownership(row: Row) -> str:
