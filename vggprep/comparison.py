@@ -146,7 +146,7 @@ def kind_of(attributes: dict[str, Any], old: Row, new: Row) -> str:
 
 
 def _verdict(attributes: dict[str, Any], row: Row) -> str:
-    """The verdict, where an answer to an unknown mode or data format is wrong whatever it is: only an error is right."""
+    """The verdict; any answer to an unknown mode or data format is wrong, for only an error is right."""
     unknown = _territory(attributes) in ("unknown mode", "unknown data_format")
     return "wrong" if unknown and row.verdict == "undefined" else row.verdict
 
