@@ -112,13 +112,13 @@ def processor() -> str:
 
 
 def bfloat16(target: Target) -> Any:
-    """NumPy's dtype for bfloat16, from whoever has it."""
+    """NumPy's dtype for bfloat16: TensorFlow's own for its tensors, which once took no other, else that of ml_dtypes."""
+    if target.backend == "tensorflow" and target.tf is not None:
+        return np.dtype(target.tf.bfloat16.as_numpy_dtype)
     try:
         return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
     except ImportError:
-        if target.tf is None:
-            raise UnavailableError("no bfloat16 for NumPy here")
-        return np.dtype(target.tf.bfloat16.as_numpy_dtype)
+        raise UnavailableError("NumPy has no bfloat16 here")
 
 
 def load_array(described: Row, target: Target) -> Any:
