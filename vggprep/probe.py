@@ -112,7 +112,7 @@ def processor() -> str:
 
 
 def bfloat16(target: Target) -> Any:
-    """NumPy's dtype for bfloat16: TensorFlow's own for its tensors, which once took no other, else that of ml_dtypes."""
+    """NumPy's dtype for bfloat16: TensorFlow's for its tensors, which once took no other, else that of ml_dtypes."""
     if target.backend == "tensorflow" and target.tf is not None:
         return np.dtype(target.tf.bfloat16.as_numpy_dtype)
     try:
