@@ -16,7 +16,7 @@ from vggprep import observation, releases
 from vggprep.comparison import compare
 from vggprep.observation import Observation, ObservationError, Row
 from vggprep.releases import __main__, canonical, environments, history, install_and_observe, load_side, nearest, record
-from vggprep.releases.record import FILE, Change, Recorded, adjacent, pack, unpack
+from vggprep.releases.store import FILE, Change, Recorded, adjacent, pack, unpack
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
 RAISES = Row(error="TypeError")
@@ -83,7 +83,7 @@ KNOWN = [
     ("tensorflow==2.5.0", ("4-D channels_first", "torch mode: now right; before, the std along the width, silently")),
     ("tensorflow==2.5.0", ("float16, bfloat16", "torch mode: now raises TypeError; before, right")),
     ("keras==2.7.0", ("float16", "torch mode: now right; before, raises TypeError")),
-    ("keras==3.0.0", ("loat64", "caffe mode: now right; before, only as precise as float32")),
+    ("keras==3.0.0", ("loat64", "caffe and torch mode: now right; before, only as precise as float32")),
     ("keras==3.0.0", ("4 channels in, 3 out",)),
     ("keras==3.0.0", ("unknown rank: now raises ValueError; before, right",)),
     ("keras==3.5.0", ("ariables", "now right; before, raises")),
@@ -149,7 +149,7 @@ def test_messages_and_warnings_are_not_recorded() -> None:
 
 def test_a_damaged_record_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "record").write_bytes(b"not a record")
-    monkeypatch.setattr("vggprep.releases.record.FILE", tmp_path / "record")
+    monkeypatch.setattr("vggprep.releases.store.FILE", tmp_path / "record")
     with pytest.raises(ObservationError, match="missing or damaged"):
         record.__wrapped__()
 

@@ -98,7 +98,7 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
     changed = []
     for question_id, before in old.rows.items():
         after = new.rows.get(question_id)
-        if after is None or before.skipped or after.skipped:
+        if after is None or before is after or before.skipped or after.skipped:
             continue
         attributes = questions.parse(question_id)
         kind = kind_of(attributes, before, after)

@@ -25,7 +25,7 @@ from vggprep.releases.environments import (
     environment,
 )
 from vggprep.releases.rebuild import check_running
-from vggprep.releases.record import Change, Record, history, record
+from vggprep.releases.store import Change, Record, history, record
 
 __all__ = ["Change", "Record", "counterpart", "history", "install_and_observe", "load_side", "nearest", "record"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from vggprep.observation import ObservationError
 from vggprep.releases.environments import cache_directory, combinations
 from vggprep.releases.rebuild import rebuild
-from vggprep.releases.record import FILE
+from vggprep.releases.store import FILE
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from vggprep.releases.environments import (
     combinations,
     environment,
 )
-from vggprep.releases.record import Recorded, pack
+from vggprep.releases.store import Recorded, pack
 
 Report = Callable[[str], None]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 from vggprep.comparison import Difference, compare
 from vggprep.observation import Observation, ObservationError, Row
@@ -42,7 +41,7 @@ class Record:
 
     releases: tuple[Recorded, ...]
     runs: Mapping[str, Sequence[int]]
-    answers: Sequence[Mapping[str, Any]]
+    answers: Sequence[Row | None]
     not_run: Mapping[str, str]
 
     def names(self) -> list[str]:
@@ -54,9 +53,9 @@ class Record:
         index = self.names().index(name)
         rows = {}
         for question_id, runs in self.runs.items():
-            answer = self.answers[_at(runs, index)]
-            if answer:
-                rows[question_id] = Row.from_json(answer)
+            row = self.answers[_at(runs, index)]
+            if row is not None:
+                rows[question_id] = row
         return Observation(self.releases[index].running, rows)
 
 
@@ -96,7 +95,9 @@ def unpack(data: bytes) -> Record:
     if whole["format"] != FORMAT or whole["version"] > FORMAT_VERSION:
         raise ObservationError("the record of releases is not one that this vggprep reads; install vggprep again")
     releases = tuple(Recorded(*release) for release in whole["releases"])
-    return Record(releases, whole["runs"], whole["answers"], whole["not run"])
+    # An answer given by many releases is one object in all their observations, which makes comparing them fast.
+    answers = [Row.from_json(answer) if answer else None for answer in whole["answers"]]
+    return Record(releases, whole["runs"], answers, whole["not run"])
 
 
 @cache
