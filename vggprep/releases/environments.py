@@ -255,7 +255,7 @@ def build_overlay(packages: tuple[str, ...], python: Path | None, directory: Pat
 
 def environment(combination: Combination, overlay: Path | None) -> dict[str, str]:
     """The environment variables under which the combination's interpreter is to run."""
-    variables = {"KERAS_BACKEND": combination.backend}
+    variables = {"KERAS_BACKEND": combination.backend, "PYTHONNOUSERSITE": "1"}
     if overlay is not None:
         variables["PYTHONPATH"] = str(overlay)
     return variables
