@@ -205,29 +205,34 @@ def _grouped(changed: list[_Changed]) -> list[list[_Changed]]:
 
 
 def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
-    """Join rows that raised to those that were silently wrong for the same cause: the same images in another size."""
+    """Move rows that raised to those that were silently wrong for the same cause: the same images in another size."""
     silent = [rows for rows in groups if rows[0].kind == "value" and " along " in "".join(_states(rows[0]))]
-    kept = []
+    images = [{_images(row) for row in rows} for rows in silent]
+    kept = list(silent)
     for rows in groups:
-        host = next((other for other in silent if rows is not other and _same_images(rows, other)), None)
-        if host is None:
-            kept.append(rows)
-        else:
-            host.extend(rows)
+        if any(rows is host for host in silent):
+            continue
+        stay: list[_Changed] = []
+        for row in rows:
+            hosts = (host for host, those in zip(silent, images, strict=True) if _joins(row, host[0], those))
+            next(hosts, stay).append(row)
+        if stay:
+            kept.append(stay)
     return kept
 
 
-def _same_images(rows: list[_Changed], silent: list[_Changed]) -> bool:
-    """Whether ``rows`` raised where ``silent`` was wrong, both right at the other end, for the same kind of images."""
-    (old, new), (silent_old, silent_new) = _states(rows[0]), _states(silent[0])
-    mended = (silent_new, new) == ("right", "right") and rows[0].old.error
-    broken = (silent_old, old) == ("right", "right") and rows[0].new.error
-    return bool(mended or broken) and {_images(row) for row in rows} <= {_images(row) for row in silent}
+def _joins(row: _Changed, silent: _Changed, images: set[tuple[Any, ...]]) -> bool:
+    """Whether a row raised where ``silent`` was wrong, both right at the other end, for the same kind of images."""
+    (old, new), (silent_old, silent_new) = _states(row), _states(silent)
+    mended = (silent_new, new) == ("right", "right") and row.old.error
+    broken = (silent_old, old) == ("right", "right") and row.new.error
+    return bool(mended or broken) and _images(row) in images
 
 
 def _images(row: _Changed) -> tuple[Any, ...]:
     attributes = row.attributes
-    return questions.mode_of(attributes), _data_format(attributes), len(attributes["shape"])
+    territory = _territory(attributes)
+    return questions.mode_of(attributes), _data_format(attributes), len(attributes["shape"]), territory
 
 
 def _data_format(attributes: dict[str, Any]) -> Any:
