@@ -1,0 +1,485 @@
+"""The part of an observation that runs where Keras is: asks ``preprocess_input`` what it does, row by row.
+
+One file with nothing of vggprep's: it runs in any interpreter from Python 3.6 to 3.13 with NumPy 1.16 or newer and the
+Keras in question, so it keeps to the syntax of Python 3.6 and judges nothing. ``vggprep.observation`` drives it::
+
+    INTERPRETER probe.py < work.jsonl > answers.jsonl
+
+The work's first line holds the module to observe and the arrays, every further line one row: which path, called how,
+with which array. The first answer says what runs here, every further one answers one row, in order. A process that ends
+before the last answer was killed by the first row without one.
+"""
+
+import base64
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+import warnings
+import zlib
+from typing import Any, Callable, Dict, List, Optional
+
+# Run as a script, our own folder comes first on the path, and its modules would hide others of the same names.
+if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
+    del sys.path[0]
+
+import numpy as np
+
+Row = Dict[str, Any]
+Function = Callable[[Any], Any]
+
+
+class UnavailableError(Exception):
+    """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras's."""
+
+
+class Target:
+    """The Keras under observation: its modules, its backend, and the framework that makes its tensors."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.keras = importlib.import_module(name)  # type: Any
+        self.version = str(getattr(self.keras, "__version__", "")) or "unknown"
+        if name.startswith("tensorflow"):
+            self.version = str(importlib.import_module("tensorflow").__version__)
+        self.major = int(self.version.split(".")[0])
+        self.multi_backend = not name.startswith("tensorflow") and self.major >= 3
+        self.backend = str(self.keras.backend.backend()) if hasattr(self.keras.backend, "backend") else "tensorflow"
+        self.tf = self._optional("tensorflow")
+        self.torch = self._optional("torch") if self.backend == "torch" else None  # type: Any
+        self.jax = self._optional("jax") if self.backend == "jax" else None  # type: Any
+        # In Keras 3.0 not yet in the top module on every backend.
+        self.variable = getattr(self.keras, "Variable", None) or getattr(self.keras.backend, "Variable", ())  # type: Any
+        # Before TensorFlow 2 a tensor has no value until a session runs it.
+        self.session = bool(self.backend == "tensorflow" and not self.tf.__version__.startswith("2"))
+        self._xla = None  # type: Optional[str]
+
+    @staticmethod
+    def _optional(name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except Exception:
+            return None
+
+    def module(self, name: str) -> Any:
+        """``applications.<name>``, which not every release has."""
+        try:
+            return importlib.import_module("{}.applications.{}".format(self.name, name))
+        except ImportError:
+            # tf.keras is made of attributes where TensorFlow loads it lazily.
+            found = getattr(self.keras.applications, name, None)
+            if found is None:
+                raise UnavailableError("this release has no module applications.{}".format(name))
+            return found
+
+    def describe(self) -> Dict[str, str]:
+        """Versions of everything that can matter."""
+        found = {
+            "target": self.name,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "keras": self.version,
+            "backend": self.backend,
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "processor": processor(),
+        }
+        for module in (self.tf, self.torch, self.jax):
+            if module is not None:
+                found[module.__name__] = str(module.__version__)
+        applications = sys.modules.get("keras_applications")
+        if applications is not None:
+            found["keras_applications"] = str(getattr(applications, "__version__", "before 1.0.5"))
+        return found
+
+
+def processor() -> str:
+    """The CPU's model, which decides the last bit in compiled code."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def bfloat16(target: Target) -> Any:
+    """NumPy's dtype for bfloat16: TensorFlow's for its tensors, which once took no other, else that of ml_dtypes."""
+    if target.backend == "tensorflow" and target.tf is not None:
+        return np.dtype(target.tf.bfloat16.as_numpy_dtype)
+    try:
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError:
+        raise UnavailableError("NumPy has no bfloat16 here")
+
+
+def load_array(described: Row, target: Target) -> Any:
+    """The array that ``described`` holds: C-contiguous, native, writeable."""
+    data, name = zlib.decompress(base64.b64decode(described["data"])), described["dtype"]
+    if name == "bfloat16":
+        array = np.frombuffer(data, "<u2").astype("=u2").view(bfloat16(target))
+    elif name == "longdouble":
+        array = np.frombuffer(data, "<f8").astype(np.longdouble)
+    else:
+        stored = np.dtype(name).newbyteorder("<")
+        array = np.frombuffer(data, stored).astype(stored.newbyteorder("="))
+    return array.reshape(described["shape"]).copy()
+
+
+def lay_out(x: Any, layout: str) -> Any:
+    """The same values in another memory layout, or in another form that people pass."""
+    if layout == "C":
+        return x.copy()
+    if layout == "F":
+        return np.array(x, order="F")
+    if layout == "reversed":
+        return x[..., ::-1].copy()[..., ::-1]
+    if layout == "sliced":
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if layout == "broadcast":
+        return np.broadcast_to(x[:1].copy(), x.shape)
+    if layout == "unaligned":
+        buffer = np.zeros(x.nbytes + 1, np.uint8)
+        odd = buffer[1:].view(x.dtype).reshape(x.shape)
+        odd[...] = x
+        return odd
+    if layout == "read-only":
+        y = x.copy()
+        y.flags.writeable = False
+        return y
+    if layout == "big-endian":
+        return x.astype(x.dtype.newbyteorder(">"))
+    if layout == "list":
+        return x.tolist()
+    if layout == "scalar":
+        return x[()]
+    if layout == "object":
+        return x.astype(object)
+    if layout == "text":
+        return x.astype(str)
+    raise ValueError("unknown layout " + layout)
+
+
+def to_tensor(x: Any, target: Target) -> Any:
+    """An eager tensor of the same dtype."""
+    if target.session:
+        raise UnavailableError("no eager tensors before TensorFlow 2")
+    if target.backend == "tensorflow":
+        return target.tf.constant(x)
+    if target.backend == "torch":
+        if x.dtype.name == "bfloat16":
+            return target.torch.from_numpy(x.view(np.int16).copy()).view(target.torch.bfloat16)
+        try:
+            return target.torch.from_numpy(x.copy())
+        except TypeError as error:
+            raise UnavailableError("torch has no such dtype: {}".format(error))
+    if target.backend == "jax":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tensor = target.jax.numpy.asarray(x)
+        if str(tensor.dtype) != x.dtype.name:
+            raise UnavailableError("JAX has no {} unless told to".format(x.dtype.name))
+        return tensor
+    raise UnavailableError("the {} backend has no tensors of its own".format(target.backend))
+
+
+# ---- outputs ---------------------------------------------------------------------------------------------------------
+
+
+def to_array(y: Any, target: Target) -> Any:
+    """The values of a result as an array; lists and numbers are left to the caller."""
+    if isinstance(y, (np.ndarray, np.generic)):
+        return np.asarray(y)
+    if target.torch is not None and isinstance(y, target.torch.Tensor):
+        y = y.detach()
+        if y.dtype == target.torch.bfloat16:
+            return y.contiguous().view(target.torch.int16).numpy().view(np.uint16).copy().view(bfloat16(target))
+        return y.numpy()
+    if target.multi_backend and isinstance(y, target.variable):
+        return to_array(y.value, target)
+    if hasattr(y, "numpy"):
+        return np.asarray(y.numpy())
+    if target.jax is not None and isinstance(y, target.jax.Array):
+        return np.asarray(y)
+    return None
+
+
+def describe_array(y: Any) -> Row:
+    """dtype, shape and bytes, independent of machine: little-endian, C order, no padding."""
+    name = y.dtype.name
+    if name == "bfloat16":
+        data = np.ascontiguousarray(y).view(np.uint16).astype("<u2").tobytes()
+    elif y.dtype.kind == "f" and y.dtype.itemsize > 8:
+        # As a sum of two float64: the bytes of a longdouble include padding, and its width is the machine's.
+        name = "longdouble"
+        with np.errstate(all="ignore"):
+            high = y.astype(np.float64)
+            low = np.where(np.isfinite(y), y - high, 0).astype(np.float64)
+        data = np.stack([high, low]).astype("<f8").tobytes()
+    elif y.dtype.kind in "biufc":
+        data = y.astype(y.dtype.newbyteorder("<")).tobytes()
+    else:
+        data = repr(y.tolist()).encode("utf-8")
+    return {"dtype": name, "shape": list(y.shape), "data": base64.b64encode(zlib.compress(data, 1)).decode("ascii")}
+
+
+# ---- paths -----------------------------------------------------------------------------------------------------------
+# Each takes the function under observation, the array and the row, and returns (input as passed, result).
+
+
+def run_ndarray(target: Target, function: Function, x: Any, row: Row) -> Any:
+    return x, function(x)
+
+
+def run_tensor(target: Target, function: Function, x: Any, row: Row) -> Any:
+    t = to_tensor(x, target)
+    return t, function(t)
+
+
+def run_variable(target: Target, function: Function, x: Any, row: Row) -> Any:
+    if target.session:
+        raise UnavailableError("no variables with a value before TensorFlow 2")
+    if target.multi_backend:
+        variable = target.variable(x, dtype=x.dtype.name, trainable=False)
+    else:
+        variable = target.tf.Variable(x)
+    return variable, function(variable)
+
+
+def in_session(target: Target, fetched: Any, feed: Any) -> Any:
+    return target.keras.backend.get_session().run(fetched, feed)
+
+
+def signature(target: Target, x: Any, row: Row) -> Any:
+    """The shape that is known while tracing: all of it, only the channels, or not even the rank."""
+    known = row.get("signature", "static")
+    if known == "static":
+        return x.shape
+    return None if known == "unknown" else [size if size == 3 else None for size in x.shape]
+
+
+def run_graph(target: Target, function: Function, x: Any, row: Row) -> Any:
+    if target.backend != "tensorflow":
+        raise UnavailableError("no graphs on the {} backend".format(target.backend))
+    shape = signature(target, x, row)
+    if target.session:
+        held = target.tf.placeholder(target.tf.as_dtype(x.dtype), shape)
+        return held, in_session(target, function(held), {held: x})
+    t = target.tf.constant(x)
+    traced = target.tf.function(function, input_signature=[target.tf.TensorSpec(shape, t.dtype)])
+    return t, traced(t)
+
+
+def xla(target: Target, function: Function) -> Function:
+    try:
+        return target.tf.function(function, jit_compile=True)  # type: ignore[no-any-return]
+    except TypeError:  # its name before TensorFlow 2.5
+        return target.tf.function(function, experimental_compile=True)  # type: ignore[no-any-return]
+
+
+def run_xla(target: Target, function: Function, x: Any, row: Row) -> Any:
+    t = to_tensor(x, target)
+    if target.backend == "jax":
+        return t, target.jax.jit(function)(t)
+    if target.backend != "tensorflow":
+        raise UnavailableError("no XLA on the {} backend".format(target.backend))
+    if target._xla is None:
+        try:
+            xla(target, lambda z: z * 2)(target.tf.constant([1.0, 2.0]))
+            target._xla = "works"
+        except Exception as error:
+            target._xla = first_line(error)
+    if target._xla != "works":
+        raise UnavailableError("XLA does not work here: " + target._xla)
+    return t, xla(target, function)(t)
+
+
+def call_model(target: Target, inputs: Any, outputs: Any, x: Any) -> Any:
+    model_class = getattr(target.keras, "Model", None) or target.keras.models.Model
+    model = model_class(inputs, outputs)
+    if target.session:
+        return model.predict(x)
+    return model(to_tensor(x, target) if target.backend in ("tensorflow", "torch", "jax") else x)
+
+
+def new_input(target: Target, x: Any) -> Any:
+    make = getattr(target.keras, "Input", None) or target.keras.layers.Input
+    return make(shape=x.shape[1:], dtype=x.dtype.name)
+
+
+def run_model(target: Target, function: Function, x: Any, row: Row) -> Any:
+    inputs = new_input(target, x)
+    return None, call_model(target, inputs, function(inputs), x)
+
+
+def run_lambda(target: Target, function: Function, x: Any, row: Row) -> Any:
+    inputs = new_input(target, x)
+    return None, call_model(target, inputs, target.keras.layers.Lambda(function)(inputs), x)
+
+
+def run_tfdata(target: Target, function: Function, x: Any, row: Row) -> Any:
+    if target.tf is None:
+        raise UnavailableError("tf.data needs TensorFlow")
+    data = target.tf.data.Dataset.from_tensors(x).map(function)
+    if target.session:
+        return None, in_session(target, data.make_one_shot_iterator().get_next(), {})
+    return None, next(iter(data))
+
+
+def run_abort(target: Target, function: Function, x: Any, row: Row) -> Any:
+    os.abort()
+
+
+def run_hang(target: Target, function: Function, x: Any, row: Row) -> Any:
+    time.sleep(3600)
+
+
+PATHS = {
+    "ndarray": run_ndarray,
+    "tensor": run_tensor,
+    "variable": run_variable,
+    "graph": run_graph,
+    "xla": run_xla,
+    "model": run_model,
+    "lambda": run_lambda,
+    "tf.data": run_tfdata,
+    # For the tests of whoever drives this file.
+    "test-abort": run_abort,
+    "test-hang": run_hang,
+}
+
+
+# ---- one row ---------------------------------------------------------------------------------------------------------
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message that says something; of a traced function's, the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return (lines[-1] if lines[0] in ("in user code:", "in converted code:") else lines[0])[:200]
+
+
+def error_name(error: BaseException) -> str:
+    """The exception's type; of NumPy's, which come and go with its releases, the builtin one behind it."""
+    for kind in type(error).__mro__:
+        if not kind.__module__.startswith("numpy"):
+            return kind.__name__
+    return type(error).__name__
+
+
+def settings(target: Target, row: Row) -> List[Any]:
+    """Set floatx and image_data_format as the row wants; return what undoes it."""
+    undo = []  # type: List[Any]
+    for name in ("floatx", "image_data_format"):
+        if name in row:
+            before = getattr(target.keras.backend, name)()
+            change = getattr(target.keras.backend, "set_" + name)
+            change(row[name])
+            undo.append((change, before))
+    return undo
+
+
+def bytes_of(x: Any, target: Target) -> Optional[bytes]:
+    found = to_array(x, target)
+    return None if found is None else found.tobytes()
+
+
+def aliasing(x: Any, y: Any, target: Target) -> str:
+    """How the result relates to the input: the same object, memory in common, or neither."""
+    if y is x:
+        return "same"
+    shared = False
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        shared = bool(np.may_share_memory(x, y))
+    elif target.torch is not None and isinstance(x, target.torch.Tensor) and isinstance(y, target.torch.Tensor):
+        shared = x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() and x.numel() > 0
+    return "shared" if shared else "fresh"
+
+
+def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
+    """What came back for one row."""
+    said = {"id": row["id"]}  # type: Row
+    undo = []  # type: List[Any]
+    x = passed = before = None  # type: Any
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            module = target.module(row.get("module", "imagenet_utils"))
+            arguments = {key: row[key] for key in ("mode", "data_format") if key in row}
+            x = lay_out(load_array(arrays[row["array"]], target), row.get("layout", "C"))
+
+            def function(value: Any) -> Any:
+                return module.preprocess_input(value, **arguments)
+
+            undo = settings(target, row)
+            before = bytes_of(x, target)
+            passed, y = PATHS[row["path"]](target, function, x, row)
+            found = to_array(y, target)
+            if found is None:
+                said["type"] = "other"
+            else:
+                said["type"] = "array" if isinstance(y, (np.ndarray, np.generic)) else "tensor"
+                said.update(describe_array(found))
+            if passed is not None:
+                said["aliasing"] = aliasing(passed, y, target)
+        except UnavailableError as reason:
+            said["skipped"] = str(reason)
+        except Exception as error:
+            said["error"], said["message"] = error_name(error), first_line(error)
+            passed = x
+            if os.environ.get("VGGPREP_PROBE_TRACE"):
+                traceback.print_exc()
+        finally:
+            for change, value in undo:
+                change(value)
+    if "skipped" not in said:
+        if row["path"] in ("ndarray", "tensor", "variable") and before is not None:
+            after = (bytes_of(passed, target), bytes_of(x, target))
+            if any(found is not None and found != before for found in after):
+                said["written"] = True
+        said["warnings"] = sorted({w.category.__name__ for w in caught})
+    return said
+
+
+def main() -> None:
+    """Answer every row of the work on standard input."""
+    # Libraries print to standard output as they like: the answers have it for themselves.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    warnings.simplefilter("ignore")
+
+    def say(what: Row) -> None:
+        answers.write(json.dumps(what, sort_keys=True) + "\n")
+        answers.flush()
+
+    work = json.loads(sys.stdin.readline())
+    try:
+        target = Target(work["target"])
+        target.module("imagenet_utils")
+        said = {"running": target.describe()}  # type: Row
+    except BaseException as error:
+        if os.environ.get("VGGPREP_PROBE_TRACE"):
+            traceback.print_exc()
+        say({"cannot": "{}: {}".format(type(error).__name__, first_line(error))})
+        return
+    say(said)
+    for line in sys.stdin:
+        say(answer(json.loads(line), work["arrays"], target))
+    answers.flush()
+    # Some frameworks abort while they take themselves down; every answer is out by now.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Making the record from nothing: build every environment, observe every combination, write the compressed record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vggprep import observation
+from vggprep.observation import Observation, ObservationError
+from vggprep.releases.environments import (
+    BASES,
+    LINES,
+    Combination,
+    build_base,
+    build_overlay,
+    combinations,
+    environment,
+)
+from vggprep.releases.store import Recorded, pack
+
+Report = Callable[[str], None]
+
+
+def observe_combination(combination: Combination, directory: Path) -> Observation:
+    """Build what the combination needs under ``directory``, unless it is there, and observe it."""
+    python = build_base(combination.base, directory)
+    overlay = build_overlay(combination.overlay, python, directory)
+    observed = observation.observe(combination.target, python, environment=environment(combination, overlay))
+    check_running(combination, observed)
+    return observed
+
+
+def check_running(combination: Combination, observed: Observation) -> None:
+    """Refuse an observation of another release than the one named: its overlay did not come first, for instance."""
+    package, version = combination.release.split("==")
+    running = observed.running
+    found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
+    if (found, running.get("backend")) != (version, combination.backend):
+        ran = f"{package} {found} on {running.get('backend')} ran instead"
+        raise ObservationError(f"{combination.name}: {ran}; check the environment {combination.base}")
+
+
+def observation_file(combination: Combination, directory: Path) -> Path:
+    """Where a combination's observation is kept."""
+    return directory / "observations" / f"{combination.name}.jsonl"
+
+
+def observe_all(
+    wanted: list[Combination], directory: Path, *, workers: int = 1, again: bool = True, report: Report = print
+) -> dict[str, str]:
+    """Observe every combination into ``directory``; return the reasons of those that could not be, by name."""
+    (directory / "observations").mkdir(parents=True, exist_ok=True)
+    failures: dict[str, str] = {}
+
+    def build(base: str) -> None:
+        try:
+            build_base(base, directory)
+        except ObservationError as error:
+            report(f"{base}: {error}")
+
+    def one(combination: Combination) -> None:
+        path = observation_file(combination, directory)
+        if path.exists() and not again:
+            return
+        path.unlink(missing_ok=True)
+        started = time.monotonic()
+        try:
+            observed = observe_combination(combination, directory)
+        except ObservationError as error:
+            failures[combination.name] = str(error)
+            report(f"{combination.name}: not run: {error}")
+            return
+        observation.write(observed, path)
+        ran = sum(not row.skipped for row in observed.rows.values())
+        report(f"{combination.name}: {ran} rows in {time.monotonic() - started:.0f} s")
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(build, [base for base in BASES if any(c.base == base for c in wanted)]))
+        list(pool.map(one, wanted))
+    return failures
+
+
+def rebuild(
+    directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print
+) -> None:
+    """Observe every combination, or ``only`` some and keep what is observed of the others; write the record."""
+    wanted = [combination for combination in combinations() if not only or combination.name in only]
+    failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
+    observed = []
+    for line, members in LINES.items():
+        for combination in members:
+            path = observation_file(combination, directory)
+            if path.exists():
+                found = observation.read(path)
+                observed.append((Recorded(combination.name, line, found.running), found))
+            else:
+                failures.setdefault(combination.name, "not observed")
+    if not observed:
+        raise ObservationError("no combination could be observed; see the reasons above")
+    data = pack(observed, failures)
+    unfinished = output.with_name(f"{output.name}.part")
+    unfinished.write_bytes(data)
+    unfinished.replace(output)
+    report(f"{output}: {len(observed)} releases, {len(data)} bytes; not run: {', '.join(failures) or 'none'}")

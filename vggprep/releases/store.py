@@ -1,0 +1,179 @@
+"""The recorded behaviour of Keras releases: how it is stored, and what can be asked of it.
+
+Most rows never change, so the record holds, for each question, runs of releases that answered alike:
+``[releases, answer, releases, answer, ...]`` in the order recorded, answers by number. Compressed with LZMA.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from vggprep.comparison import Difference, compare
+from vggprep.observation import Observation, ObservationError, Row
+from vggprep.releases.environments import PUBLISHED
+
+FILE = Path(__file__).with_name("record.json.xz")
+FORMAT = "vggprep record of releases"
+FORMAT_VERSION = 1
+
+# Left out of the record: no difference is ever made of them, and they differ from machine to machine.
+_NOT_RECORDED = ("message", "warnings")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One release on one backend: its line of succession, and what ran."""
+
+    name: str
+    line: str
+    running: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything recorded: the releases in order, line by line, and the runs of answers by question."""
+
+    releases: tuple[Recorded, ...]
+    runs: Mapping[str, Sequence[int]]
+    answers: Sequence[Row | None]
+    not_run: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """Every recorded release, ``keras[torch]==3.15.1`` for instance."""
+        return [release.name for release in self.releases]
+
+    def observation(self, name: str) -> Observation:
+        """What a recorded release did."""
+        index = self.names().index(name)
+        rows = {}
+        for question_id, runs in self.runs.items():
+            row = self.answers[_at(runs, index)]
+            if row is not None:
+                rows[question_id] = row
+        return Observation(self.releases[index].running, rows)
+
+
+def _at(runs: Sequence[int], index: int) -> int:
+    for length, answer in zip(runs[::2], runs[1::2], strict=True):
+        if index < length:
+            return answer
+        index -= length
+    raise IndexError(index)
+
+
+def pack(observed: Sequence[tuple[Recorded, Observation]], not_run: Mapping[str, str]) -> bytes:
+    """The record as stored. An empty answer stands for a question that a release was not asked."""
+    numbers: dict[str, int] = {"{}": 0}
+    runs: dict[str, list[int]] = {}
+    for question_id in dict.fromkeys(question_id for _, observation in observed for question_id in observation.rows):
+        answers = []
+        for _, observation in observed:
+            row = observation.rows.get(question_id)
+            said = {} if row is None else {k: v for k, v in row.to_json().items() if k not in _NOT_RECORDED}
+            answers.append(numbers.setdefault(json.dumps(said, sort_keys=True), len(numbers)))
+        runs[question_id] = [number for answer, same in groupby(answers) for number in (len(list(same)), answer)]
+    whole = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "releases": [[recorded.name, recorded.line, dict(recorded.running)] for recorded, _ in observed],
+        "not run": dict(not_run),
+        "runs": runs,
+        "answers": [json.loads(answer) for answer in numbers],
+    }
+    return lzma.compress(json.dumps(whole, separators=(",", ":")).encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
+def unpack(data: bytes) -> Record:
+    """The inverse of ``pack``."""
+    whole = json.loads(lzma.decompress(data))
+    if whole["format"] != FORMAT or whole["version"] > FORMAT_VERSION:
+        raise ObservationError("the record of releases is not one that this vggprep reads; install vggprep again")
+    releases = tuple(Recorded(*release) for release in whole["releases"])
+    # An answer given by many releases is one object in all their observations, which makes comparing them fast.
+    answers = [Row.from_json(answer) if answer else None for answer in whole["answers"]]
+    return Record(releases, whole["runs"], answers, whole["not run"])
+
+
+@cache
+def record() -> Record:
+    """The record that ships with the package."""
+    try:
+        return unpack(FILE.read_bytes())
+    except (OSError, lzma.LZMAError, ValueError, LookupError):
+        remedy = "install vggprep again, or run python -m vggprep.releases rebuild"
+        raise ObservationError(f"the record of releases is missing or damaged; {remedy}") from None
+
+
+# ---- history ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two successive recorded releases of a line.
+
+    ``adjacent``: no release was published between the two, so the later one made the change. ``beside`` names what else
+    differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
+    """
+
+    line: str
+    before: str
+    release: str
+    adjacent: bool
+    beside: Mapping[str, tuple[str, str]]
+    difference: Difference
+
+    @property
+    def when(self) -> str:
+        """The release that made the change, or the interval in which it was made."""
+        return self.release if self.adjacent else f"after {self.before}, by {self.release}"
+
+
+def history(mode: str | None = None, path: str | None = None, of: Record | None = None) -> list[Change]:
+    """Every change of behaviour in the record, in the order of releases, worst first within one.
+
+    ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
+    """
+    recorded = of or record()
+    changes = []
+    for line, releases in groupby(recorded.releases, lambda release: release.line):
+        observations = [(release, recorded.observation(release.name)) for release in releases]
+        for (before, old), (after, new) in pairwise(observations):
+            for difference in compare(old, new):
+                if _touches(difference, "mode", mode) and _touches(difference, "path", path):
+                    is_next = adjacent(before.name, after.name)
+                    changes.append(Change(line, before.name, after.name, is_next, _beside(old, new), difference))
+    return changes
+
+
+def _touches(difference: Difference, key: str, value: str | None) -> bool:
+    return value is None or any(f"{key}={value}" in row.split(" ") for row in difference.rows)
+
+
+def _beside(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
+    keys = ("python", "numpy", "tensorflow", "torch", "jax")
+    found = {key: (old.running.get(key, "none"), new.running.get(key, "none")) for key in keys}
+    return {key: (before, after) for key, (before, after) in found.items() if before != after}
+
+
+def adjacent(before: str, after: str) -> bool:
+    """Whether no release was published between two of one line; tf.keras moved from TensorFlow 2.5 to Keras 2.6."""
+    (old_package, old), (package, new) = split(before), split(after)
+    if old_package == "tensorflow" and package == "keras":
+        return (old, new) == (PUBLISHED["tensorflow"][-1], "2.6.0")
+    if old_package != package:
+        # keras-applications was recorded under Keras 2.2.4, whose requirement admits each of its releases.
+        return (before, after) == ("keras==2.2.4", "keras-applications==1.0.7")
+    published = PUBLISHED[package]
+    return old in published and new in published and published.index(new) - published.index(old) == 1
+
+
+def split(name: str) -> tuple[str, str]:
+    """``keras[torch]==3.15.1`` as ``("keras", "3.15.1")``."""
+    package, version = name.split("==")
+    return package.split("[")[0], version
