@@ -424,7 +424,7 @@ def test_the_result_depends_on_neither_shape_nor_memory_layout(name: str, mode: 
 
 
 def by_hand(direction: str, mode: str, channel: int, x: Fraction) -> tuple[Fraction, Fraction]:
-    """The formula and S, written as DESIGN has them; ``channel`` counts preprocessed channels."""
+    """The formula and S, written out a second time; ``channel`` counts preprocessed channels."""
     if mode == "identity":
         return x, abs(x)
     if mode == "caffe":

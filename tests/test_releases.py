@@ -66,9 +66,13 @@ def test_the_array_path_has_been_frozen_since_2_2_0() -> None:
         for start, q in zip(ids, plain, strict=True):
             row = rows[f"{start} dtype={dict(q.attributes)['dtype']} pixels=bytes shape=2x4x5x3"]
             assert row.verdict == "right"
-            assert row.digest == record().observation(names[-1]).rows[
-                f"{start} dtype={dict(q.attributes)['dtype']} pixels=bytes shape=2x4x5x3"
-            ].digest
+            assert (
+                row.digest
+                == record()
+                .observation(names[-1])
+                .rows[f"{start} dtype={dict(q.attributes)['dtype']} pixels=bytes shape=2x4x5x3"]
+                .digest
+            )
 
 
 KNOWN = [

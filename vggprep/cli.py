@@ -6,10 +6,10 @@ Tables go to standard output, progress to standard error. The suite is imported 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,6 +17,7 @@ from vggprep import __version__
 from vggprep.spec import DATA_FORMATS, MODELS, MODES
 
 if TYPE_CHECKING:
+    from vggprep.comparison import Difference
     from vggprep.conformance import Report
     from vggprep.implementations import Implementation, Level
     from vggprep.ledger import Entry
@@ -35,11 +36,12 @@ def main() -> None:
     \b
     vggprep check keras                      judge the installed Keras
     vggprep check mymodule:preprocess        judge your own function
+    vggprep diff keras==2.15.0 keras==3.15.1 what an upgrade changes
     vggprep modes                            which model wants which mode
     """
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     click.echo(f"vggprep: {message}", err=True)
     raise SystemExit(2)
 
@@ -147,7 +149,6 @@ def _load(
         function, source = load_inverse(inverse)
     except TargetError as error:
         _fail(str(error))
-        raise AssertionError from error
     if not found:
         return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
     return [replace(i, deprocess=function, inverse_source=source) for i in found if i.preprocess is not None]
@@ -243,4 +244,142 @@ def modes(as_json: bool) -> None:
     )
     for name, mode in MODES.items():
         table.add_row(name, ", ".join(model for model in MODELS if MODELS[model] == name), mode.summary, mode.source)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+@main.command()
+@click.argument("target", type=click.Choice(["keras", "tf_keras", "tensorflow.keras"]))
+@click.option(
+    "-o", "--output", required=True, metavar="FILE.jsonl", type=click.Path(path_type=Path), help="Where to write it."
+)
+@click.option("--python", metavar="INTERPRETER", help="Observe the Keras of this interpreter, which needs no vggprep.")
+def observe(target: str, output: Path, python: str | None) -> None:
+    """Record how an installed Keras behaves, row by row, to compare it with another one later.
+
+    \b
+    vggprep observe keras -o now.jsonl
+    vggprep observe keras --python ../old-venv/bin/python -o old.jsonl
+    """
+    from vggprep.observation import ObservationError, observe_to_file
+
+    if not output.resolve().parent.is_dir():
+        _fail(f"cannot write {output}: there is no folder {output.parent}")
+    with _Progress() as advance:
+        try:
+            observed = observe_to_file(
+                output, target, python, progress=lambda done, all_: advance(f"observing {target}", done / all_)
+            )
+        except (ObservationError, OSError) as error:
+            _fail(str(error))
+    click.echo(f"{observed.name}: {len(observed.rows)} rows written to {output}")
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--strict", is_flag=True, help="Exit with 1 for any difference, not only for one that matters.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@click.option(
+    "--install", is_flag=True, help="Install and observe a release that is not in the record (takes minutes)."
+)
+def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None:
+    """Say in words what changed between two releases or environments, worst first.
+
+    OLD and NEW are files written by observe, python:INTERPRETER, or releases such as keras==2.15.0,
+    keras[torch]==3.15.1, tf_keras==2.21.0, tensorflow==2.4.4 (its tf.keras) or keras-applications==1.0.7. OLD may be
+    the word recorded: the release in the record that NEW should behave like. Exit code 1 if something that matters
+    changed: a value that was or is wrong, or working input that is now refused or written to.
+
+    \b
+    vggprep diff keras==2.15.0 keras==3.15.1
+    vggprep diff python:../old/bin/python python:../new/bin/python
+    vggprep diff recorded now.jsonl
+    """
+    from vggprep.comparison import compare, compared
+    from vggprep.observation import ObservationError
+    from vggprep.releases import counterpart, load_side
+
+    with _Progress() as advance:
+        try:
+            sides = [None, load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))]
+            name = counterpart(sides[1]) if old == "recorded" and sides[1] else old
+            sides[0] = load_side(name, install=install, progress=lambda d, a: advance(f"observing {name}", d / a))
+        except (ObservationError, OSError) as error:
+            _fail(str(error))
+    before, after = sides
+    assert before is not None
+    assert after is not None
+    found = compare(before, after)
+    matters = [difference for difference in found if difference.matters]
+    if as_json:
+        import json
+
+        document = {"old": before.running, "new": after.running, "differences": [d.to_json() for d in found]}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print_differences(f"{name} -> {new}", found, compared(before, after))
+    raise SystemExit(1 if (found if strict else matters) else 0)
+
+
+def _print_differences(title: str, found: Sequence[Difference], rows: int) -> None:
+    click.echo(f"{title}: {rows} rows compared")
+    heading = ""
+    for difference in found:
+        if difference.title != heading:
+            heading = difference.title
+            click.echo(f"\n{heading}{' (this matters)' if difference.matters else ''}")
+        click.echo(f"  {difference.sentence}")
+    matters = sum(difference.matters for difference in found)
+    click.echo(
+        f"\n{len(found) or 'no'} differences, {matters or 'none'} that matters" if found else "\nnothing differs"
+    )
+
+
+@main.command()
+@click.option(
+    "--mode", type=click.Choice([name for name in MODES if MODES[name].steps]), help="Changes in this mode only."
+)
+@click.option(
+    "--path",
+    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "data", "variable"]),
+    help="Changes of this way to call only.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def history(mode: str | None, path: str | None, everything: bool, as_json: bool) -> None:
+    """List the changes of behaviour in the recorded releases, with the release that made each.
+
+    \b
+    vggprep history
+    vggprep history --mode torch --path tensor --all
+    """
+    from vggprep.observation import ObservationError
+    from vggprep.releases import history as changes
+
+    try:
+        found = [change for change in changes(mode, path) if everything or change.difference.matters]
+    except ObservationError as error:
+        _fail(str(error))
+    if as_json:
+        import json
+
+        rows = [
+            {
+                "line": c.line,
+                "before": c.before,
+                "release": c.release,
+                "adjacent": c.adjacent,
+                "beside": dict(c.beside),
+                **c.difference.to_json(),
+            }
+            for c in found
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("line", "release", "what changed", show_lines=True)
+    for change in found:
+        table.add_row(change.line, change.when, change.difference.sentence)
     Console(width=None if sys.stdout.isatty() else 140).print(table)

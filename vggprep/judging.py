@@ -28,7 +28,7 @@ UNIT_ROUNDOFF = {
 """Unit roundoff by dtype. longdouble has float64's, whose constants it uses."""
 
 FAITHFUL = 8.0
-"""How many u·S an honest computation may be off (DESIGN, section 1)."""
+"""How many u·S an honest computation may be off."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,7 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: Any, data_format
     return Judgement("wrong", levels, _cause(x, y, spec, axis, x_dtype, y_dtype))
 
 
-def _right(
-    x: Array, y: Array, x_dtype: str, y_dtype: str, candidates: list[tuple[str, Any]]
-) -> list[tuple[str, Any]]:
+def _right(x: Array, y: Array, x_dtype: str, y_dtype: str, candidates: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Which of the modes and data formats the output is right for."""
     return [pair for pair in candidates if judge(x, y, x_dtype, y_dtype, *pair).verdict == "right"]
 
@@ -138,7 +136,7 @@ def _error(x: Array, y: Array, want: Array, mode: Mode, axis: int, y_dtype: str)
 
 
 def _magnitude(x: Array, mode: Mode, axis: int) -> Array:
-    """S(x): the sum of the magnitudes combined (DESIGN, section 1)."""
+    """S(x): the sum of the magnitudes combined."""
     ordered = np.abs(np.take(x.astype(np.longdouble), list(mode.order), axis))
     if mode.name == "caffe":
         return ordered + _per_channel(_constants(mode, 0), x.ndim, axis)

@@ -82,9 +82,7 @@ def observe_all(
     return failures
 
 
-def rebuild(
-    directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print
-) -> None:
+def rebuild(directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print) -> None:
     """Observe every combination, or ``only`` some and keep what is observed of the others; write the record."""
     wanted = [combination for combination in combinations() if not only or combination.name in only]
     failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
