@@ -25,12 +25,18 @@ INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 DTYPES = INTEGERS + FLOATS
 
-LAYOUTS = ("c", "fortran", "permuted", "sliced", "negative", "zero", "unaligned", "readonly", "big_endian")
-"""Memory layouts: C order, Fortran order, the other data format transposed, every second element of a larger
-array, reversed axes, one row broadcast over the height, an odd address, read-only, and foreign byte order."""
+LAYOUTS = (
+    "c", "fortran", "permuted", "cropped", "mirrored", "channels_reversed", "sliced", "negative", "unaligned",
+    "readonly", "zero", "big_endian",
+)  # fmt: skip
+"""Memory layouts: C order, Fortran order, the other data format transposed, a part of a larger image, left and right
+exchanged, the channels reversed (as OpenCV's BGR seen as RGB), every second element of a larger array, all axes
+reversed, an odd address, read-only, one row broadcast over the height, and foreign byte order."""
 
-REGIMES = ("bytes", "dark", "fractions", "wide", "huge", "black", "white", "nonfinite", "noise")
-"""What the values are: every byte in every channel; 0..1; between the integers of 0..255; outside 0..255;
+REGIMES = (
+    "bytes", "dark", "faint", "signed", "dim", "fractions", "wide", "huge", "black", "white", "nonfinite", "noise",
+)  # fmt: skip
+"""What the values are: every byte in every channel; 0..1; 0..2; -1..1; 0..60; between the integers of 0..255; outside;
 tiny, huge and signed zeros; all 0; all 255; one NaN and infinities among bytes; and, for inverses, the bytes
 with noise of up to 60 grey levels that must saturate."""
 
@@ -147,6 +153,20 @@ def arrange(image: Array, data_format: str, layout: str) -> Array:
         view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
         view[...] = array
         return view
+    if layout == "cropped":
+        # The channels of a pixel, or the planes of an image, stay whole, as in a crop.
+        kept = array.ndim - 1 if data_format == "channels_last" else array.ndim - 3
+        margins = [0 if axis == kept else 3 for axis in range(array.ndim)]
+        larger = np.full([n + m for n, m in zip(array.shape, margins, strict=True)], 77).astype(array.dtype)
+        view = larger[
+            tuple(slice(m - 1 if m else 0, n + m - 1 if m else n) for n, m in zip(array.shape, margins, strict=True))
+        ]
+        view[...] = array
+        return view
+    if layout in ("mirrored", "channels_reversed"):
+        last = data_format == "channels_last"
+        axis = (array.ndim - 2 if last else array.ndim - 1) if layout == "mirrored" else array.ndim - (1 if last else 3)
+        return np.flip(np.flip(array, axis).copy(), axis)
     if layout == "negative":
         everywhere = tuple(slice(None, None, -1) for _ in array.shape)
         return array[everywhere].copy()[everywhere]
@@ -203,7 +223,7 @@ def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
         return tuple(r for r in REGIMES if r != "noise")
     if dtype == "bool":
         return ("bytes", "black", "white")
-    return ("bytes", "dark", "wide", "black", "white")
+    return ("bytes", "dark", "dim", "wide", "black", "white")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -232,9 +252,17 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
             corners = [[info.min, info.max, 0], [info.max, 1, info.min], [256 % info.max, info.min, info.max]]
             exact[: len(corners)] = corners[:count]
             return np.array(exact, dtype=target).reshape(count, 3)
+        if regime == "dim":
+            return (rows % 61).astype(target)
         return rows.astype(target)  # wraps to -128..127 in int8: every bit pattern all the same
     if regime == "dark":
         return (rows / 255.0).astype(target)
+    if regime == "faint":
+        return (rows / 127.5).astype(target)
+    if regime == "signed":
+        return (rows / 127.5 - 1.0).astype(target)
+    if regime == "dim":
+        return (rows % 61).astype(target)
     if regime == "fractions":
         return (_hashed(count) / 2.0**32 * 255.0).astype(target)
     if regime == "wide":
@@ -264,6 +292,9 @@ def _inverse_pixels(regime: str, mode: str, dtype: str, count: int) -> Array:
     if regime == "noise":
         # Uneven steps of up to 60 grey levels, ending at least 0.2 from a rounding tie.
         noise = (_hashed(count) % 121 - 60) + ((_hashed(count) >> 8) % 5 - 2) * 0.12
+        for place, value in ((5, -1000.0), (10, 1000.0), (15, 30000.0), (20, -30000.0), (25, 400.0)):
+            if place < noise.size:
+                noise.flat[place] = value  # a clip in a narrow integer would wrap around
         rows = rows + noise / oracle.grey_levels(mode)
     elif regime == "wide":
         rows = _make_forward_pixels("wide", "float64", count)
@@ -298,6 +329,12 @@ FEW_SIZES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 33, 70, 1366)
 """The sizes for implementations that compile anew for each shape."""
 
 EMPTY_SHAPES = {3: ((0, 4, 3), (4, 0, 3)), 4: ((0, 4, 4, 3), (1, 0, 4, 3), (2, 4, 0, 3))}
+
+PLACES = {3: ((75, 53, 3),), 4: ((5, 17, 19, 3), (1, 225, 223, 3))}
+"""Images with many rows and columns, and a larger batch: no pixel's place may matter."""
+
+LARGE = {3: (128, 96, 3), 4: (2, 64, 96, 3)}
+"""What aliasing and threads are tried on besides the panel: 2^15 elements and more, where blocks and buffers begin."""
 
 SQUARES = ((3, 3), (3, 4), (4, 3))
 """Heights and widths where an axis can be taken for the channels."""
@@ -347,7 +384,7 @@ def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[
     counts = SMALL_SIZES + LARGE_SIZES if full else FEW_SIZES
     shapes = [size_shape(n, cell.rank) for n in counts]
     if not few:
-        shapes += EMPTY_SHAPES[cell.rank]
+        shapes += EMPTY_SHAPES[cell.rank] + PLACES[cell.rank][: 2 if full else 1]
     for shape in shapes:
         yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
 

@@ -121,8 +121,12 @@ def check(
 
     if not targets and inverse is None:
         _fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
-    if report_file is not None and not report_file.resolve().parent.is_dir():
-        _fail(f"cannot write {report_file}: there is no folder {report_file.parent}")
+    if report_file is not None:
+        if not report_file.resolve().parent.is_dir():
+            _fail(f"cannot write {report_file}: there is no folder {report_file.parent}")
+        if report_file.is_dir():
+            _fail(f"cannot write {report_file}: it is a folder")
+        report_file = report_file.resolve()  # the code under test may change the current folder
     implementations = _load(targets, inverse, level, writes_input)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
     reports = _judge(implementations, known, selection, examples, seed)
@@ -146,12 +150,17 @@ def _load(
         found = [i for target in targets for i in load(target, level=level, writes_input=writes_input)]
         if inverse is None:
             return found
-        function, source = load_inverse(inverse)
+        function, source, whole = load_inverse(inverse)
     except TargetError as error:
         _fail(str(error))
-    if not found:
-        return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
-    return [replace(i, deprocess=function, inverse_source=source) for i in found if i.preprocess is not None]
+    forward = [i for i in found if i.preprocess is not None]
+    if targets and not forward:
+        _fail(f"{', '.join(targets)} has no forward function to judge with --inverse; leave it out")
+    if forward:
+        return [replace(i, deprocess=function, inverse_source=source) for i in forward]
+    if whole is not None:
+        return [replace(whole, preprocess=None, level=level or whole.level)]
+    return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
 
 
 def _judge(
@@ -164,7 +173,7 @@ def _judge(
     from rich.console import Console
 
     from vggprep.conformance import run
-    from vggprep.ledger import LedgerError, read, shipped
+    from vggprep.ledger import LedgerError, given, read, shipped
     from vggprep.report import print_report
 
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -175,18 +184,18 @@ def _judge(
         _fail(str(error))
     with _Progress() as advance:
         for implementation in implementations:
-            ledger = shipped(implementation.name) if entries is None else None
+            ledger = shipped(implementation.name) if entries is None else given(entries, implementation.name)
             name = implementation.name
             report = run(
                 implementation,
-                ledger=ledger.entries if ledger else entries or (),
-                warn_stale=bool(ledger and ledger.borrowed_from),
+                ledger=ledger.entries,
+                warn_stale=bool(ledger.borrowed_from),
                 selection=selection,
                 examples=examples,
                 seed=seed,
                 progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
             )
-            if ledger and ledger.borrowed_from:
+            if ledger.borrowed_from:
                 report.notes.append(ledger.note)
             print_report(report, out)
             out.print()

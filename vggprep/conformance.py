@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
+import numpy as np
+
 from vggprep import ledger as ledgers
 from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject
 from vggprep.checks.subject import nearest_mode
 from vggprep.implementations import Implementation
+from vggprep.implementations.callables import describe
 from vggprep.oracle import FORMATS, Direction
 from vggprep.spec import DATA_FORMATS, MODES, RANKS
 
@@ -108,6 +111,20 @@ def run(
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
     fails the run unless ``warn_stale``. ``progress`` is called with a word and the fraction done.
     """
+    with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default
+        return _run(implementation, ledger, selection, examples, seed, checks, warn_stale, progress)
+
+
+def _run(
+    implementation: Implementation,
+    ledger: Sequence[ledgers.Entry],
+    selection: Selection,
+    examples: int | None,
+    seed: int | None,
+    checks: Sequence[Check],
+    warn_stale: bool,
+    progress: Callable[[str, float], None] | None,
+) -> Report:
     subject = Subject(implementation)
     notes: list[str] = []
     chosen = _cells(subject, selection, notes)
@@ -120,6 +137,8 @@ def run(
             if outcome is not None:
                 pending.append(outcome)
     _judge_claims(subject, chosen, pending)
+    if not pending:
+        notes.append("nothing was judged: no mode, data format and dtype that it claims was asked for")
     if examples != 0:
         if progress is not None:
             progress("exploring with Hypothesis", 1.0)
@@ -135,28 +154,38 @@ def run(
 
 def _cells(subject: Subject, selection: Selection, notes: list[str]) -> list[Cell]:
     implementation = subject.implementation
-    directions = subject.directions
-    formats = tuple(implementation.data_formats or DATA_FORMATS)
-    if implementation.data_formats is None and not any(subject.takes(d, "data_format") for d in directions):
-        formats = ("channels_last",)
-        notes.append("takes no data_format: judged on channels_last only")
-    formats = _among(selection.data_formats, formats)
-    modes = tuple(implementation.modes or MODES)
-    if implementation.modes is None and not any(subject.takes(d, "mode") for d in directions):
-        if selection.modes is not None:
-            modes = selection.modes
-        else:
-            found = next((m for d in directions if (m := nearest_mode(subject, d, formats))), None)
-            modes = (found or "caffe",)
-            if found:
-                notes.append(f"takes no mode: judged as {found}, the nearest of caffe, tf and torch")
-    modes = _among(selection.modes, modes)
+    for direction in subject.directions:
+        subject.scope[direction] = _scope(subject, direction, selection, notes)
+    modes = tuple(m for m in MODES if any(m in of_direction for of_direction, _ in subject.scope.values()))
+    formats = tuple(f for f in DATA_FORMATS if any(f in of_direction for _, of_direction in subject.scope.values()))
     dtypes = _among(selection.dtypes, tuple(implementation.dtypes or available_dtypes()))
     missing = [d for d in (selection.dtypes or implementation.dtypes or ("bfloat16",)) if d not in available_dtypes()]
     if missing:
         notes.append("bfloat16 is not judged: install ml_dtypes to have it")
         dtypes = tuple(d for d in dtypes if d not in missing)
     return cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
+
+
+def _scope(
+    subject: Subject, direction: Direction, selection: Selection, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The modes and data formats to judge a function in: claimed, taken as parameters, or the nearest."""
+    implementation = subject.implementation
+    who = "the inverse takes" if direction == "inverse" and len(subject.directions) > 1 else "takes"
+    formats = tuple(implementation.data_formats or DATA_FORMATS)
+    if implementation.data_formats is None and not subject.takes(direction, "data_format"):
+        formats = ("channels_last",)
+        notes.append(f"{who} no data_format: judged on channels_last only")
+    modes = tuple(implementation.modes or MODES)
+    if implementation.modes is None and not subject.takes(direction, "mode"):
+        if selection.modes is not None:
+            modes = selection.modes
+        else:
+            found = nearest_mode(subject, direction, formats)
+            modes = (found or "caffe",)
+            if found:
+                notes.append(f"{who} no mode: judged as {found}, the nearest of caffe, tf and torch")
+    return _among(selection.modes, modes), _among(selection.data_formats, formats)
 
 
 def _among(selected: tuple[str, ...] | None, available: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,7 +196,7 @@ def _among(selected: tuple[str, ...] | None, available: tuple[str, ...]) -> tupl
 
 
 def _judge(subject: Subject, check: Check, cell: Cell) -> tuple[Result, Finding | None] | None:
-    directions = [d for d in subject.directions if check.concerns(cell, d)]
+    directions = [d for d in subject.directions if check.concerns(cell, d) and subject.covers(d, cell)]
     if not directions:
         return None
     started = time.perf_counter()
@@ -187,6 +216,9 @@ def _judge(subject: Subject, check: Check, cell: Cell) -> tuple[Result, Finding 
                     findings.append(finding)
         except Skipped as why:
             skips.append(str(why))
+        except Exception as error:
+            text = f"the suite could not look at what came back: {describe(error)}"
+            findings.append(Finding(direction, cell, text, panel(direction, cell)))
     status: Status
     worst: Finding | None = None
     if findings:
@@ -223,7 +255,7 @@ def _judge_claims(subject: Subject, chosen: Sequence[Cell], pending: list[tuple[
         for name in ("modes", "data_formats", "dtypes", "ranks")
     ]
     for direction in subject.directions:
-        judged = [c for c in chosen if direction == "forward" or c.dtype in FORMATS]
+        judged = [c for c in chosen if subject.covers(direction, c) and (direction == "forward" or c.dtype in FORMATS)]
         for claim in product(*claims):
             claimed = [
                 c for c in judged if all(want is None or want == have for want, have in zip(claim, c, strict=True))
@@ -275,7 +307,8 @@ def _explore(
         rows = {
             result.cell: at
             for at, (result, _) in enumerate(pending)
-            if result.status == "passed" and result.check in names[direction] and result.cell not in bad
+            if result.status == "passed" and result.check in names[direction]
+            if subject.covers(direction, result.cell) and result.cell not in bad
         }
         if not rows:
             continue
@@ -392,7 +425,7 @@ def _diagnose(subject: Subject, results: list[Result], findings: Sequence[Findin
 def _remarks(subject: Subject, chosen: Sequence[Cell]) -> list[str]:
     notes = sorted(subject.remarks)[:5]
     for direction in subject.directions:
-        accepted = {c.dtype for c in chosen if subject.accepts_quietly(direction, c)}
+        accepted = {c.dtype for c in chosen if subject.covers(direction, c) and subject.accepts_quietly(direction, c)}
         if accepted and accepted <= {"float16", "bfloat16"}:
             word = "the inverse" if direction == "inverse" else "it"
             notes.append(f"{word} accepts half precision only: the verdict rests on coarse rounding")

@@ -129,7 +129,7 @@ def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode,
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"the images must be one array of numbers: {error}") from error
-    if not (array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"):
+    if not (array.dtype.kind in "biu" or _is_floating(array.dtype) or array.dtype.name == "bfloat16"):
         raise TypeError(f"images must have a bool, integer or real floating dtype (or bfloat16); got {array.dtype}")
     if array.ndim not in RANKS:
         raise ValueError(
@@ -142,7 +142,8 @@ def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode,
 
 
 def _is_floating(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" and dtype.name != "bfloat16"
+    """Whether it is one of NumPy's own floats: ml_dtypes has others that call themselves floating."""
+    return dtype.kind == "f" and dtype.type in (np.float16, np.float32, np.float64, np.longdouble)
 
 
 def _dtype(dtype: npt.DTypeLike, accepted: str) -> np.dtype[Any]:

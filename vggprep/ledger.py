@@ -50,7 +50,9 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
     for key in ("check", "reason"):
         if not given.get(key):
             raise LedgerError(f"{where}: {key!r} is missing")
+    from vggprep.cases import DTYPES
     from vggprep.checks import CHECKS
+    from vggprep.spec import DATA_FORMATS, MODES, RANKS
 
     names = [check.name for check in CHECKS]
     values: dict[str, Any] = {}
@@ -59,9 +61,11 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
             values[key] = str(value)
         else:
             values[key] = tuple(value) if isinstance(value, list | tuple) else (value,)
-    for name in values["check"]:
-        if name not in names:
-            raise LedgerError(f"{where}: {name!r} is no check; the checks are {', '.join(names)}")
+    accepted = {"check": names, "mode": tuple(MODES), "data_format": DATA_FORMATS, "dtype": DTYPES, "rank": RANKS}
+    for key, known in accepted.items():
+        for name in values.get(key, ()):
+            if name not in known:
+                raise LedgerError(f"{where}: {name!r} is no {key}; there are {', '.join(map(str, known))}")
     return Entry(**values)
 
 
@@ -109,6 +113,16 @@ def shipped(name: str) -> Shipped:
     if not path.exists():
         return Shipped(())
     return for_release(read(path), package, keras.version_of(package))
+
+
+def given(entries: Sequence[Entry], name: str) -> Shipped:
+    """The entries of somebody's own ledger that speak of the installed release of Keras, or of anything else."""
+    from vggprep.implementations import keras
+
+    package = name.partition(":")[0]
+    if package not in keras.PACKAGES or not any(e.releases for e in entries):
+        return Shipped(tuple(entries))
+    return for_release(entries, package, keras.version_of(package))
 
 
 def for_release(entries: Sequence[Entry], package: str, version: str) -> Shipped:

@@ -439,8 +439,9 @@ def _faithful_errors(
     if got.dtype.kind in "iub" and direction == "inverse":
         u = FORMATS[computed_dtype(name_of(x.dtype), mode, direction)].unit_roundoff
         clipped = np.clip(target, 0.0, 255.0)
-        difference = np.abs(result - clipped)
-        wrong = ~(difference <= 0.5 + FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0))
+        slack = FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0)
+        lowest, highest = np.clip(target - slack, 0.0, 255.0) - 0.5, np.clip(target + slack, 0.0, 255.0) + 0.5
+        wrong = ~((lowest <= result) & (result <= highest))
         return wrong, 0.0, _worst(np.abs(result - np.rint(clipped)), np.isfinite(clipped))
     name = (
         name_of(got.dtype) if name_of(got.dtype) in FORMATS else "float64"

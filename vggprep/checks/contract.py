@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep.cases import (
+    LARGE,
     Case,
     Cell,
+    available_dtypes,
     from_format,
     layout_cases,
     panel,
@@ -56,10 +58,14 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     """The caller's array is left as it was (or, where writing to float input is declared, becomes the result)."""
     case = panel(direction, cell)
     outcome = subject.run(case)
+    for other in (*_elsewhere(subject, cell, direction), case):
+        may_write = subject.implementation.writes_input and direction == "forward" and other.array().dtype.kind == "f"
+        if subject.run(other).changed_input and not may_write:
+            case, outcome = other, subject.run(other)  # the panel, if it shows there, is the plainest
     may_write = subject.implementation.writes_input and direction == "forward" and case.array().dtype.kind == "f"
     prefix = "inverse: " if direction == "inverse" else ""
     if outcome.changed_input and not may_write:
-        yield Finding(direction, cell, f"{prefix}overwrites the caller's array", case)
+        yield Finding(direction, cell, f"{prefix}overwrites the caller's array", case, hint="# x has changed")
     elif outcome.changed_input:
         # Keras: tf and torch return the array itself, caffe a view of it with the channels reversed.
         after, output = outcome.input_after, outcome.output
@@ -77,8 +83,8 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     before = kept.tobytes()
     for regime in ("bytes", "noise" if direction == "inverse" else "dark"):
         if regime in regimes(direction, cell.dtype):
-            other = panel(direction, cell, regime)
-            subject.call(direction, other.array(), cell.mode, cell.data_format)
+            later = panel(direction, cell, regime)
+            subject.call(direction, later.array(), cell.mode, cell.data_format)
     if kept.tobytes() != before:
         yield Finding(direction, cell, f"{prefix}keeps the caller's array and writes to it in a later call", case)
     yield None
@@ -95,21 +101,56 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
         yield finding
         return
     implementation = subject.implementation
-    if outcome.shares_input and not implementation.writes_input and not implementation.native_only:
-        what = (
-            "the caller's array itself" if outcome.returned is outcome.input_after else "a view of the caller's array"
-        )
-        yield Finding(direction, cell, f"{prefix}returns {what}", case)
-    first = subject.call(direction, case.array(), cell.mode, cell.data_format)
-    if not isinstance(first.returned, np.ndarray) or first.output is None:
-        return
-    before = canonical_bytes(first.output)
-    image = case.values()
-    changed = np.ascontiguousarray(to_format(image[..., ::-1, :], cell.data_format)).copy()
-    subject.call(direction, changed, cell.mode, cell.data_format)
-    if canonical_bytes(np.asarray(first.returned)) != before:
-        yield Finding(direction, cell, f"{prefix}a later call changes the result of an earlier one", case)
+    if not implementation.writes_input and not implementation.native_only:
+        for other in (*_elsewhere(subject, cell, direction), case):
+            if subject.run(other).shares_input:
+                case, outcome = other, subject.run(other)
+        if outcome.shares_input:
+            itself = outcome.returned is outcome.input_after
+            what = "the caller's array itself" if itself else "a view of the caller's array"
+            yield Finding(direction, cell, f"{prefix}returns {what}", case, hint="# the result shares memory with x")
+    for case in _small_and_large(subject, cell, direction):
+        first = subject.call(direction, case.array(), cell.mode, cell.data_format)
+        if not isinstance(first.returned, np.ndarray) or first.output is None:
+            continue
+        before = first.output.tobytes()
+        image = case.values()
+        changed = np.ascontiguousarray(to_format(image[..., ::-1, :], cell.data_format)).copy()
+        subject.call(direction, changed, cell.mode, cell.data_format)
+        after = np.asarray(first.returned, first.output.dtype)
+        if np.ascontiguousarray(after).tobytes() != before:
+            hint = "# keep this result, call with another image, and look at it again: it has changed"
+            message = f"{prefix}a later call changes the result of an earlier one"
+            yield Finding(direction, cell, message, case, hint=hint)
     yield None
+
+
+def _small_and_large(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
+    """The panel, and for uint8 and float32 an image that is large enough for blocks and buffers."""
+    small = panel(direction, cell)
+    if subject.implementation.compiled or cell.dtype not in ("uint8", "float32"):
+        return [small]
+    return [small, replace(small, shape=LARGE[cell.rank])]
+
+
+def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
+    """Cases in other layouts and sizes, where a copy that protects the caller's array may not be made."""
+    if subject.implementation.native_only:
+        return []
+    layouts = [case for case in layout_cases(direction, cell) if case.layout not in ("zero", "readonly")]
+    one = replace(panel(direction, cell), shape=(*panel(direction, cell).shape[:-3], 5, 7, 3))
+    return [one, *layouts]
+
+
+def _tried_on(subject: Subject, cell: Cell, direction: Direction) -> bool:
+    """Whether a dear check is run in this cell: uint8 and float32, or what is accepted in place of both."""
+    accepted = [
+        dtype
+        for dtype in ("uint8", "float32", *available_dtypes())
+        if subject.accepts_quietly(direction, cell._replace(dtype=dtype))
+    ]
+    usual = [dtype for dtype in accepted if dtype in ("uint8", "float32")]
+    return cell.dtype in (usual or accepted[:1])
 
 
 @check("forward", "inverse")
@@ -196,7 +237,18 @@ def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[
         found = subject.disagreement(case, x, got, expected, message)
         yield found or Finding(direction, cell, f"{prefix}{message} (in rounding only)", case)
     else:
-        yield None
+        yield _middle_changed(subject, case)
+
+
+def _middle_changed(subject: Subject, case: Case) -> Finding | None:
+    """Judge an image that differs from the panel in the middle only: a result kept by shape or by corners is stale."""
+    image = case.values().reshape(-1, 3)
+    image[100:160] = image[100:160, ::-1][::-1]
+    other = replace(case, regime="drawn", pixels=image.tobytes())
+    array = other.array()
+    outcome = subject.call(case.direction, array.copy(), case.mode, case.data_format)
+    before, after = subject.judge(case), subject.judge(other, array, outcome)
+    return after if before is None else None
 
 
 _THREADS = 4
@@ -206,9 +258,14 @@ _ROUNDS = 3
 @check("forward", "inverse")
 def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Calls from several threads at once give the bits of calls one after the other."""
-    if cell.dtype not in ("uint8", "float32"):
+    if not _tried_on(subject, cell, direction):
         return
-    case = panel(direction, cell)
+    for case in _small_and_large(subject, cell, direction):
+        yield from _in_threads(subject, case)
+
+
+def _in_threads(subject: Subject, case: Case) -> Iterator[Finding | None]:
+    direction, cell = case.direction, case.cell
     image = case.values()
     arrays = [
         np.ascontiguousarray(to_format(np.roll(image, n, axis=-2), cell.data_format)).copy() for n in range(_THREADS)
@@ -252,7 +309,9 @@ def _compare_thread(
         return Finding(case.direction, case.cell, f"{prefix}raises when called from several threads: {error!r}", case)
     assert serial.output is not None
     for result in future.result():
-        same = isinstance(result, np.ndarray) and canonical_bytes(result) == canonical_bytes(serial.output)
+        same = isinstance(result, np.ndarray) and np.array_equal(
+            np.asarray(result, serial.output.dtype), serial.output, equal_nan=True
+        )
         if not same:
             return Finding(
                 case.direction, case.cell, f"{prefix}calls from several threads at once disturb each other", case
@@ -266,7 +325,7 @@ UNKNOWN = "no_such_name"
 @check("forward", "inverse")
 def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """An unknown mode or data format is an error, and a fourth channel is not dropped without a word."""
-    if cell.dtype != "float32":
+    if not _tried_on(subject, cell, direction):
         return
     prefix = "inverse: " if direction == "inverse" else ""
     image = panel(direction, cell).values()[..., :2, :2, :]

@@ -36,7 +36,7 @@ class Finding:
 
     ``x``, ``got`` and ``expected`` are channels last; they are there when values are wrong, and then ``worst`` is
     the index of the worst element. ``levels`` is the error in grey levels. ``given`` is what it was called with,
-    as (array, mode, data format), where that is not simply the case.
+    as (array, mode, data format), where that is not simply the case; ``hint`` is a last line for the reproducer.
     """
 
     direction: Direction
@@ -49,6 +49,7 @@ class Finding:
     worst: tuple[int, ...] | None = None
     levels: float = 0.0
     given: tuple[Array, Any, Any] | None = None
+    hint: str = ""
 
     def input(self) -> tuple[Array, Any, Any]:
         """A new copy of what it was called with: array, mode, data format."""
@@ -67,6 +68,7 @@ class Subject:
         self._outcomes: dict[Case, Outcome] = {}
         self._accepts: dict[tuple[Direction, Cell], bool] = {}
         self.remarks: set[str] = set()
+        self.scope: dict[Direction, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._digest = hashlib.sha256()
         self.levels = 0.0
         self.units = 0.0
@@ -112,6 +114,11 @@ class Subject:
         return self._digest.hexdigest()
 
     # What it accepts
+
+    def covers(self, direction: Direction, cell: Cell) -> bool:
+        """Whether a function is judged in the cell's mode and data format at all."""
+        modes, data_formats = self.scope.get(direction, (tuple(MODES), DATA_FORMATS))
+        return cell.mode in modes and cell.data_format in data_formats
 
     def accepts(self, direction: Direction, cell: Cell) -> bool:
         """Whether anything in the cell gives an answer; the rest of the cell must then be accepted too.

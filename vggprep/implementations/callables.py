@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,14 +54,14 @@ def parameters(function: Callable[..., Any]) -> Parameters:
     """Read the signature. ``**kwargs`` counts for neither keyword; an unreadable signature takes none."""
     try:
         return _remembered_parameters(function)
-    except TypeError:  # unhashable, as callable dataclasses are
+    except Exception:  # unhashable, as callable dataclasses are, or worse
         return _parameters(function)
 
 
 def _parameters(function: Callable[..., Any]) -> Parameters:
     try:
         found = inspect.signature(function).parameters
-    except (TypeError, ValueError):
+    except Exception:  # signatures can be made to raise anything
         return Parameters(False, False)
     by_name = {name for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return Parameters("mode" in by_name, "data_format" in by_name)
@@ -76,56 +77,93 @@ def keywords(function: Callable[..., Any], mode: Any, data_format: Any) -> dict[
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[tuple[io.StringIO, list[warnings.WarningMessage]]]:
-    """Catch what is printed and warned, whichever thread it comes from."""
-    printed = io.StringIO()
+def quiet() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
+    """Catch what is printed and warned, whichever thread it comes from. NumPy's error state is its default."""
+    raw = io.BytesIO()
+    printed = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
     with (
         warnings.catch_warnings(record=True) as caught,
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
+        np.errstate(all="warn", under="ignore"),
     ):
         warnings.simplefilter("always")
-        yield printed, caught
+        yield raw, caught
+    with contextlib.suppress(ValueError):  # the function may have closed it
+        printed.detach()
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    lines = str(error).strip().splitlines()
+    """An exception in one line, whatever it says of itself."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = ["(its message cannot be read)"]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any) -> Outcome:
     """Call ``function`` on ``array``, which is its own: it may be written to."""
-    before = array.tobytes()
-    remarks = set()
+    before, form = array.tobytes(), _form(array)
+    shape, dtype = array.shape, array.dtype
     returned: Any = None
     refusal: str | None = None
-    with quiet() as (printed, caught):
+    remarks: frozenset[str] = frozenset()
+    folder = os.getcwd()
+    with quiet() as (raw, caught):
         try:
             returned = function(array, **keywords(function, mode, data_format))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a function under test may raise anything, SystemExit included
+            if type(error) is KeyboardInterrupt:
+                raise
             refusal = describe(error)
-    if printed.getvalue().strip():
-        remarks.add(f"prints: {printed.getvalue().strip().splitlines()[0][:100]!r}")
+    if os.getcwd() != folder:
+        os.chdir(folder)
+    with contextlib.suppress(Exception):  # what it says is welcome, but nothing to fall over
+        remarks = _remarks(raw, caught)
+    if refusal is not None:
+        changed = _form(array) != form or array.tobytes() != before
+        return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
+    output, problem, shares, after = None, None, False, array
+    try:
+        changed = _form(array) != form or array.tobytes() != before
+        if _form(array) != form:
+            after = np.frombuffer(before, dtype).reshape(shape)
+        problem = _problem(returned, len(before))
+        if problem is None:
+            plain = np.ndarray.view(returned, np.ndarray)
+            # longdouble holds bytes that mean nothing; float64 is what is looked at.
+            result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
+            output = np.array(plain, dtype=result, order="C")
+            shares = overlap(plain, array)
+    except Exception as error:
+        changed, problem = True, f"returns something that cannot be looked at: {describe(error)}"
+    return Outcome(output, None, problem, remarks, changed, shares, returned, after)
+
+
+def _form(array: Array) -> tuple[Any, ...]:
+    """Everything about an array but its values."""
+    return array.shape, array.strides, array.dtype, array.flags.writeable
+
+
+def _remarks(raw: io.BytesIO, caught: list[warnings.WarningMessage]) -> frozenset[str]:
+    remarks = set()
+    text = "" if raw.closed else raw.getvalue().decode("utf-8", "replace").strip()
+    if text:
+        remarks.add(f"prints: {text.splitlines()[0][:100]!r}")
     for warning in caught:
         first = str(warning.message).strip().split("\n")[0][:160]
         remarks.add(f"warns: {warning.category.__name__}: {first}")
-    changed = array.tobytes() != before
-    if refusal is not None:
-        return Outcome(None, refusal=refusal, remarks=frozenset(remarks), changed_input=changed, input_after=array)
-    problem = _problem(returned)
-    output = None if problem else np.array(returned, dtype=returned.dtype.newbyteorder("="), order="C", subok=False)
-    shares = problem is None and overlap(returned, array)
-    return Outcome(output, None, problem, frozenset(remarks), changed, shares, returned, array)
+    return frozenset(remarks)
 
 
-def _problem(returned: Any) -> str | None:
-    """Why what came back cannot be judged, if so."""
+def _problem(returned: Any, size: int) -> str | None:
+    """Why what came back for an input of ``size`` bytes cannot be judged, if so."""
     if returned is None:
         return "returns None, not an array"
     if not isinstance(returned, np.ndarray):
+        if inspect.iscoroutine(returned):
+            returned.close()
         kind = type(returned)
         name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
         return f"returns a {name}, not a NumPy array"
@@ -133,4 +171,6 @@ def _problem(returned: Any) -> str | None:
         return f"returns an array of dtype {returned.dtype}, not of real numbers"
     if returned.ndim == 0:
         return "returns a 0-d array"
+    if returned.size * returned.itemsize > 1024 * (size + 1024):
+        return f"returns an array of shape {returned.shape}, far larger than its input"
     return None

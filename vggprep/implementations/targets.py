@@ -50,12 +50,17 @@ def _load(target: str) -> list[Implementation]:
     return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
 
 
-def load_inverse(target: str) -> tuple[Callable[..., Any], Callable[[str, str], str] | None]:
-    """The inverse function that ``target`` names, and how a reproducer calls it. Raises ``TargetError``."""
+def load_inverse(
+    target: str,
+) -> tuple[Callable[..., Any], Callable[[str, str], str] | None, Implementation | None]:
+    """The inverse function that ``target`` names, how a reproducer calls it, and the Implementation it is of, if so.
+
+    Raises ``TargetError``.
+    """
     if target in ("reference", "vggprep"):
         ours = _ours(target)[0]
         assert ours.deprocess is not None
-        return ours.deprocess, ours.inverse_source
+        return ours.deprocess, ours.inverse_source, ours
     prefix, _, rest = target.partition(":")
     if prefix in keras_paths.PACKAGES:
         raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
@@ -65,10 +70,10 @@ def load_inverse(target: str) -> tuple[Callable[..., Any], Callable[[str, str], 
     if isinstance(attribute, Implementation):
         if attribute.deprocess is None:
             raise TargetError(f"{target} is an Implementation without an inverse (deprocess)")
-        return attribute.deprocess, attribute.inverse_source
+        return attribute.deprocess, attribute.inverse_source, attribute
     if not callable(attribute):
         raise TargetError(f"{target} is {type(attribute).__name__}, neither a function nor an Implementation")
-    return attribute, functools.partial(_call_source, prefix, rest, attribute)
+    return attribute, functools.partial(_call_source, prefix, rest, attribute), None
 
 
 def _attribute(target: str, module: str, path: str) -> Any:
