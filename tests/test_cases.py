@@ -48,7 +48,7 @@ EACH_FORMAT = pytest.mark.parametrize("data_format", DATA_FORMATS)
 EACH_RANK = pytest.mark.parametrize("rank", RANKS)
 
 LITTLE_ENDIAN = pytest.mark.skipif(sys.byteorder != "little", reason="the digest is of little-endian bytes")
-CORPUS_DIGEST = "6d6999f548523c70d8fb3c908862c7ef3ffb9f210219c52f313c1d5a9132e340"
+CORPUS_DIGEST = "2b7a1fd0dcc08a90e3fc601a0e561e5256eef4086a3a61886046875f1f685ee9"
 
 
 @cache
@@ -146,10 +146,12 @@ def test_an_inverse_is_given_what_the_oracle_makes_of_every_byte(rank: int, mode
 def test_an_inverse_is_never_given_a_value_near_a_rounding_tie(dtype: str, regime: str, mode: str) -> None:
     y = panel("inverse", Cell(mode, "channels_last", dtype, 4), regime).values()
     restored, _ = oracle.real(y, "inverse", mode)
+    restored = restored[np.abs(restored - 127.5) <= 129]  # beyond, everything saturates
     assert (np.abs(restored - np.rint(restored)) < 0.4).all()
     if regime == "noise":
-        assert restored.min() < -20
-        assert restored.max() > 275
+        everything, _ = oracle.real(y, "inverse", mode)
+        assert everything.min() < -10_000
+        assert everything.max() > 10_000
         assert (np.abs(restored - np.rint(restored)) > 0.1).any()
 
 
@@ -229,7 +231,8 @@ def test_the_ladder_holds_every_size_and_every_way_to_be_empty(dtype: str, rank:
     cell = Cell("torch", "channels_first", dtype, rank)
     shapes = [case.shape for case in size_cases(direction, cell)]
     expected = {*SMALL_SIZES, *LARGE_SIZES} if rank == 4 else set(FEW_SIZES)
-    assert {int(np.prod(shape[:-1])) for shape in shapes} == expected | {0}
+    assert {int(np.prod(shape[:-1])) for shape in shapes} >= expected | {0}
+    assert any(min(shape[-3:-1]) > 50 for shape in shapes)
     assert set(EMPTY_SHAPES[rank]) <= set(shapes)
     empty_axes = {axis for shape in shapes for axis in range(rank - 1) if shape[axis] == 0}
     assert empty_axes == set(range(rank - 1))
@@ -267,6 +270,9 @@ CHARACTERS: dict[str, Callable[[Array], bool]] = {
     "fortran": lambda a: a.flags.f_contiguous and not a.flags.c_contiguous,
     "permuted": lambda a: not a.flags.c_contiguous and np.moveaxis(a, 0, -1).flags.c_contiguous,
     "sliced": lambda a: strides_doubled(a) and not a.flags.c_contiguous,
+    "cropped": lambda a: all(s > 0 for s in a.strides) and not a.flags.c_contiguous,
+    "mirrored": lambda a: sum(s < 0 for s in a.strides) == 1,
+    "channels_reversed": lambda a: sum(s < 0 for s in a.strides) == 1,
     "negative": lambda a: strides_reversed(a) and not a.flags.c_contiguous,
     "zero": lambda a: 0 in a.strides and not a.flags.writeable,
     "unaligned": lambda a: a.flags.c_contiguous and a.ctypes.data % 2 == 1,

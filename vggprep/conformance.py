@@ -222,8 +222,8 @@ def _judge(subject: Subject, check: Check, cell: Cell) -> tuple[Result, Finding 
     status: Status
     worst: Finding | None = None
     if findings:
-        # The worst tells most, but of sizes the smallest that fails.
-        worst = findings[0] if check.name == "sizes" else max(findings, key=lambda f: f.levels)
+        # The worst tells most, if it is of pixel size; of sizes, the smallest that fails.
+        worst = findings[0] if check.name == "sizes" else max(findings, key=lambda f: (not _far_out(f), f.levels))
         status, message = "failed", worst.message
     elif judged:
         status, message = "passed", "; ".join(f"refused: {r}" for r in refusals)
@@ -245,6 +245,10 @@ def _judge(subject: Subject, check: Check, cell: Cell) -> tuple[Result, Finding 
         direction=worst.direction if worst else directions[0],
     )
     return result, worst
+
+
+def _far_out(finding: Finding) -> bool:
+    return finding.case is not None and finding.case.regime in ("wide", "huge")
 
 
 def _judge_claims(subject: Subject, chosen: Sequence[Cell], pending: list[tuple[Result, Finding | None]]) -> None:

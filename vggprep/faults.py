@@ -511,6 +511,53 @@ def _buffer_reused() -> Function:
     return _channels_last(preprocess)
 
 
+def _large_buffer_reused() -> Function:
+    small, large = _channels_last(_right), _buffer_reused()
+
+    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+        return (large if x.size > 10_000 else small)(x, data_format, mode)
+
+    return _any_format(preprocess)
+
+
+def _kept_by_ends() -> Function:
+    results: dict[tuple[Any, ...], Array] = {}
+
+    def preprocess(x: Array, mode: str) -> Array:
+        pixels = np.ascontiguousarray(x).reshape(-1)
+        key = (mode, x.shape, x.dtype.name, pixels[:12].tobytes(), pixels[-12:].tobytes())
+        return results.setdefault(key, _right(x, mode)).copy()
+
+    return _channels_last(preprocess)
+
+
+def _planes_in_place(x: Array, data_format: str, mode: str) -> Array:
+    """A copy to planes that is none when the image is made of planes already."""
+    y = preprocess_input(x, data_format, mode)
+    if data_format == "channels_last":
+        planes = np.ascontiguousarray(np.moveaxis(x, -1, 0))
+        if np.shares_memory(planes, x) and planes.flags.writeable and _is_floating(x):
+            planes[...] = np.moveaxis(y, -1, 0)
+    return y
+
+
+def _far_pixels_raw(x: Array, mode: str) -> Array:
+    y = _right(x, mode)
+    y[..., 64:, 40:, :] = 0
+    return y
+
+
+def _cropped_read_flat(x: Array, mode: str) -> Array:
+    y = _right(x, mode)
+    if x.size and x.strides[-2] == x.itemsize * 3 and x.strides[-3] > x.shape[-2] * x.strides[-2]:
+        y[..., 1:, :, :] = y[..., :-1, :, :]
+    return y
+
+
+def _alpha_of_bytes_dropped(x: Array, data_format: str, mode: str) -> Array:
+    return _alpha_dropped(x, data_format, mode) if x.dtype == np.uint8 else preprocess_input(x, data_format, mode)
+
+
 def _scratch_shared() -> Function:
     scratches: dict[tuple[Any, ...], Array] = {}
 
@@ -1545,6 +1592,13 @@ FAULTS: tuple[Fault, ...] = (
         stateless=False,
     ),
     Fault(
+        "large_buffer_reused",
+        "Large images share one output buffer, which small ones do not show: a later call changes earlier results.",
+        "fresh_output",
+        preprocess=_large_buffer_reused(),
+        stateless=False,
+    ),
+    Fault(
         "input_returned",
         "The result is the input itself and not a copy, so writing to one changes the other.",
         "fresh_output",
@@ -1691,6 +1745,38 @@ FAULTS: tuple[Fault, ...] = (
         "errors",
         "Keras before 2.1.2",
         preprocess=_unknown_format_is_channels_last,
+    ),
+    Fault(
+        "alpha_of_bytes_dropped",
+        "The fourth channel of RGBA images is dropped without an error, but only of bytes, as images are read.",
+        "errors",
+        preprocess=_alpha_of_bytes_dropped,
+    ),
+    Fault(
+        "result_kept_by_ends",
+        "Results are kept for images of equal shape with equal first and last pixels, as two frames of one film have.",
+        "determinism",
+        preprocess=_kept_by_ends(),
+        stateless=False,
+    ),
+    Fault(
+        "planes_in_place",
+        "A copy to planes, which is none if the image is a transposed array of planes, is then overwritten.",
+        "purity",
+        preprocess=_any_format(_planes_in_place),
+        stateless=False,
+    ),
+    Fault(
+        "far_pixels_left_out",
+        "The pixels beyond the last whole tile of rows and columns are left at 0.",
+        "sizes",
+        preprocess=_channels_last(_far_pixels_raw),
+    ),
+    Fault(
+        "cropped_rows_read_flat",
+        "Of a crop, every row but the first is read from the wrong place, because the distance of rows is ignored.",
+        "memory_layouts",
+        preprocess=_channels_last(_cropped_read_flat),
     ),
     Fault(
         "alpha_dropped",
