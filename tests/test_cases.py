@@ -268,7 +268,7 @@ def strides_doubled(array: Array) -> bool:
 CHARACTERS: dict[str, Callable[[Array], bool]] = {
     "c": lambda a: a.flags.c_contiguous and a.flags.owndata,
     "fortran": lambda a: a.flags.f_contiguous and not a.flags.c_contiguous,
-    "permuted": lambda a: not a.flags.c_contiguous and np.moveaxis(a, 0, -1).flags.c_contiguous,
+    "permuted": lambda a: all(s > 0 for s in a.strides) and not a.flags.c_contiguous,
     "sliced": lambda a: strides_doubled(a) and not a.flags.c_contiguous,
     "cropped": lambda a: all(s > 0 for s in a.strides) and not a.flags.c_contiguous,
     "mirrored": lambda a: sum(s < 0 for s in a.strides) == 1,
