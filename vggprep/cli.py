@@ -299,6 +299,8 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     from vggprep.observation import ObservationError
     from vggprep.releases import counterpart, load_side
 
+    if new == "recorded":
+        _fail("recorded stands for OLD only: the release that NEW should behave like")
     with _Progress() as advance:
         try:
             sides = [None, load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))]
@@ -330,9 +332,9 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
             click.echo(f"\n{heading}{' (this matters)' if difference.matters else ''}")
         click.echo(f"  {difference.sentence}")
     matters = sum(difference.matters for difference in found)
-    click.echo(
-        f"\n{len(found) or 'no'} differences, {matters or 'none'} that matters" if found else "\nnothing differs"
-    )
+    count = f"{len(found)} difference{'s' * (len(found) != 1)}"
+    verb = "matters" if matters in (0, 1) else "matter"
+    click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else "\nnothing differs")
 
 
 @main.command()
@@ -341,7 +343,7 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
 )
 @click.option(
     "--path",
-    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "data", "variable"]),
+    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "lambda", "tf.data", "variable"]),
     help="Changes of this way to call only.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
@@ -377,9 +379,10 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("line", "release", "what changed", show_lines=True)
     for change in found:
-        table.add_row(change.line, change.when, change.difference.sentence)
+        table.add_row(*map(escape, (change.line, change.when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
