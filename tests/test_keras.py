@@ -350,16 +350,6 @@ def test_without_a_ledger_a_functional_model_fails_where_a_side_of_three_is_take
 
 
 @TENSORFLOW
-def test_what_hypothesis_finds_in_a_functional_model_is_known() -> None:
-    """It draws images with a side of 3, and finds the deviation as a wrong value."""
-    selection = Selection(modes=("caffe", "torch"), data_formats=("channels_first",), dtypes=("float16", "float32"))
-    unknown = judged("model", known=False, selection=selection, examples=300)
-    assert any(r.check == "value" and r.message.endswith("(found by Hypothesis)") for r in unknown.results)
-    report = judged("model", known=True, selection=selection, examples=300)
-    assert report.conforms, failures(report)
-
-
-@TENSORFLOW
 @pytest.mark.parametrize("path", ["graph", "xla", "model"])
 def test_the_other_paths_conform_on_float32_with_the_shipped_ledger(path: str) -> None:
     selection = Selection(data_formats=("channels_last", "channels_first"), dtypes=("float32",))
