@@ -17,6 +17,7 @@ from stand_in import question, write_stand_in
 from test_cli import one_line, vggprep
 
 from vggprep.observation import Observation, Row, read, write
+from vggprep.releases import record
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=0.0)
 
@@ -151,6 +152,9 @@ def test_history_names_the_releases_that_made_the_changes(tmp_path: Path) -> Non
     for release in NAMED:
         assert f" {release} " in done.stdout, release
     assert "after keras==3.0.0, by keras==3.0.5" in done.stdout
+    assert f"\n{len(record().releases)} releases are recorded.\n" in done.stdout
+    # What could not be run is named, not passed over.
+    assert all(release in done.stdout for release in record().not_run)
 
 
 def test_history_can_be_narrowed_and_printed_as_json(tmp_path: Path) -> None:

@@ -357,6 +357,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     """
     from vggprep.observation import ObservationError
     from vggprep.releases import history as changes
+    from vggprep.releases import record
 
     try:
         found = [change for change in changes(mode, path) if everything or change.difference.matters]
@@ -386,3 +387,9 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     for change in found:
         table.add_row(*map(escape, (change.line, change.when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+    click.echo(f"{len(record().releases)} releases are recorded.")
+    reasons: dict[str, list[str]] = {}
+    for release, reason in record().not_run.items():
+        reasons.setdefault(reason, []).append(release)
+    for reason, releases in reasons.items():
+        click.echo(f"Not run: {', '.join(releases)} ({reason}).")
