@@ -123,6 +123,13 @@ def test_a_file_of_a_newer_format_is_one_line(observed: Path) -> None:
     assert "now.jsonl has format version 2, this vggprep reads 1; update vggprep or observe again" in message
 
 
+def test_two_observations_without_a_common_row_are_not_called_the_same(observed: Path) -> None:
+    other = observed.with_name("other.jsonl")
+    write(Observation(read(observed).running, {question("xla").id: RIGHT}), other)
+    message = one_line(vggprep("diff", "now.jsonl", "other.jsonl", cwd=observed.parent))
+    assert "now.jsonl and other.jsonl have no row in common" in message
+
+
 def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
     assert "cannot read ." in one_line(vggprep("diff", ".", "keras==3.15.1", cwd=tmp_path))
 

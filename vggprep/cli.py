@@ -311,6 +311,9 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     before, after = sides
     assert before is not None
     assert after is not None
+    rows = compared(before, after)
+    if not rows:
+        _fail(f"{name} and {new} have no row in common that both could run; observe again with this vggprep")
     found = compare(before, after)
     matters = [difference for difference in found if difference.matters]
     if as_json:
@@ -319,7 +322,7 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
         document = {"old": before.running, "new": after.running, "differences": [d.to_json() for d in found]}
         click.echo(json.dumps(document, indent=2))
     else:
-        _print_differences(f"{name} -> {new}", found, compared(before, after))
+        _print_differences(f"{name} -> {new}", found, rows)
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
