@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def vggprep(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def vggprep(*arguments: str, cwd: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "vggprep", *arguments],
         cwd=cwd,
@@ -60,7 +60,7 @@ def vggprep(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=timeout,
     )
 
 

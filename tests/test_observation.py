@@ -77,6 +77,16 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("asked", ["nothing", 5, "path=tensor", "path=tensor shape=axb"])
+def test_a_row_that_asks_nothing_is_noticed(tmp_path: Path, asked: Any) -> None:
+    path = tmp_path / "now.jsonl"
+    write(observed(ndarray=RIGHT), path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], json.dumps({"id": asked, "digest": "a"}), lines[2]]) + "\n")
+    with pytest.raises(ObservationError, match="truncated or damaged"):
+        read(path)
+
+
 def test_keys_of_a_later_release_are_left_out(tmp_path: Path) -> None:
     assert Row.from_json({"dtype": "float32", "shape": [1], "invented": 1}) == Row(dtype="float32", shape=(1,))
 

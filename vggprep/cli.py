@@ -308,6 +308,8 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     from vggprep.observation import ObservationError
     from vggprep.releases import counterpart, load_side
 
+    if new == "recorded":
+        _fail("recorded stands for OLD only: the release that NEW should behave like")
     with _Progress() as advance:
         try:
             sides = [None, load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))]
@@ -318,6 +320,9 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     before, after = sides
     assert before is not None
     assert after is not None
+    rows = compared(before, after)
+    if not rows:
+        _fail(f"{name} and {new} have no row in common that both could run; observe again with this vggprep")
     found = compare(before, after)
     matters = [difference for difference in found if difference.matters]
     if as_json:
@@ -326,7 +331,7 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
         document = {"old": before.running, "new": after.running, "differences": [d.to_json() for d in found]}
         click.echo(json.dumps(document, indent=2))
     else:
-        _print_differences(f"{name} -> {new}", found, compared(before, after))
+        _print_differences(f"{name} -> {new}", found, rows)
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
@@ -339,9 +344,9 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
             click.echo(f"\n{heading}{' (this matters)' if difference.matters else ''}")
         click.echo(f"  {difference.sentence}")
     matters = sum(difference.matters for difference in found)
-    click.echo(
-        f"\n{len(found) or 'no'} differences, {matters or 'none'} that matters" if found else "\nnothing differs"
-    )
+    count = f"{len(found)} difference{'s' * (len(found) != 1)}"
+    verb = "matters" if matters in (0, 1) else "matter"
+    click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else "\nnothing differs")
 
 
 @main.command()
@@ -350,7 +355,7 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
 )
 @click.option(
     "--path",
-    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "data", "variable"]),
+    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "lambda", "tf.data", "variable"]),
     help="Changes of this way to call only.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
@@ -364,6 +369,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     """
     from vggprep.observation import ObservationError
     from vggprep.releases import history as changes
+    from vggprep.releases import record
 
     try:
         found = [change for change in changes(mode, path) if everything or change.difference.matters]
@@ -386,9 +392,16 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("line", "release", "what changed", show_lines=True)
     for change in found:
-        table.add_row(change.line, change.when, change.difference.sentence)
+        table.add_row(*map(escape, (change.line, change.when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+    click.echo(f"{len(record().releases)} releases are recorded.")
+    reasons: dict[str, list[str]] = {}
+    for release, reason in record().not_run.items():
+        reasons.setdefault(reason, []).append(release)
+    for reason, releases in reasons.items():
+        click.echo(f"Not run: {', '.join(releases)} ({reason}).")

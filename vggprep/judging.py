@@ -1,6 +1,7 @@
 """What an output is worth by the definition, and if it is wrong, what was done instead.
 
-``judge`` is the one place that decides whether an observed output is right: the oracle can take over here.
+The oracle decides whether an output is right, in ``_faithful`` alone. How far off a wrong one is, and what was done
+instead, is found by trying suspicions, in the widest dtype that NumPy has.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import reference
+from vggprep import oracle, reference
 from vggprep.spec import DATA_FORMATS, MODES, Mode
 
 Array = npt.NDArray[Any]
@@ -27,7 +28,7 @@ UNIT_ROUNDOFF = {
 }
 """Unit roundoff by dtype. longdouble has float64's, whose constants it uses."""
 
-FAITHFUL = 8.0
+FAITHFUL = float(oracle.FAITHFUL_BOUND)
 """How many u·S an honest computation may be off."""
 
 
@@ -81,12 +82,22 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: Any, data_format
         return Judgement("right", 0.0)
     spec = MODES[mode]
     want = _formula(x, spec, axis)
-    units, levels = _error(x, y, want, spec, axis, y_dtype)
+    _, levels = _error(x, y, want, spec, axis, y_dtype)
     if spec.steps and y_dtype not in UNIT_ROUNDOFF:
         return Judgement("wrong", levels, "all True" if y_dtype == "bool" else "computed in integers")
-    if units <= FAITHFUL and _wide_enough(x_dtype, y_dtype):
+    if _faithful(x, y, spec, axis, y_dtype) and _wide_enough(x_dtype, y_dtype):
         return Judgement("right", levels)
     return Judgement("wrong", levels, _cause(x, y, spec, axis, x_dtype, y_dtype))
+
+
+def _faithful(x: Array, y: Array, mode: Mode, axis: int, y_dtype: str) -> bool:
+    """Whether the oracle takes an output for right, to the precision of ``y_dtype``."""
+    given, got = (np.moveaxis(_at_most_float64(array), axis, -1) for array in (x, y))
+    return oracle.compare_faithful(given, got, "forward", mode.name, y_dtype).ok
+
+
+def _at_most_float64(values: Array) -> Array:
+    return values.astype(np.float64) if values.dtype == np.longdouble else values
 
 
 def _right(x: Array, y: Array, x_dtype: str, y_dtype: str, candidates: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -178,6 +189,9 @@ _AXES = {
 
 def _cause(x: Array, y: Array, mode: Mode, axis: int, x_dtype: str, y_dtype: str) -> str:
     """What was done instead, in words: the first suspicion that explains every value."""
+    want = _formula(x, mode, axis)
+    if _error(x, y, want, mode, axis, y_dtype)[0] <= FAITHFUL:
+        return f"{x_dtype} in, {y_dtype} out"
     suspicions = list(_suspicions(x, mode, axis))
     precision = UNIT_ROUNDOFF.get(y_dtype, 2.0**-53)
     for narrow in (y_dtype, "float32", "float16", "bfloat16"):
@@ -187,15 +201,12 @@ def _cause(x: Array, y: Array, mode: Mode, axis: int, x_dtype: str, y_dtype: str
         for words, suspected, magnitude in suspicions:
             if _alike(y, suspected, magnitude, u):
                 return words if narrow == y_dtype else f"{words}, only as precise as {narrow}"
-    want = _formula(x, mode, axis)
     # Right, but for a rounding to something narrower on the way.
     for narrow in ("float32", "float16", "bfloat16"):
         if UNIT_ROUNDOFF[narrow] > UNIT_ROUNDOFF.get(y_dtype, 1):
             units, _ = _error(x, y, want, mode, axis, narrow)
             if units <= FAITHFUL:
                 return f"only as precise as {narrow}"
-    if _error(x, y, want, mode, axis, y_dtype)[0] <= FAITHFUL:
-        return f"{x_dtype} in, {y_dtype} out"
     return "wrong in a way of its own"
 
 

@@ -342,7 +342,10 @@ def read(path: str | Path) -> Observation:
         header = json.loads(lines[0])
         if header["format"] != FORMAT:
             raise ValueError
-        version, running = int(header["version"]), dict(header.get("running", {}))
+        version, running = (
+            int(header["version"]),
+            {str(key): str(value) for key, value in dict(header.get("running", {})).items()},
+        )
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ObservationError(f"{path} is not an observation; make one with vggprep observe") from None
     if version > FORMAT_VERSION:
@@ -353,7 +356,7 @@ def read(path: str | Path) -> Observation:
         footer = json.loads(lines[-1])
         said = [json.loads(line) for line in lines[1:-1]]
         rows = {row.pop("id"): Row.from_json(row) for row in said}
-        whole = footer["rows"] == len(lines) - 2 == len(rows)
+        whole = footer["rows"] == len(lines) - 2 == len(rows) and all(map(questions.parse, rows))
     except (ValueError, LookupError, TypeError, AttributeError):
         whole = False
     if not whole:

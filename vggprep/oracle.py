@@ -405,8 +405,10 @@ def compare_exact(x: Array, got: Array, direction: Direction, mode: str) -> Comp
     return Comparison(wrong, units, levels, expected)
 
 
-def compare_faithful(x: Array, got: Array, direction: Direction, mode: str) -> Comparison:
+def compare_faithful(x: Array, got: Array, direction: Direction, mode: str, dtype: str | None = None) -> Comparison:
     """Compare ``got`` with the real-valued formula, within ``8·u·S`` of the dtype of ``got``.
+
+    ``dtype`` says which format the numbers in ``got`` came in, if they were put into a wider one.
 
     An inverse that returns integers is judged as pixels: within half a grey level of the clipped real value,
     plus the bound for the dtype it computed in (that of ``x``).
@@ -414,7 +416,7 @@ def compare_faithful(x: Array, got: Array, direction: Direction, mode: str) -> C
     expected, _ = real(x, direction, mode)
     if got.dtype.kind in "iub" and direction == "inverse":
         expected = pixels(expected)
-    wrong, units, levels = _faithful_errors(x, got, as_float64(got), direction, mode)
+    wrong, units, levels = _faithful_errors(x, got, as_float64(got), direction, mode, dtype)
     return Comparison(wrong, units, levels, expected)
 
 
@@ -424,7 +426,7 @@ def limit(*dtypes: str) -> float:
 
 
 def _faithful_errors(
-    x: Array, got: Array, result: Float64, direction: Direction, mode: str
+    x: Array, got: Array, result: Float64, direction: Direction, mode: str, dtype: str | None = None
 ) -> tuple[npt.NDArray[np.bool_], float, float]:
     target, scale = real(x, direction, mode)
     values = as_float64(x)[..., sources(direction, mode)]
@@ -443,9 +445,8 @@ def _faithful_errors(
         lowest, highest = np.clip(target - slack, 0.0, 255.0) - 0.5, np.clip(target + slack, 0.0, 255.0) + 0.5
         wrong = ~((lowest <= result) & (result <= highest))
         return wrong, 0.0, _worst(np.abs(result - np.rint(clipped)), np.isfinite(clipped))
-    name = (
-        name_of(got.dtype) if name_of(got.dtype) in FORMATS else "float64"
-    )  # an integer dtype is wrong for other reasons
+    name = dtype or name_of(got.dtype)
+    name = name if name in FORMATS else "float64"  # an integer dtype is wrong for other reasons
     u = FORMATS[name].unit_roundoff
     bounded = limit(name_of(x.dtype), name)
     with np.errstate(all="ignore"):

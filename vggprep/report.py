@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -88,8 +89,8 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
         )
         for row in rows:
             file.write(_line({"kind": "result", **row}))
-        counts = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
-        file.write(_line({"kind": "footer", "rows": len(rows), **counts}))
+        total = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
+        file.write(_line({"kind": "footer", "rows": len(rows), **total}))
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -124,19 +125,19 @@ def table(report: Report) -> Table:
         results = [r for r in report.results if r.check == check.name]
         if not results:
             continue
-        fields = [_counts([r for r in results if r.mode == mode]) for mode in modes]
+        fields = [counts(Counter(r.status for r in results if r.mode == mode)) for mode in modes]
         judged = [r.worst_levels for r in results if r.status in ("passed", "failed", "known")]
         worst = max(judged, default=0.0)
         grid.add_row(check.name, *fields, f"{worst:.2g}" if worst else "")
     return grid
 
 
-def _counts(results: Sequence[Result]) -> Text:
+def counts(found: Mapping[str, int], sep: str = ", ") -> Text:
+    """How many results there are of each status, the loudest first; a dash for none."""
     text = Text()
     for status in ("failed", "known", "passed", "refused", "skipped"):
-        count = sum(r.status == status for r in results)
-        if count:
-            text.append(("" if not text else ", ") + f"{_WORDS[status]} {count}", style=_STYLES[status])
+        if count := found.get(status, 0):
+            text.append((sep if text else "") + f"{_WORDS[status]} {count}", style=_STYLES[status])
     return text or Text("-", style="dim")
 
 
@@ -197,8 +198,8 @@ def _listed(values: Any) -> str:
 
 def verdict(report: Report) -> str:
     """The last line: what the results come to."""
-    counts = {status: sum(r.status == status for r in report.results) for status in STATUSES}
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    total = {status: sum(r.status == status for r in report.results) for status in STATUSES}
+    said = ", ".join(f"{count} {status}" for status, count in total.items() if count)
     word = "conforms" if report.conforms else "does NOT conform"
     return f"{report.implementation.name} {word} at level {report.implementation.level}: {said or 'nothing was judged'}"
 

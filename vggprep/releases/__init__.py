@@ -84,8 +84,11 @@ def nearest(name: str) -> list[str]:
 
 def counterpart(observed: Observation) -> str:
     """The recorded release to hold an observation against: the same one, else the nearest older one."""
-    package = {"tensorflow.keras": "tensorflow"}.get(observed.running["target"], observed.running["target"])
-    backend, version = observed.running["backend"], observed.running["keras"]
+    running = observed.running
+    if not {"target", "backend", "keras"} <= running.keys():
+        raise ObservationError("the observation does not say which release it is of; observe again")
+    package = {"tensorflow.keras": "tensorflow"}.get(running["target"], running["target"])
+    backend, version = running["backend"], running["keras"]
     name = f"{package}{'' if backend == 'tensorflow' else f'[{backend}]'}=={version}"
     if name in record().names():
         return name

@@ -1,0 +1,79 @@
+"""The table of several reports: checks down, environments across."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vggprep import matrix
+from vggprep.report import write_rows
+
+
+def report(folder: Path, name: str, *rows: tuple[str, str]) -> Path:
+    path = folder / f"{name}.jsonl"
+    write_rows(path, [], [{"check": check, "status": status} for check, status in rows])
+    return path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = matrix.main(arguments)
+    return code, capsys.readouterr()
+
+
+def test_the_table_has_a_line_for_each_check_and_a_column_for_each_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(tmp_path, "tf221-keras315", ("value", "passed"), ("value", "known"), ("purity", "passed"))
+    report(tmp_path, "torch-keras315", ("value", "failed"), ("value", "passed"), ("purity", "skipped"))
+    code, out = printed(capsys, str(tmp_path))
+    assert code == 0
+    lines = [[field.strip() for field in line.strip("│┃").split("│")] for line in out.out.splitlines() if "│" in line]
+    assert ["value", "known 1", "FAILED 1"] in lines
+    assert ["purity", "ok 1", "skipped 1"] in lines
+    assert ["verdict", "conforms", "does NOT"] in lines
+    assert any(fields[0] == "numpy" and fields[1] == fields[2] != "" for fields in lines)
+    assert not any(fields[0] == "threads" for fields in lines)
+    assert "tf221" in out.out
+    assert "torch" in out.out
+
+
+def test_an_environment_in_which_nothing_passed_does_not_conform(tmp_path: Path) -> None:
+    assert not matrix.read(report(tmp_path, "a", ("value", "refused"))).conforms
+    assert not matrix.read(report(tmp_path, "b")).conforms
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", "{}\n{}\n", "[]\n3\n"])
+def test_a_file_that_is_no_whole_report_is_one_line(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jsonl").write_text(text, encoding="utf-8")
+    code, out = printed(capsys, str(tmp_path))
+    assert code == 2
+    assert out.out == ""
+    assert "broken.jsonl is no whole report of vggprep check" in out.err
+    assert out.err.count("\n") == 1
+
+
+def test_a_truncated_report_is_noticed(tmp_path: Path) -> None:
+    path = report(tmp_path, "cut", ("value", "passed"), ("purity", "passed"))
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    with pytest.raises(ValueError, match="no whole report"):
+        matrix.read(path)
+
+
+def test_no_reports_or_no_folder_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (((str(tmp_path),), "there are no reports"), ((), "usage")):
+        code, out = printed(capsys, *arguments)
+        assert code == 2
+        assert said in out.err
+
+
+def test_clearing_makes_the_folder_and_takes_the_last_report_away(tmp_path: Path) -> None:
+    path = tmp_path / "matrix" / "one.jsonl"
+    assert matrix.main(["--clear", str(path)]) == 0
+    assert path.parent.is_dir()
+    report(path.parent, "one", ("value", "passed"))
+    assert matrix.main(["--clear", str(path)]) == 0
+    assert not path.exists()
