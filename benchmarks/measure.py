@@ -39,6 +39,7 @@ class Measured:
 
     peer: Peer
     label: str
+    fresh: bool
     verdict: Verdict
     contiguous: bool
     writes_input: bool
@@ -87,6 +88,7 @@ class Outcome:
             "fraction_of_limit": None if found.peer.on_gpu else ratio(self.measured[LIMIT], found),
             "times_keras": ratio(yardstick, found) if task.direction == "forward" else None,
             "times_usual_inverse": ratio(yardstick, found) if task.direction == "inverse" else None,
+            "fresh": found.fresh,
             "contiguous": found.contiguous,
             "writes_input": found.writes_input,
             "peak_bytes": found.peak_bytes,
@@ -159,7 +161,9 @@ def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
     arrays.restore()
     peak = peak_bytes(lambda: call(arrays.x, out))
     label = limit_label(task) if peer.name == LIMIT else peer.name
-    return _Entry(Measured(peer, label, verdict, contiguous, writes, peak), call, out)
+    if task.output == "reused" and out is None:
+        label += " (fresh output)"  # a yardstick that knows no other
+    return _Entry(Measured(peer, label, out is None, verdict, contiguous, writes, peak), call, out)
 
 
 def _brought_back(result: Any) -> Array:

@@ -667,6 +667,8 @@ def onnx_runtime(task: Task) -> Call:
 
 def dali(task: Task) -> Call:
     """NVIDIA's pipeline on the CPU: ``crop_mirror_normalize`` fed by ``external_source``."""
+    if task.mode == "caffe" and task.data_format == "channels_first":
+        raise UnavailableError("color_space_conversion takes channels last only")
     pipeline_def = load("nvidia.dali").pipeline_def
     fn, types = load("nvidia.dali.fn"), load("nvidia.dali.types")
     mean, std = pixel_units(task.mode)

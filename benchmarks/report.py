@@ -48,7 +48,7 @@ def read(path: Path) -> dict[str, Any]:
 _NEEDED = {
     *("implementation", "label", "verdict", "ranked", "ns_per_element", "gb_per_s", "fraction_of_limit", "times_keras"),
     *("times_usual_inverse", "contiguous", "writes_input", "peak_bytes", "direction", "mode", "data_format", "dtype"),
-    *("images", "output", "threads", "reading"),
+    *("images", "output", "fresh", "threads", "reading"),
 }
 
 
@@ -220,7 +220,12 @@ def _panels(found: list[Row]) -> list[list[Row]]:
 
 
 def _name(row: Row) -> str:
-    return row["label"] + (", out reused" if row["output"] == "reused" else "")
+    return row["label"] + ("" if row["fresh"] else ", out reused")
+
+
+def _at_home(found: Iterable[Row]) -> list[Row]:
+    """Without those who are among reused outputs as a yardstick only."""
+    return [row for row in found if row["output"] == "fresh" or not row["fresh"]]
 
 
 def _speed_chart(found: list[Row]) -> Any:
@@ -232,7 +237,7 @@ def _speed_chart(found: list[Row]) -> Any:
     height = 1.2 + 0.2 * max(len(panel) for panel in panels)
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.6 * len(panels), height), squeeze=False)
     for panel, ax in zip(panels, axes[0], strict=True):
-        everybody = [row for row in panel if row["implementation"] != LIMIT]
+        everybody = [row for row in _at_home(panel) if row["implementation"] != LIMIT]
         right = sorted((r for r in everybody if r["ranked"]), key=lambda r: r["ns_per_element"]["median"])
         wrong = sorted((r for r in everybody if not r["ranked"]), key=_name)
         for place, row in enumerate([*right, *wrong]):
@@ -251,10 +256,10 @@ def _speed_chart(found: list[Row]) -> Any:
             ax.plot([speed["median"], speed["min"]], [place, place], color=_INK, linewidth=0.8)
             text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
             ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
-        for row in panel:
-            if row["implementation"] == LIMIT and row["output"] == panel[0]["output"]:
-                ax.axvline(row["gb_per_s"]["median"], color=_INK, linestyle="--", linewidth=1)
-                ax.text(row["gb_per_s"]["median"], -1, row["label"], ha="right", va="bottom", fontsize=7)
+        limits = [row["gb_per_s"]["median"] for row in panel if row["implementation"] == LIMIT]
+        if limits:
+            ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
+            ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
         ax.set_yticks(range(len(everybody)), [_name(row) for row in [*right, *wrong]])
         ax.invert_yaxis()
         ax.set_xlabel("GB/s read and written, median (thin line: best round)")
@@ -277,17 +282,17 @@ def _batch_chart(found: list[Row]) -> Any:
     if len(sizes) < 2:
         return None
     lines: dict[str, list[Row]] = {}
-    for row in curves:
+    for row in _at_home(curves):
         if row["ranked"] or row["implementation"] == LIMIT:
             limit = row["implementation"] == LIMIT
             if not (limit and row["output"] == "fresh" and any(r["output"] == "reused" for r in curves)):
                 lines.setdefault("limit: convert only" if limit else _name(row), []).append(row)
-    figure, ax = pyplot.subplots(figsize=(9, 6))
+    figure, ax = pyplot.subplots(figsize=(9, 7))
     ends = []
     for name, points in lines.items():
         points.sort(key=lambda row: row["images"])
-        if len(points) < 2:
-            continue
+        if points[-1]["images"] < sizes[-1]:
+            continue  # too slow to be asked for the largest
         x = [row["images"] for row in points]
         y = [row["ns_per_element"]["median"] for row in points]
         colour = _INK if name.startswith("limit") else _BLUE if name.startswith(OURS) else _GREY
@@ -314,7 +319,7 @@ def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
     least = 0.0
     for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
         at = max(y, least)
-        least = at * 1.13
+        least = at * 1.16
         ax.annotate(name, (x, y), xytext=(x * 1.25, at), fontsize=7, color=colour, va="center", annotation_clip=False)
 
 

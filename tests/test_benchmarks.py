@@ -14,7 +14,7 @@ pytest.importorskip("pytest_benchmark")
 
 from benchmarks import report
 from benchmarks.measure import measure
-from benchmarks.peers import KERAS, LIMIT, PEERS, Peer, UnavailableError, usual_inverse
+from benchmarks.peers import KERAS, LIMIT, PEERS, Peer, UnavailableError, copied_inverse_truncating, usual_inverse
 from benchmarks.tasks import MODES, Arrays, Task, all_tasks, judge, usual_tasks
 from vggprep import deprocess_input, preprocess_input
 
@@ -129,13 +129,31 @@ def test_a_peer_that_writes_to_its_input_does_not_spoil_it_for_others():
     assert {outcome.extra_info(name)["verdict"] for name in ("writes", "honest")} == {"exact"}
 
 
-@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.distribution == "numpy" or "vggprep" in peer.name])
-def test_the_peers_that_need_nothing_are_right(peer):
-    for task in all_tasks((1,), large=False):
-        if peer.can(task) and task.images == 1 and not task.reading:
-            outcome = measure(task, [peer], 0.0)
-            if peer.name not in outcome.reasons:
-                assert outcome.measured[peer.name].verdict.ok, task
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_the_peers_that_need_nothing_are_right(mode, data_format):
+    for direction, dtype in (("forward", "uint8"), ("forward", "float32"), ("inverse", "float32")):
+        task = Task(direction, mode, data_format, dtype, images=2)
+        arrays = Arrays(task)
+        for peer in PEERS:
+            if not peer.can(task) or not (peer.distribution == "numpy" or peer.name.startswith("vggprep")):
+                continue
+            try:
+                call = peer.build(task)
+            except UnavailableError:
+                continue
+            for out in (None, np.full(task.shape, 77, task.result_dtype))[: 1 + peer.out]:
+                assert judge(arrays, call(arrays.x, out)).label.startswith("exact"), (peer.name, task)
+                arrays.restore()
+
+
+def test_an_inverse_that_drops_the_axis_of_a_batch_of_one_is_wrong_there():
+    labels = []
+    for images in (1, 2):
+        task = Task("inverse", dtype="float32", images=images)
+        arrays = Arrays(task)
+        labels.append(judge(arrays, copied_inverse_truncating(task)(arrays.x, None)).label)
+    assert labels == ["768 of 768 wrong: returns shape (224, 224, 3)", "exact"]
 
 
 def test_every_task_of_the_usual_run_is_in_the_full_grid():
