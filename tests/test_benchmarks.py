@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -176,8 +177,11 @@ def results(tmp_path_factory):
         *("--implementation", "mine:grey", "--benchmark-json", str(path)),
         *("-k", "forward-tf-channels_last-uint8-1-fresh-1thread and (numpy or mine or limit)"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    # pytest-benchmark turns itself off where it sees xdist, be it that of these tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert path.exists(), done.stdout + done.stderr
     return path
 
 
