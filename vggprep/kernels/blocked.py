@@ -27,18 +27,25 @@ The tables cost as much as this many elements computed, but once for many calls.
 """
 
 
+_NOTHING = np.empty(0, np.uint8)
+
 Operations = tuple[tuple[np.ufunc, Array], ...]
 
 
 def run(job: Job, threads: int) -> bool:
     """Fill ``job.target``. Returns whether a NaN was to become a pixel."""
-    blocks = tiles(job.target.shape, _block_pixels(job.computed))
+    limit = _block_pixels(job.computed)
+    if job.target.size <= 6 * limit and all(first == second == third for _, (first, second, third) in job.steps):
+        limit *= 2  # nothing but the image needs the cache, and a second block costs more than it saves
+    blocks, pixels = tiles(job.target.shape, limit), min(limit, job.target.size // 3)
     fill_blocks = _interleaved if job.interleaved else _planes
+    if len(blocks) == 1 and job.source.dtype == np.uint8 and job.computed != _HALF:
+        return fill_blocks(job, blocks, pixels)  # bytes neither overflow nor are they NaN: no need to hush anything
     found_nan = []
 
     def fill(part: slice) -> None:
         with np.errstate(all="ignore"):  # here, because each thread has its own
-            found_nan.append(fill_blocks(job, blocks[part]))
+            found_nan.append(fill_blocks(job, blocks[part], pixels))
 
     split(fill, len(blocks), threads)
     return any(found_nan)
@@ -49,10 +56,9 @@ def _block_pixels(computed: np.dtype[Any]) -> int:
     return _BLOCK_BYTES // (3 * (8 if computed == _HALF else max(4, computed.itemsize)))
 
 
-def _planes(job: Job, blocks: list[Tile]) -> bool:
-    """Fill blocks of an array with the channels first, plane by plane."""
+def _planes(job: Job, blocks: list[Tile], pixels: int) -> bool:
+    """Fill blocks, of at most ``pixels``, of an array with the channels first, plane by plane."""
     tables = _half_tables(job)
-    pixels = min(_block_pixels(job.computed), job.target.size // 3)
     work = None if job.target.dtype == job.computed else np.empty(pixels, job.computed)
     indices = None if tables is None else np.empty(pixels, np.intp)
     found_nan = False
@@ -68,9 +74,9 @@ def _planes(job: Job, blocks: list[Tile]) -> bool:
     return found_nan
 
 
-def _interleaved(job: Job, blocks: list[Tile]) -> bool:
-    """Fill blocks of an array with the channels last."""
-    size = 3 * min(_block_pixels(job.computed), job.target.size // 3)
+def _interleaved(job: Job, blocks: list[Tile], pixels: int) -> bool:
+    """Fill blocks, of at most ``pixels``, of an array with the channels last."""
+    size = 3 * pixels
     # Bytes are cheaper to swap than anything else, be it before or after.
     swap_first = job.swap and job.source.itemsize == 1
     swap_last = job.swap and job.target.itemsize == 1 and not swap_first
@@ -82,8 +88,8 @@ def _interleaved(job: Job, blocks: list[Tile]) -> bool:
     offsets = None
     if tables is not None:
         offsets = _pattern(*(channel * _PATTERNS for channel in order), "intp", _block_pixels(_HALF))
-    swapped = np.empty(size if swap_first else 0, np.uint8)
-    spare = np.empty(size if swap_first or swap_last else 0, np.uint8)
+    swapped = np.empty(size, np.uint8) if swap_first else _NOTHING
+    spare = np.empty(size, np.uint8) if swap_first or swap_last else _NOTHING
     found_nan = False
     for block in blocks:
         source, target = job.source[block], job.target[block]

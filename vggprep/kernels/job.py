@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ Tile = tuple[slice, slice, slice]
 _INVERTED = {"divide": "multiply", "subtract": "add"}
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """``target`` from ``source``, both seen as ``(N, H, W, 3)`` whatever the data format.
 
     First the channels of each pixel are reversed (``swap``), then follow ``steps``: elementary operations in the
@@ -103,6 +101,8 @@ def tiles(shape: tuple[int, ...], limit: int) -> list[Tile]:
     A tile is whole images, or else whole rows of one image, or else part of a row: contiguous in C order.
     """
     images, rows, columns = shape[:3]
+    if 0 < images * rows * columns <= limit:
+        return [(slice(0, images), slice(0, rows), slice(0, columns))]
     if rows * columns <= limit:
         per_tile = (limit // max(1, rows * columns), rows, columns)
     elif columns <= limit:

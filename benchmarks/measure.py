@@ -1,0 +1,291 @@
+"""Timing everybody who can do a task in one go, and what each row of a result says.
+
+pytest-benchmark times one test after the other; on a machine that others use too, that compares minutes rather than
+implementations. So everybody's rounds of a task are shuffled together here and timed in that order, and each
+test then plays its own rounds back to pytest-benchmark (``play``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import io
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vggprep
+from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Call, Peer, UnavailableError, limit, limit_label, version_of
+from benchmarks.tasks import Array, Arrays, Task, Verdict, judge
+
+LEAST_ROUNDS, MOST_ROUNDS = 5, 200
+
+
+@dataclass
+class Measured:
+    """What one implementation did on a task: its rounds in seconds, and everything else there is to say."""
+
+    peer: Peer
+    label: str
+    fresh: bool
+    verdict: Verdict
+    contiguous: bool
+    writes_input: bool
+    peak_bytes: int
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def least(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+@dataclass
+class Outcome:
+    """Everybody on one task; for those that could not run, the reason."""
+
+    task: Task
+    measured: dict[str, Measured]
+    reasons: dict[str, str]
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it is about GPUs."""
+        return any(found.peer.on_gpu for found in self.measured.values())
+
+    def extra_info(self, name: str) -> dict[str, Any]:
+        """What the row of an implementation says beside its times."""
+        found, task = self.measured[name], self.task
+        yardstick = self.measured.get(KERAS if task.direction == "forward" else USUAL)
+        if yardstick is not None and not yardstick.verdict.ok:
+            yardstick = None
+        return {
+            **{key: getattr(task, key) for key in Task.__dataclass_fields__},
+            "gpu": self.gpu,
+            "implementation": name,
+            "label": found.label,
+            "verdict": "yardstick" if name == LIMIT else found.verdict.label,
+            "ranked": found.verdict.ok and name != LIMIT,
+            "pairs_wrong": found.verdict.pairs_wrong,
+            "ns_per_element": figure(found, lambda seconds: seconds / task.elements * 1e9),
+            "gb_per_s": figure(found, lambda seconds: task.nbytes / seconds / 1e9),
+            # Another bus and another memory on a GPU.
+            "fraction_of_limit": None if found.peer.on_gpu else ratio(self.measured[LIMIT], found),
+            "times_keras": ratio(yardstick, found) if task.direction == "forward" else None,
+            "times_usual_inverse": ratio(yardstick, found) if task.direction == "inverse" else None,
+            "fresh": found.fresh,
+            "contiguous": found.contiguous,
+            "writes_input": found.writes_input,
+            "peak_bytes": found.peak_bytes,
+            "peak_of": peak_of(),
+            "versions": {
+                name: version
+                for name in dict.fromkeys((found.peer.distribution, "numpy", "vggprep"))
+                if (version := version_of(name))
+            },
+            "cpu": cpu(),
+            "cores": os.cpu_count(),
+        }
+
+
+def figure(found: Measured, of: Callable[[float], float]) -> dict[str, float]:
+    """A figure of the minimum and of the median."""
+    return {"min": of(found.least), "median": of(found.median)}
+
+
+def ratio(base: Measured | None, found: Measured) -> dict[str, float] | None:
+    """How many times faster than ``base``, by both minima and by both medians."""
+    return None if base is None else {"min": base.least / found.least, "median": base.median / found.median}
+
+
+@dataclass
+class _Entry:
+    measured: Measured
+    call: Call
+    out: Array | None
+
+
+def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
+    """Check everybody on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds."""
+    arrays = Arrays(task)
+    entries: list[_Entry] = []
+    reasons: dict[str, str] = {}
+    for peer in (Peer(LIMIT, limit, out=True), *_with_yardsticks(task, peers)):
+        try:
+            with quiet():
+                entries.append(_enter(task, peer, arrays))
+        except UnavailableError as error:
+            reasons[peer.name] = str(error)
+        except Exception as error:  # whatever another version of a library raises
+            lines = str(error).strip().splitlines() or [""]
+            reasons[peer.name] = f"raises {type(error).__name__}: {lines[0][:160]}"
+        arrays.restore()
+    restore = any(entry.measured.writes_input for entry in entries)
+    _time(task, entries, arrays, seconds_each, restore)
+    return Outcome(task, {entry.measured.peer.name: entry.measured for entry in entries}, reasons)
+
+
+def _with_yardsticks(task: Task, peers: Sequence[Peer]) -> list[Peer]:
+    """The peers, and Keras's arrays or the usual inverse in any case."""
+    yardstick = next(p for p in PEERS if p.name == (KERAS if task.direction == "forward" else USUAL))
+    return list(dict.fromkeys([*peers, yardstick]))
+
+
+def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
+    """Build a peer's call, let it do the task and judge what it did. All of this warms it up, too."""
+    call = peer.build(task)
+    given = peer.out and (task.output == "reused" or peer.name == LIMIT)
+    # No value that could be right: what is not written is seen.
+    out = np.full(task.shape, 77, task.result_dtype) if given else None
+    result = call(arrays.x, out)
+    result = _brought_back(result) if peer.on_gpu else result
+    writes = arrays.is_changed()
+    verdict = Verdict("", 0) if peer.name == LIMIT else judge(arrays, result)
+    contiguous = isinstance(result, np.ndarray) and result.flags.c_contiguous
+    del result
+    arrays.restore()
+    peak = peak_bytes(lambda: call(arrays.x, out))
+    label = limit_label(task) if peer.name == LIMIT else peer.name
+    if task.output == "reused" and out is None:
+        label += " (fresh output)"  # a yardstick that knows no other
+    return _Entry(Measured(peer, label, out is None, verdict, contiguous, writes, peak), call, out)
+
+
+def _brought_back(result: Any) -> Array:
+    """A result that may lie on a GPU, as an array."""
+    if hasattr(result, "cpu") and not isinstance(result, np.ndarray):
+        result = result.cpu()
+    return np.asarray(result.numpy() if hasattr(result, "numpy") else result)
+
+
+def _time(task: Task, entries: list[_Entry], arrays: Arrays, seconds_each: float, restore: bool) -> None:
+    clock = time.perf_counter
+
+    def once(entry: _Entry) -> float:
+        if restore:
+            arrays.restore()
+        start = clock()
+        result = entry.call(arrays.x, entry.out)
+        if task.reading:
+            read(result)
+        seconds = clock() - start
+        del result  # giving memory back is not timed
+        return seconds
+
+    plan: list[_Entry] = []
+    with quiet():
+        for entry in entries:
+            rounds = int(seconds_each / max(once(entry), 1e-9))
+            plan += [entry] * min(MOST_ROUNDS, max(LEAST_ROUNDS, rounds))
+        random.shuffle(plan)
+        gc.collect()
+        gc.disable()
+        try:
+            for entry in plan:
+                entry.measured.seconds.append(once(entry))
+        finally:
+            gc.enable()
+
+
+def read(result: Any) -> None:
+    """Read every byte in the order of a contiguous array, as a consumer would; a view is made contiguous first."""
+    flat = np.ascontiguousarray(result).reshape(-1).view(np.uint64)
+    np.bitwise_xor.reduce(flat)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the warnings and prints of libraries out of the table."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+# pytest-benchmark -------------------------------------------------------------------------------------------------
+
+_now = 0.0
+
+
+def played_back() -> float:
+    """The timer to give to pytest-benchmark with ``play``."""
+    return _now
+
+
+def play(benchmark: Any, seconds: Sequence[float]) -> None:
+    """Hand rounds that were timed before to pytest-benchmark, which then reports them as its own."""
+    rounds = iter(seconds)
+
+    def one_round() -> None:
+        global _now
+        _now += next(rounds)
+
+    benchmark.pedantic(one_round, rounds=len(seconds))
+
+
+# The machine ------------------------------------------------------------------------------------------------------
+
+
+def cpu() -> str:
+    """The processor's name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_of() -> str:
+    """What ``peak_bytes`` counts here."""
+    return "resident memory" if sys.platform == "linux" else "NumPy's and Python's allocations"
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """How much memory a call takes at worst, a fresh result included.
+
+    On Linux the resident memory, which counts what any library allocates, to within some 100 KiB; elsewhere what
+    Python knows of.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the high-water mark
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)  # what was freed earlier and kept must not hide what is allocated now
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+        result = call()
+        most = _status("VmHWM")
+        del result
+    except (OSError, KeyError):
+        tracemalloc.start()
+        result = call()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        del result
+        return most
+    return max(0, most - before)
+
+
+def _status(key: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return int(lines[key].split()[0]) * 1024
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every library that a peer comes from, as far as installed."""
+    names = dict.fromkeys(peer.distribution for peer in PEERS)
+    found = {name: version for name in names if (version := version_of(name))}
+    return {"python": platform.python_version(), "vggprep": vggprep.__version__, **found}

@@ -1,0 +1,215 @@
+"""What is measured: tasks, the arrays they are done on, and the verdict on what comes back.
+
+Imports NumPy and vggprep only. The verdict is the oracle's, on the very array that is processed afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import oracle
+from vggprep.cases import from_format, to_format
+
+Array = npt.NDArray[Any]
+
+SIDE = 224
+PAIRS = 3 * 256
+
+MODES = ("caffe", "tf", "torch")
+DATA_FORMATS = ("channels_last", "channels_first")
+IMAGES = (1, 8, 64, 256)
+LARGE = 512
+OUTPUTS = ("fresh", "reused")
+DTYPES = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
+"""Of the input. Forward gives float32, the inverse uint8."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to do, for everybody who can: so many images of 224x224 one way in one mode and data format.
+
+    ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: what comes back is
+    then read from one end to the other, as a consumer would, so that a view or a late result costs its makers.
+    """
+
+    direction: Literal["forward", "inverse"] = "forward"
+    mode: str = "caffe"
+    data_format: str = "channels_last"
+    dtype: str = "uint8"
+    images: int = 64
+    output: str = "fresh"
+    threads: int = 1
+    reading: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name for ids, groups and tables."""
+        words = (self.direction, self.mode, self.data_format, self.dtype, self.images, self.output)
+        return "-".join(map(str, words)) + f"-{self.threads}thread" + ("-read" if self.reading else "")
+
+    @property
+    def result_dtype(self) -> np.dtype[Any]:
+        """Of a result as vggprep gives it."""
+        return np.dtype(np.float32 if self.direction == "forward" else np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of input and result."""
+        n = self.images
+        return (n, SIDE, SIDE, 3) if self.data_format == "channels_last" else (n, 3, SIDE, SIDE)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers there are in input and result."""
+        return self.images * SIDE * SIDE * 3
+
+    @property
+    def nbytes(self) -> int:
+        """The least that goes over the memory bus: the input once, the result once."""
+        return self.elements * (np.dtype(self.dtype).itemsize + self.result_dtype.itemsize)
+
+
+def usual_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
+    """One axis varied at a time, for 64 images in each mode; what ``pytest benchmarks`` runs."""
+    found: list[Task] = []
+    least, *more = threads
+    for mode in MODES:
+        base = Task(mode=mode, threads=least)
+        found += [
+            base,
+            replace(base, output="reused"),
+            replace(base, reading=True),
+            replace(base, data_format="channels_first"),
+            replace(base, dtype="float32"),
+            replace(base, images=1),
+        ]
+        found += [replace(base, output="reused", threads=n) for n in more]
+        inverse = replace(base, direction="inverse", dtype="float32")
+        found += [inverse, replace(inverse, output="reused")]
+    # The curve over batch sizes, in one mode.
+    caffe = Task(threads=least)
+    for count in (*IMAGES, LARGE) if large else IMAGES:
+        found += [replace(caffe, images=count), replace(caffe, images=count, output="reused")]
+    return list(dict.fromkeys(found))
+
+
+def all_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
+    """The full grid."""
+    counts = (*IMAGES, LARGE) if large else IMAGES
+    return [
+        Task(direction, mode, data_format, dtype, count, output, n, reading)
+        for direction in ("forward", "inverse")
+        for mode, data_format, dtype, count, output, n, reading in itertools.product(
+            MODES, DATA_FORMATS, DTYPES[direction], counts, OUTPUTS, threads, (False, True)
+        )
+    ]
+
+
+class Arrays:
+    """The images of a task: ``pixels``, channels last; ``x``, the input; ``pristine``, what it has to hold."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        shape = (task.images, SIDE, SIDE, 3)
+        self.pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        if task.direction == "forward":
+            image = self.pixels.astype(task.dtype, copy=False)
+        else:
+            # What the inverse is given is the oracle's, value by value: nobody's forward has a part in it.
+            table = _forward_of_bytes(task.mode).astype(task.dtype)
+            image = np.empty(shape, task.dtype)
+            for k, source in enumerate(oracle.sources("forward", task.mode)):
+                image[..., k] = table[:, k][self.pixels[..., source]]
+        self.pristine = np.ascontiguousarray(to_format(image, task.data_format))
+        self.x = self.pristine.copy()
+
+    @cached_property
+    def changed(self) -> Array:
+        """Room for ``is_changed``."""
+        return np.empty(self.x.shape, np.bool_)
+
+    def is_changed(self) -> bool:
+        """Whether somebody wrote to the input."""
+        return bool(np.not_equal(self.x, self.pristine, out=self.changed).any())
+
+    def restore(self) -> None:
+        """Make the input what it was."""
+        np.copyto(self.x, self.pristine)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an output is worth. ``label``: ``exact``, ``faithful`` or how many of the 768 pairs are wrong.
+
+    A pair is a channel and a byte. A pair is wrong where the output fails the level ``faithful``.
+    """
+
+    label: str
+    pairs_wrong: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether a speed means anything."""
+        return self.pairs_wrong == 0
+
+
+def judge(arrays: Arrays, output: Any) -> Verdict:
+    """Judge every element of an output by the oracle."""
+    task = arrays.task
+    if not isinstance(output, np.ndarray) or output.shape != task.shape:
+        what = f"shape {output.shape}" if isinstance(output, np.ndarray) else f"a {type(output).__name__}"
+        return Verdict(f"{PAIRS} of {PAIRS} wrong: returns {what}", PAIRS)
+    if output.dtype.kind not in "fiu":
+        return Verdict(f"{PAIRS} of {PAIRS} wrong: returns {output.dtype}", PAIRS)
+    whole = output.dtype.kind in "iu" and task.direction == "inverse"
+    least, most = _extremes(arrays, from_format(output, task.data_format))
+    narrow = (output.dtype.kind in "iu" and task.direction == "forward") or output.dtype == np.float16
+    if narrow:
+        least, most = least.astype(np.float32), most.astype(np.float32)
+    if task.direction == "forward":
+        given = _bytes().astype(task.dtype)
+    else:
+        given = _forward_of_bytes(task.mode).astype(task.dtype)
+    if (whole or output.dtype == np.float32) and all(
+        oracle.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
+    ):
+        return Verdict("exact" if whole or task.direction == "forward" else "exact, unrounded", 0)
+    wrong = np.zeros((256, 3), np.bool_)
+    for rows in (least, most):
+        wrong |= oracle.compare_faithful(given, rows, task.direction, task.mode).wrong
+    count = int(wrong.sum())
+    if count:
+        return Verdict(f"{count} of {PAIRS} wrong" + (f": returns {output.dtype}" if narrow else ""), count)
+    return Verdict("faithful" if whole or task.direction == "forward" else "faithful, unrounded", 0)
+
+
+def _bytes() -> Array:
+    """Every byte in every channel, shape ``(256, 3)``."""
+    return np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
+
+
+def _forward_of_bytes(mode: str) -> Array:
+    return oracle.exact(_bytes().astype(np.float32), "forward", mode)
+
+
+def _extremes(arrays: Arrays, got: Array) -> tuple[Array, Array]:
+    """The least and the greatest result that each pair has anywhere, each of shape ``(256, 3)``."""
+    task, pixels = arrays.task, arrays.pixels
+    sources = oracle.sources("forward", task.mode) if task.direction == "forward" else [0, 1, 2]
+    least = np.empty((256, 3), got.dtype.newbyteorder("="))
+    for k, source in enumerate(sources):
+        least[pixels[..., source], k] = got[..., k]  # any one of them
+    most = least.copy()
+    for k, source in enumerate(sources):
+        byte, values = pixels[..., source], got[..., k]
+        if not np.array_equal(least[:, k][byte], values):
+            # The same byte came out in several ways (or as NaN, which both of these keep).
+            np.minimum.at(least[:, k], byte.reshape(-1), values.reshape(-1))
+            np.maximum.at(most[:, k], byte.reshape(-1), values.reshape(-1))
+    return least, most
