@@ -86,6 +86,12 @@ def _fail(message: str) -> None:
     "--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time."
 )
 @click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long a command: target has for one answer, its start included; 10 by default.",
+)
+@click.option(
     "--report",
     "report_file",
     metavar="FILE.jsonl",
@@ -103,17 +109,21 @@ def check(
     known: Path | None,
     examples: int | None,
     seed: int | None,
+    timeout: float | None,
     report_file: Path | None,
 ) -> None:
     """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
 
     TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
-    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model.
+    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model,
+    or command:PROGRAM ARGS, a program in any language that reads .npy arrays from standard input and writes one
+    for each; {mode} and {data_format} in ARGS are filled in.
 
     \b
     vggprep check keras
     vggprep check mymodule:preprocess --mode caffe --inverse mymodule:restore
     vggprep check keras:tensor --mode torch --report tensor.jsonl
+    vggprep check "command:node port.js {mode} {data_format}"
     """
     from vggprep.conformance import Selection
 
@@ -121,7 +131,7 @@ def check(
         _fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
     if report_file is not None and not report_file.resolve().parent.is_dir():
         _fail(f"cannot write {report_file}: there is no folder {report_file.parent}")
-    implementations = _load(targets, inverse, level, writes_input)
+    implementations = _load(targets, inverse, level, writes_input, timeout)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
     reports = _judge(implementations, known, selection, examples, seed)
     if report_file is not None:
@@ -135,21 +145,31 @@ def check(
 
 
 def _load(
-    targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool
+    targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool, timeout: float | None
 ) -> list[Implementation]:
     from vggprep.implementations import Implementation
     from vggprep.implementations.targets import TargetError, load, load_inverse
 
     try:
-        found = [i for target in targets for i in load(target, level=level, writes_input=writes_input)]
+        found = [i for target in targets for i in load(target, level=level, writes_input=writes_input, timeout=timeout)]
         if inverse is None:
             return found
-        function, source = load_inverse(inverse)
+        function, source = load_inverse(inverse, timeout)
     except TargetError as error:
         _fail(str(error))
         raise AssertionError from error
     if not found:
-        return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
+        outside = inverse.startswith("command:")
+        return [
+            Implementation(
+                inverse,
+                deprocess=function,
+                level=level or "faithful",
+                native_only=outside,
+                serial=outside,
+                inverse_source=source,
+            )
+        ]
     return [replace(i, deprocess=function, inverse_source=source) for i in found if i.preprocess is not None]
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vggprep.cases import (
     LAYOUTS,
+    SMALL_SIZES,
     Case,
     Cell,
     from_format,
@@ -161,6 +162,8 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
     if compiled and (cell.dtype != "float32" or cell.rank != 4):
         raise Skipped("it compiles for every shape: sizes are tried on float32 batches only")
     for case in size_cases(direction, cell, few=compiled):
+        if subject.implementation.serial and cell.rank == 3 and case.shape[1] > SMALL_SIZES[-1]:
+            continue  # every byte goes through a pipe: the large sizes are tried on batches
         yield subject.judge(case)
 
 
@@ -201,6 +204,8 @@ def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Find
     """Calls from several threads at once give the bits of calls one after the other."""
     if cell.dtype not in ("uint8", "float32"):
         return
+    if subject.implementation.serial:
+        raise Skipped("it answers one call at a time")
     case = panel(direction, cell)
     image = case.values()
     arrays = [

@@ -42,6 +42,13 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class NoArray:
+    """What programs and model files come back with when there is no array to judge: ``why`` completes "it ..."."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Which of the two keywords a function takes."""
 
@@ -106,6 +113,8 @@ def _problem(returned: Any) -> str | None:
     """Why what came back cannot be judged, if so."""
     if returned is None:
         return "returns None, not an array"
+    if isinstance(returned, NoArray):
+        return returned.why
     if not isinstance(returned, np.ndarray):
         kind = type(returned)
         name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -10,20 +10,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from vggprep.implementations import Implementation, Level
+from vggprep.implementations import Implementation, Level, commands
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe
 
-SYNTAX = "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras or tf_keras:PATH"
+SYNTAX = "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras, tf_keras:PATH or command:PROGRAM ARGS"
 
 
 class TargetError(Exception):
     """A target that cannot be loaded; the message is one line that says what and what to do."""
 
 
-def load(target: str, *, level: Level | None = None, writes_input: bool = False) -> list[Implementation]:
-    """The implementations that ``target`` names. Raises ``TargetError``."""
-    found = _load(target)
+def load(
+    target: str, *, level: Level | None = None, writes_input: bool = False, timeout: float | None = None
+) -> list[Implementation]:
+    """The implementations that ``target`` names. Raises ``TargetError``.
+
+    ``timeout``: the seconds that a program has for an answer.
+    """
+    found = _load(target, timeout)
     if level is not None:
         found = [replace(implementation, level=level) for implementation in found]
     if writes_input:
@@ -31,7 +36,7 @@ def load(target: str, *, level: Level | None = None, writes_input: bool = False)
     return found
 
 
-def _load(target: str) -> list[Implementation]:
+def _load(target: str, timeout: float | None) -> list[Implementation]:
     prefix, _, rest = target.partition(":")
     if target in ("reference", "vggprep"):
         return _ours(target)
@@ -39,6 +44,11 @@ def _load(target: str) -> list[Implementation]:
         try:
             return keras_paths.load(prefix, rest or None)
         except keras_paths.UnavailableError as error:
+            raise TargetError(str(error)) from error
+    if prefix == "command":
+        try:
+            return [commands.load(target, rest, timeout)]
+        except commands.CommandError as error:
             raise TargetError(str(error)) from error
     if not rest:
         raise TargetError(f"{target!r} is no target; a target is {SYNTAX}")
@@ -50,7 +60,9 @@ def _load(target: str) -> list[Implementation]:
     return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
 
 
-def load_inverse(target: str) -> tuple[Callable[..., Any], Callable[[str, str], str] | None]:
+def load_inverse(
+    target: str, timeout: float | None = None
+) -> tuple[Callable[..., Any], Callable[[str, str], str] | None]:
     """The inverse function that ``target`` names, and how a reproducer calls it. Raises ``TargetError``."""
     if target in ("reference", "vggprep"):
         ours = _ours(target)[0]
@@ -59,8 +71,15 @@ def load_inverse(target: str) -> tuple[Callable[..., Any], Callable[[str, str], 
     prefix, _, rest = target.partition(":")
     if prefix in keras_paths.PACKAGES:
         raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
+    if prefix == "command":
+        try:
+            return commands.load_inverse(rest, timeout)
+        except commands.CommandError as error:
+            raise TargetError(str(error)) from error
     if not rest:
-        raise TargetError(f"{target!r} is no inverse; an inverse is module:attribute, reference or vggprep")
+        raise TargetError(
+            f"{target!r} is no inverse; an inverse is module:attribute, command:PROGRAM, reference or vggprep"
+        )
     attribute = _attribute(target, prefix, rest)
     if isinstance(attribute, Implementation):
         if attribute.deprocess is None:
