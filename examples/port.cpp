@@ -111,17 +111,19 @@ int main(int argc, char **argv) try {
   auto flag = [&](const char *name) { return std::find(words.begin(), words.end(), name) != words.end(); };
   Array x;
   if (words.size() >= 3 && words[0] == "--vectors") {
-    std::ifstream list(words[1] + "/list.txt"); // a line a vector: name, direction, mode, data format
-    for (Task task; [&] { std::string name, direction; return list >> name >> direction >> task.mode >> task.format
-        && (task.inverse = direction == "inverse", task.fault = flag("--fault"), words.push_back(name), true); }();) {
-      std::ifstream in(words[1] + "/inputs/" + words.back() + ".npy", std::ios::binary);
+    std::ifstream list(words[1] + "/list.txt"); // a line a vector: name, direction, mode, data format, dtype, shape
+    for (std::string line, name, direction; std::getline(list, line);) {
+      Task task{"", "", false, flag("--fault")};
+      std::istringstream(line) >> name >> direction >> task.mode >> task.format;
+      task.inverse = direction == "inverse";
       try {
+        std::ifstream in(words[1] + "/inputs/" + name + ".npy", std::ios::binary);
         if (!read(in, x)) throw std::runtime_error("cannot read it");
         const Array y = convert(task, x);
-        std::ofstream out(words[2] + "/" + words.back() + ".npy", std::ios::binary);
+        std::ofstream out(words[2] + "/" + name + ".npy", std::ios::binary);
         write(out, y);
       } catch (const std::exception &error) {
-        std::cerr << "port: " << words.back() << ": " << error.what() << '\n';
+        std::cerr << "port: " << name << ": " << error.what() << '\n';
       }
     }
     return 0;

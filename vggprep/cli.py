@@ -264,3 +264,63 @@ def modes(as_json: bool) -> None:
     for name, mode in MODES.items():
         table.add_row(name, ", ".join(model for model in MODELS if MODELS[model] == name), mode.summary, mode.source)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def vectors(folder: Path) -> None:
+    """Write the corpus as files, for a program in another language: inputs, expected outputs and a manifest.
+
+    \b
+    vggprep vectors vectors
+    your-program vectors/inputs outputs
+    vggprep verify vectors outputs
+    """
+    from vggprep.vectors import VectorsError, write
+
+    try:
+        count = write(folder)
+    except VectorsError as error:
+        _fail(str(error))
+    click.echo(f"{count} vectors in {folder}: see {folder / 'README.txt'}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUTPUTS", type=click.Path(path_type=Path))
+@click.option(
+    "--level",
+    type=click.Choice(["exact", "faithful"]),
+    default="faithful",
+    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE.jsonl",
+    type=click.Path(path_type=Path),
+    help="Also write every result as JSON Lines.",
+)
+def verify(folder: Path, outputs: Path, level: Level, report_file: Path | None) -> None:
+    """Judge what a program made of the vectors in DIR: OUTPUTS holds NAME.npy, or NAME.bin, for each input.
+
+    \b
+    vggprep verify vectors outputs
+    """
+    from rich.console import Console
+
+    from vggprep.report import print_report, write
+    from vggprep.vectors import VectorsError
+    from vggprep.vectors import verify as judge
+
+    try:
+        report = judge(folder, outputs, level)
+    except VectorsError as error:
+        _fail(str(error))
+    print_report(report, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    if report_file is not None:
+        try:
+            write(report_file, [report], arguments=sys.argv[1:])
+        except OSError as error:
+            _fail(f"cannot write {report_file}: {error.strerror}")
+    raise SystemExit(0 if report.conforms else 1)
