@@ -324,3 +324,83 @@ def verify(folder: Path, outputs: Path, level: Level, report_file: Path | None) 
         except OSError as error:
             _fail(f"cannot write {report_file}: {error.strerror}")
     raise SystemExit(0 if report.conforms else 1)
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+@main.command()
+@click.argument("target", metavar="TARGET|FILE")
+@click.option(
+    "--restore",
+    metavar="OUT.png",
+    type=click.Path(path_type=Path),
+    help="Of a FILE: write the original pixels, if they can be recovered exactly.",
+)
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
+def identify(target: str, restore: Path | None, timeout: float | None) -> None:
+    """Name the mode, layout and any known fault of a black box, or what an array has been through.
+
+    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for one of the modes or its
+    inverse (the one asked for, if it takes a mode) and for an array whose origin is known, else 1.
+
+    \b
+    vggprep identify mymodule:preprocess
+    vggprep identify "command:node port.js {mode} {data_format}"
+    vggprep identify batch.npy --restore original.png
+    """
+    path = Path(target)
+    if path.suffix.lower() in (".npy", *_IMAGES) and ":" not in target:
+        _identify_file(path, restore)
+    if restore is not None:
+        _fail("--restore needs a FILE: a black box has no image to give back")
+    from vggprep.identification import identify as judge
+
+    found = [judge(implementation) for implementation in _load((target,), None, None, False, timeout)]
+    for identification in found:
+        click.echo(repr(identification))
+    raise SystemExit(0 if all(identification.is_right for identification in found) else 1)
+
+
+def _identify_file(path: Path, restore: Path | None) -> None:
+    from vggprep import npy, png
+    from vggprep.identification import identify_array
+
+    try:
+        array = npy.read(path) if path.suffix.lower() == ".npy" else _image(path)
+        found = identify_array(array)
+    except npy.NpyError as error:
+        _fail(f"{path} {error}")
+    except OSError as error:
+        _fail(f"cannot read {path}: {error.strerror or error}")
+    except (TypeError, ValueError) as error:
+        _fail(f"{path}: {error}")
+    click.echo(repr(found))
+    if restore is not None:
+        if found.pixels is None:
+            click.echo(f"vggprep: {restore} is not written: {found.why_not}", err=True)
+            raise SystemExit(1)
+        images = found.pixels if found.pixels.ndim == 4 else found.pixels[None]
+        names = [restore.with_stem(f"{restore.stem}-{n}") if len(images) > 1 else restore for n in range(len(images))]
+        try:
+            for name, image in zip(names, images, strict=True):
+                png.write(name, image)
+        except OSError as error:
+            _fail(f"cannot write {restore}: {error.strerror}")
+        click.echo(f"the original pixels are in {', '.join(map(str, names))}")
+    raise SystemExit(0 if found.sure != "guess" else 1)
+
+
+def _image(path: Path) -> Any:
+    """An image file as RGB, through Pillow."""
+    import numpy as np
+
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        _fail(f'{path}: reading image files needs Pillow: pip install "vggprep[images]"; or give a .npy file')
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:
+        _fail(f"{path} is no image that Pillow can read")
