@@ -91,6 +91,13 @@ def _fail(message: str) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="How long a command: target has for one answer, its start included; 10 by default.",
 )
+@click.option("--input", "input_name", metavar="NAME", help="Of a model file: the input that takes the images.")
+@click.option(
+    "--tensor",
+    "tensor_name",
+    metavar="NAME",
+    help="Of a model file: the tensor after preprocessing, where that is inside a larger graph.",
+)
 @click.option(
     "--report",
     "report_file",
@@ -110,20 +117,24 @@ def check(
     examples: int | None,
     seed: int | None,
     timeout: float | None,
+    input_name: str | None,
+    tensor_name: str | None,
     report_file: Path | None,
 ) -> None:
     """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
 
     TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
     reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model,
-    or command:PROGRAM ARGS, a program in any language that reads .npy arrays from standard input and writes one
-    for each; {mode} and {data_format} in ARGS are filled in.
+    a model file onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE, or command:PROGRAM ARGS, a program in
+    any language that reads .npy arrays from standard input and writes one for each; {mode} and {data_format} in
+    ARGS are filled in.
 
     \b
     vggprep check keras
     vggprep check mymodule:preprocess --mode caffe --inverse mymodule:restore
     vggprep check keras:tensor --mode torch --report tensor.jsonl
     vggprep check "command:node port.js {mode} {data_format}"
+    vggprep check onnx:model.onnx --tensor preprocessed
     """
     from vggprep.conformance import Selection
 
@@ -131,7 +142,7 @@ def check(
         _fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
     if report_file is not None and not report_file.resolve().parent.is_dir():
         _fail(f"cannot write {report_file}: there is no folder {report_file.parent}")
-    implementations = _load(targets, inverse, level, writes_input, timeout)
+    implementations = _load(targets, inverse, level, writes_input, timeout, input_name, tensor_name)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
     reports = _judge(implementations, known, selection, examples, seed)
     if report_file is not None:
@@ -145,13 +156,30 @@ def check(
 
 
 def _load(
-    targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool, timeout: float | None
+    targets: tuple[str, ...],
+    inverse: str | None,
+    level: Level | None,
+    writes_input: bool,
+    timeout: float | None,
+    input_name: str | None,
+    tensor_name: str | None,
 ) -> list[Implementation]:
     from vggprep.implementations import Implementation
     from vggprep.implementations.targets import TargetError, load, load_inverse
 
     try:
-        found = [i for target in targets for i in load(target, level=level, writes_input=writes_input, timeout=timeout)]
+        found = [
+            implementation
+            for target in targets
+            for implementation in load(
+                target,
+                level=level,
+                writes_input=writes_input,
+                timeout=timeout,
+                input_name=input_name,
+                tensor_name=tensor_name,
+            )
+        ]
         if inverse is None:
             return found
         function, source = load_inverse(inverse, timeout)
@@ -338,7 +366,11 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     help="Of a FILE: write the original pixels, if they can be recovered exactly.",
 )
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
-def identify(target: str, restore: Path | None, timeout: float | None) -> None:
+@click.option("--input", "input_name", metavar="NAME", help="As in vggprep check.")
+@click.option("--tensor", "tensor_name", metavar="NAME", help="As in vggprep check.")
+def identify(
+    target: str, restore: Path | None, timeout: float | None, input_name: str | None, tensor_name: str | None
+) -> None:
     """Name the mode, layout and any known fault of a black box, or what an array has been through.
 
     TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for one of the modes or its
@@ -356,7 +388,10 @@ def identify(target: str, restore: Path | None, timeout: float | None) -> None:
         _fail("--restore needs a FILE: a black box has no image to give back")
     from vggprep.identification import identify as judge
 
-    found = [judge(implementation) for implementation in _load((target,), None, None, False, timeout)]
+    found = [
+        judge(implementation)
+        for implementation in _load((target,), None, None, False, timeout, input_name, tensor_name)
+    ]
     for identification in found:
         click.echo(repr(identification))
     raise SystemExit(0 if all(identification.is_right for identification in found) else 1)

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from vggprep.implementations import Implementation, Level, commands
+from vggprep.implementations import Implementation, Level, commands, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe
 
-SYNTAX = "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras, tf_keras:PATH or command:PROGRAM ARGS"
+SYNTAX = (
+    "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras, tf_keras:PATH, command:PROGRAM ARGS, "
+    "onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
+)
 
 
 class TargetError(Exception):
@@ -22,18 +25,40 @@ class TargetError(Exception):
 
 
 def load(
-    target: str, *, level: Level | None = None, writes_input: bool = False, timeout: float | None = None
+    target: str,
+    *,
+    level: Level | None = None,
+    writes_input: bool = False,
+    timeout: float | None = None,
+    input_name: str | None = None,
+    tensor_name: str | None = None,
 ) -> list[Implementation]:
     """The implementations that ``target`` names. Raises ``TargetError``.
 
-    ``timeout``: the seconds that a program has for an answer.
+    ``timeout``: the seconds that a program has for an answer. ``input_name``, ``tensor_name``: of a model file, the
+    input that takes images and the tensor to look at in place of the output.
     """
-    found = _load(target, timeout)
+    if target.partition(":")[0] in models.KINDS:
+        found = _load_model(target, input_name, tensor_name)
+    elif input_name or tensor_name:
+        raise TargetError(f"{target} is no model file: --input and --tensor are for {', '.join(models.KINDS)}")
+    else:
+        found = _load(target, timeout)
     if level is not None:
         found = [replace(implementation, level=level) for implementation in found]
     if writes_input:
         found = [replace(implementation, writes_input=True) for implementation in found]
     return found
+
+
+def _load_model(target: str, input_name: str | None, tensor_name: str | None) -> list[Implementation]:
+    kind, _, path = target.partition(":")
+    if not path:
+        raise TargetError(f"{target} needs a file, such as {kind}:model")
+    try:
+        return [models.load(target, kind, path, input_name, tensor_name)]
+    except models.ModelError as error:
+        raise TargetError(str(error)) from error
 
 
 def _load(target: str, timeout: float | None) -> list[Implementation]:
