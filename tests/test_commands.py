@@ -59,8 +59,9 @@ def test_a_port_conforms_in_both_directions(port, language):
     forward = load(command)[0]
     inverse, _ = load_inverse(f"{command} --inverse")
     both = replace(forward, deprocess=inverse)
-    whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("uint8", "float32")), examples=10)
-    values = run(both, checks=[value, restores_pixels, errors], examples=0)
+    whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
+    bulk = Selection(dtypes=("uint8", "float32"))
+    values = run(both, selection=bulk, checks=[value, restores_pixels, errors], examples=0)
     for report in (whole, values):
         assert report.conforms, failure_text([report])
     assert {r.mode for r in values.results if r.status == "passed"} == {"caffe", "tf", "torch", "identity"}
@@ -237,6 +238,15 @@ def test_a_hang_is_ended_with_its_whole_process_group(tmp_path):
             time.sleep(0.02)
         else:
             pytest.fail("a child of the program outlives it")
+
+
+def test_a_hang_on_one_dtype_fails_that_dtype_only(tmp_path):
+    body = ECHO.replace("write(head", "time.sleep(60 if header['descr'] == '<i8' else 0)\n    write(head")
+    result = check(program(tmp_path, body), "--timeout", "0.5")
+    assert result.exit_code == 1
+    assert "gives no answer within 0.5 s and is ended" in result.output
+    assert "float32" not in result.output
+    assert starts(tmp_path) < 20
 
 
 def test_a_wrong_shape_is_judged(tmp_path):

@@ -39,9 +39,9 @@ Key = tuple[str, str]
 TIMEOUT = 10.0
 """Seconds that a program has for one answer, its start included."""
 
-_ENOUGH_HANGS = 3
+_ENOUGH_HANGS = 6
 _ENOUGH_REFUSALS = 200  # with not one answer among them: a few seconds' worth of starting programs
-_ENOUGH_AFTER_ALL = 100  # the same, where the plainest arrays are refused in every mode and data format
+_ENOUGH_AFTER_ALL = 80  # the same, where the plainest arrays are refused in every mode and data format
 _PATIENCE = 3.0  # seconds until a program that has not answered yet is shown the end of its input
 _KEPT = 1 << 14  # bytes of standard error
 _CHUNK = 1 << 20
@@ -349,7 +349,12 @@ class Command:
             return _Broken(f"is not asked any more: it has hung {self.hangs} times")
         if not self.answered and self.refusals >= self.enough:
             return next(reversed(self.failed.values()))[-1]
-        twice = {c: errors[-1] for c, errors in self.failed.items() if len(errors) > 1 and c not in self.answered}
+        # A hang takes so long that once is enough.
+        twice = {
+            c: errors[-1]
+            for c, errors in self.failed.items()
+            if c not in self.answered and (len(errors) > 1 or isinstance(errors[-1], _Hangs))
+        }
         if cell in twice:
             return twice[cell]
         # A dtype or a rank is to blame where others are accepted; two command lines, or two ranks, will do.
