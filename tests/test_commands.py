@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vggprep.checks.contract import errors
 from vggprep.checks.inverse import restores_pixels
 from vggprep.checks.values import value
 from vggprep.cli import main
@@ -61,7 +60,7 @@ def test_a_port_conforms_in_both_directions(port, language):
     both = replace(forward, deprocess=inverse)
     whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
     bulk = Selection(dtypes=("uint8", "float32"))
-    values = run(both, selection=bulk, checks=[value, restores_pixels, errors], examples=0)
+    values = run(both, selection=bulk, checks=[value, restores_pixels], examples=0)
     for report in (whole, values):
         assert report.conforms, failure_text([report])
     assert {r.mode for r in values.results if r.status == "passed"} == {"caffe", "tf", "torch", "identity"}
