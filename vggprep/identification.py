@@ -785,7 +785,7 @@ def _undone(channels: Affine, flat: Float64) -> Float64:
 
 
 def _extent(channels: Affine, flat: Float64) -> str:
-    x = np.rint(_undone(channels, flat))
+    x = np.rint(_undone(channels, flat)) + 0.0  # no -0
     return f"{x.min():.0f} to {x.max():.0f}"
 
 
