@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vggprep.checks import CHECKS
     from vggprep.conformance import Result, check_implementation
     from vggprep.functions import deprocess_input, preprocess_input
+    from vggprep.identification import identify, identify_array
     from vggprep.implementations import Implementation
     from vggprep.pytest_plugin import parametrize_with_checks
     from vggprep.spec import MODELS, MODES
@@ -32,6 +33,8 @@ __all__ = [
     "check_implementation",
     "deprocess_input",
     "faults",
+    "identify",
+    "identify_array",
     "parametrize_with_checks",
     "preprocess_input",
     "strategies",
@@ -45,6 +48,8 @@ _HOMES = {
     "Result": "conformance",
     "check_implementation": "conformance",
     "deprocess_input": "functions",
+    "identify": "identification",
+    "identify_array": "identification",
     "parametrize_with_checks": "pytest_plugin",
     "preprocess_input": "functions",
 }

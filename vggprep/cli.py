@@ -88,6 +88,19 @@ def _fail(message: str) -> NoReturn:
     "--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time."
 )
 @click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long a command: target has for one answer, its start included; 10 by default.",
+)
+@click.option("--input", "input_name", metavar="NAME", help="Of a model file: the input that takes the images.")
+@click.option(
+    "--tensor",
+    "tensor_name",
+    metavar="NAME",
+    help="Of a model file: the tensor after preprocessing, where that is inside a larger graph.",
+)
+@click.option(
     "--report",
     "report_file",
     metavar="FILE.jsonl",
@@ -105,17 +118,25 @@ def check(
     known: Path | None,
     examples: int | None,
     seed: int | None,
+    timeout: float | None,
+    input_name: str | None,
+    tensor_name: str | None,
     report_file: Path | None,
 ) -> None:
     """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
 
     TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
-    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model.
+    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model,
+    a model file onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE, or command:PROGRAM ARGS, a program in
+    any language that reads .npy arrays from standard input and writes one for each; {mode} and {data_format} in
+    ARGS are filled in.
 
     \b
     vggprep check keras
     vggprep check mymodule:preprocess --mode caffe --inverse mymodule:restore
     vggprep check keras:tensor --mode torch --report tensor.jsonl
+    vggprep check "command:node port.js {mode} {data_format}"
+    vggprep check onnx:model.onnx --tensor preprocessed
     """
     from vggprep.conformance import Selection
 
@@ -127,7 +148,7 @@ def check(
         if report_file.is_dir():
             _fail(f"cannot write {report_file}: it is a folder")
         report_file = report_file.resolve()  # the code under test may change the current folder
-    implementations = _load(targets, inverse, level, writes_input)
+    implementations = _load(targets, inverse, level, writes_input, timeout, input_name, tensor_name)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
     reports = _judge(implementations, known, selection, examples, seed)
     if report_file is not None:
@@ -141,16 +162,33 @@ def check(
 
 
 def _load(
-    targets: tuple[str, ...], inverse: str | None, level: Level | None, writes_input: bool
+    targets: tuple[str, ...],
+    inverse: str | None,
+    level: Level | None,
+    writes_input: bool,
+    timeout: float | None,
+    input_name: str | None,
+    tensor_name: str | None,
 ) -> list[Implementation]:
     from vggprep.implementations import Implementation
     from vggprep.implementations.targets import TargetError, load, load_inverse
 
     try:
-        found = [i for target in targets for i in load(target, level=level, writes_input=writes_input)]
+        found = [
+            implementation
+            for target in targets
+            for implementation in load(
+                target,
+                level=level,
+                writes_input=writes_input,
+                timeout=timeout,
+                input_name=input_name,
+                tensor_name=tensor_name,
+            )
+        ]
         if inverse is None:
             return found
-        function, source, whole = load_inverse(inverse)
+        function, source, whole = load_inverse(inverse, timeout)
     except TargetError as error:
         _fail(str(error))
     forward = [i for i in found if i.preprocess is not None]
@@ -160,7 +198,17 @@ def _load(
         return [replace(i, deprocess=function, inverse_source=source) for i in forward]
     if whole is not None:
         return [replace(whole, preprocess=None, level=level or whole.level)]
-    return [Implementation(inverse, deprocess=function, level=level or "faithful", inverse_source=source)]
+    outside = inverse.startswith("command:")
+    return [
+        Implementation(
+            inverse,
+            deprocess=function,
+            level=level or "faithful",
+            native_only=outside,
+            serial=outside,
+            inverse_source=source,
+        )
+    ]
 
 
 def _judge(
@@ -405,3 +453,150 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         reasons.setdefault(reason, []).append(release)
     for reason, releases in reasons.items():
         click.echo(f"Not run: {', '.join(releases)} ({reason}).")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def vectors(folder: Path) -> None:
+    """Write the corpus as files, for a program in another language: inputs, expected outputs and a manifest.
+
+    \b
+    vggprep vectors vectors
+    your-program vectors/inputs outputs
+    vggprep verify vectors outputs
+    """
+    from vggprep.vectors import VectorsError, write
+
+    try:
+        count = write(folder)
+    except VectorsError as error:
+        _fail(str(error))
+    click.echo(f"{count} vectors in {folder}: see {folder / 'README.txt'}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUTPUTS", type=click.Path(path_type=Path))
+@click.option(
+    "--level",
+    type=click.Choice(["exact", "faithful"]),
+    default="faithful",
+    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE.jsonl",
+    type=click.Path(path_type=Path),
+    help="Also write every result as JSON Lines.",
+)
+def verify(folder: Path, outputs: Path, level: Level, report_file: Path | None) -> None:
+    """Judge what a program made of the vectors in DIR: OUTPUTS holds NAME.npy, or NAME.bin, for each input.
+
+    \b
+    vggprep verify vectors outputs
+    """
+    from rich.console import Console
+
+    from vggprep.report import print_report, write
+    from vggprep.vectors import VectorsError
+    from vggprep.vectors import verify as judge
+
+    try:
+        report = judge(folder, outputs, level)
+    except VectorsError as error:
+        _fail(str(error))
+    print_report(report, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    if report_file is not None:
+        try:
+            write(report_file, [report], arguments=sys.argv[1:])
+        except OSError as error:
+            _fail(f"cannot write {report_file}: {error.strerror}")
+    raise SystemExit(0 if report.conforms else 1)
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+@main.command()
+@click.argument("target", metavar="TARGET|FILE")
+@click.option(
+    "--restore",
+    metavar="OUT.png",
+    type=click.Path(path_type=Path),
+    help="Of a FILE: write the original pixels, if they can be recovered exactly.",
+)
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
+@click.option("--input", "input_name", metavar="NAME", help="As in vggprep check.")
+@click.option("--tensor", "tensor_name", metavar="NAME", help="As in vggprep check.")
+def identify(
+    target: str, restore: Path | None, timeout: float | None, input_name: str | None, tensor_name: str | None
+) -> None:
+    """Name the mode, layout and any known fault of a black box, or what an array has been through.
+
+    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for one of the modes or its
+    inverse (the one asked for, if it takes a mode) and for an array whose origin is known, else 1.
+
+    \b
+    vggprep identify mymodule:preprocess
+    vggprep identify "command:node port.js {mode} {data_format}"
+    vggprep identify batch.npy --restore original.png
+    """
+    path = Path(target)
+    if path.suffix.lower() in (".npy", *_IMAGES) and ":" not in target:
+        _identify_file(path, restore)
+    if restore is not None:
+        _fail("--restore needs a FILE: a black box has no image to give back")
+    from vggprep.identification import identify as judge
+
+    found = [
+        judge(implementation)
+        for implementation in _load((target,), None, None, False, timeout, input_name, tensor_name)
+    ]
+    for identification in found:
+        click.echo(repr(identification))
+    raise SystemExit(0 if all(identification.is_right for identification in found) else 1)
+
+
+def _identify_file(path: Path, restore: Path | None) -> None:
+    from vggprep import npy, png
+    from vggprep.identification import identify_array
+
+    try:
+        array = npy.read(path) if path.suffix.lower() == ".npy" else _image(path)
+        found = identify_array(array)
+    except npy.NpyError as error:
+        _fail(f"{path} {error}")
+    except OSError as error:
+        _fail(f"cannot read {path}: {error.strerror or error}")
+    except (TypeError, ValueError) as error:
+        _fail(f"{path}: {error}")
+    click.echo(repr(found))
+    if restore is not None:
+        if found.pixels is None:
+            click.echo(f"vggprep: {restore} is not written: {found.why_not}", err=True)
+            raise SystemExit(1)
+        images = found.pixels if found.pixels.ndim == 4 else found.pixels[None]
+        names = [restore.with_stem(f"{restore.stem}-{n}") if len(images) > 1 else restore for n in range(len(images))]
+        try:
+            for name, image in zip(names, images, strict=True):
+                png.write(name, image)
+        except OSError as error:
+            _fail(f"cannot write {restore}: {error.strerror}")
+        click.echo(f"the original pixels are in {', '.join(map(str, names))}")
+    raise SystemExit(0 if found.sure != "guess" else 1)
+
+
+def _image(path: Path) -> Any:
+    """An image file as RGB, through Pillow."""
+    import numpy as np
+
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        _fail(f'{path}: reading image files needs Pillow: pip install "vggprep[images]"; or give a .npy file')
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:
+        _fail(f"{path} is no image that Pillow can read")

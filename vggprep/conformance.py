@@ -144,7 +144,7 @@ def _run(
             progress("exploring with Hypothesis", 1.0)
         _explore(subject, pending, DEFAULT_EXAMPLES if examples is None else examples, seed, checks)
     results = _apply_ledger(implementation.name, pending, ledger, warn_stale, notes)
-    results = _diagnose(subject, results, [finding for _, finding in pending])
+    results = diagnosed(subject, results, [finding for _, finding in pending])
     notes += _remarks(subject, chosen)
     return Report(implementation, results, notes)
 
@@ -392,7 +392,8 @@ def _apply_ledger(
 # Diagnosis --------------------------------------------------------------------------------------------------------
 
 
-def _diagnose(subject: Subject, results: list[Result], findings: Sequence[Finding | None]) -> list[Result]:
+def diagnosed(subject: Subject, results: list[Result], findings: Sequence[Finding | None]) -> list[Result]:
+    """The results with a cause and a reproducer for each failed one that has a finding, one a result."""
     from vggprep import diagnosis
 
     wanted = [at for at, finding in enumerate(findings) if finding is not None and results[at].status == "failed"]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vggprep.cases import (
     LARGE,
+    SMALL_SIZES,
     Case,
     Cell,
     available_dtypes,
@@ -209,6 +210,8 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
     if compiled and (cell.dtype != "float32" or cell.rank != 4):
         raise Skipped("it compiles for every shape: sizes are tried on float32 batches only")
     for case in size_cases(direction, cell, few=compiled):
+        if subject.implementation.serial and cell.rank == 3 and case.shape[1] > SMALL_SIZES[-1]:
+            continue  # every byte goes through a pipe: the large sizes are tried on batches
         yield subject.judge(case)
 
 
@@ -260,6 +263,8 @@ def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Find
     """Calls from several threads at once give the bits of calls one after the other."""
     if not _tried_on(subject, cell, direction):
         return
+    if subject.implementation.serial:
+        raise Skipped("it answers one call at a time")
     for case in _small_and_large(subject, cell, direction):
         yield from _in_threads(subject, case)
 

@@ -25,7 +25,9 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
         other
         for rank in reversed(RANKS)
         for data_format in DATA_FORMATS
-        if (other := cell._replace(data_format=data_format, rank=rank)) != cell and subject.accepts(direction, other)
+        if (other := cell._replace(data_format=data_format, rank=rank)) != cell
+        and _offers(subject, direction, data_format)
+        and subject.accepts(direction, other)
     ]
     _affordable(subject, cell)
     if not others:
@@ -57,6 +59,14 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
         yield from _batch_of_three(subject, cell, direction)
 
 
+def _offers(subject: Subject, direction: Direction, data_format: str) -> bool:
+    """Whether the data format can be asked for; images with a side of 3 fit a function for the other one too."""
+    claimed = subject.implementation.data_formats
+    if claimed is None:
+        claimed = DATA_FORMATS if subject.takes(direction, "data_format") else ("channels_last",)
+    return data_format in claimed
+
+
 def _affordable(subject: Subject, cell: Cell) -> None:
     if subject.implementation.compiled and cell.dtype not in ("uint8", "float32"):
         raise Skipped("it compiles for every shape: this is tried on uint8 and float32 only")
@@ -83,7 +93,7 @@ def _batch_of_three(subject: Subject, cell: Cell, direction: Direction) -> Itera
     if len(DATA_FORMATS) < 2 or cell.data_format == "channels_last":
         return
     partner = cell._replace(data_format="channels_last")
-    if not subject.accepts(direction, partner):
+    if not (_offers(subject, direction, "channels_last") and subject.accepts(direction, partner)):
         return
     finding = subject.unusable(case, case.array(), subject.run(case))
     twin = subject.run(replace(case, data_format="channels_last")).output

@@ -1,8 +1,9 @@
 """What can be under test. ``Implementation`` is the one seam between the suite and everybody's code.
 
 An implementation is one or two callables on NumPy arrays, with a name and what they claim. The modules beside
-this one make such callables out of a Python function (``callables``) or one of Keras's ways in (``keras``);
-``targets.load`` turns the words of a command line into implementations.
+this one make such callables out of a Python function (``callables``), one of Keras's ways in (``keras``), a
+program in any language (``commands``) or a model file (``models``); ``targets.load`` turns the words of a command
+line into implementations.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Implementation:
         native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
             (tensors, models, other programs).
         compiled: every new shape costs it a compilation; the suite then uses few shapes.
+        serial: it answers one call at a time; calls from several threads are then not tried.
         source, inverse_source: from a mode and a data format, the Python lines that call it on an array ``x``
             in a reproducer; made from the function's name by default.
     """
@@ -51,6 +53,7 @@ class Implementation:
     writes_input: bool = False
     native_only: bool = False
     compiled: bool = False
+    serial: bool = False
     source: Callable[[str, str], str] | None = None
     inverse_source: Callable[[str, str], str] | None = None
 

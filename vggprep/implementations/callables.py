@@ -43,6 +43,13 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class NoArray:
+    """What programs and model files come back with when there is no array to judge: ``why`` completes "it ..."."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Which of the two keywords a function takes."""
 
@@ -161,6 +168,8 @@ def _problem(returned: Any, size: int) -> str | None:
     """Why what came back for an input of ``size`` bytes cannot be judged, if so."""
     if returned is None:
         return "returns None, not an array"
+    if isinstance(returned, NoArray):
+        return returned.why
     if not isinstance(returned, np.ndarray):
         if inspect.iscoroutine(returned):
             returned.close()

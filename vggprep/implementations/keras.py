@@ -57,7 +57,7 @@ def load(package: str, path: str | None = None) -> list[Implementation]:
 def _import(package: str) -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
     try:
-        with _hushed():
+        with hushed():
             return importlib.import_module(package)
     except ImportError as error:
         extra = "keras" if package == "keras" else "tf-keras"
@@ -65,7 +65,7 @@ def _import(package: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """Keep what TensorFlow's C++ side prints while it is imported off the terminal."""
     if "tensorflow" in sys.modules:
         yield

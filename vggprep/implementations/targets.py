@@ -10,20 +10,40 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from vggprep.implementations import Implementation, Level
+from vggprep.implementations import Implementation, Level, commands, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe
 
-SYNTAX = "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras or tf_keras:PATH"
+SYNTAX = (
+    "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras, tf_keras:PATH, command:PROGRAM ARGS, "
+    "onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
+)
 
 
 class TargetError(Exception):
     """A target that cannot be loaded; the message is one line that says what and what to do."""
 
 
-def load(target: str, *, level: Level | None = None, writes_input: bool = False) -> list[Implementation]:
-    """The implementations that ``target`` names. Raises ``TargetError``."""
-    found = _load(target)
+def load(
+    target: str,
+    *,
+    level: Level | None = None,
+    writes_input: bool = False,
+    timeout: float | None = None,
+    input_name: str | None = None,
+    tensor_name: str | None = None,
+) -> list[Implementation]:
+    """The implementations that ``target`` names. Raises ``TargetError``.
+
+    ``timeout``: the seconds that a program has for an answer. ``input_name``, ``tensor_name``: of a model file, the
+    input that takes images and the tensor to look at in place of the output.
+    """
+    if target.partition(":")[0] in models.KINDS:
+        found = _load_model(target, input_name, tensor_name)
+    elif input_name or tensor_name:
+        raise TargetError(f"{target} is no model file: --input and --tensor are for {', '.join(models.KINDS)}")
+    else:
+        found = _load(target, timeout)
     if level is not None:
         found = [replace(implementation, level=level) for implementation in found]
     if writes_input:
@@ -31,7 +51,17 @@ def load(target: str, *, level: Level | None = None, writes_input: bool = False)
     return found
 
 
-def _load(target: str) -> list[Implementation]:
+def _load_model(target: str, input_name: str | None, tensor_name: str | None) -> list[Implementation]:
+    kind, _, path = target.partition(":")
+    if not path:
+        raise TargetError(f"{target} needs a file, such as {kind}:model")
+    try:
+        return [models.load(target, kind, path, input_name, tensor_name)]
+    except models.ModelError as error:
+        raise TargetError(str(error)) from error
+
+
+def _load(target: str, timeout: float | None) -> list[Implementation]:
     prefix, _, rest = target.partition(":")
     if target in ("reference", "vggprep"):
         return _ours(target)
@@ -39,6 +69,11 @@ def _load(target: str) -> list[Implementation]:
         try:
             return keras_paths.load(prefix, rest or None)
         except keras_paths.UnavailableError as error:
+            raise TargetError(str(error)) from error
+    if prefix == "command":
+        try:
+            return [commands.load(target, rest, timeout)]
+        except commands.CommandError as error:
             raise TargetError(str(error)) from error
     if not rest:
         raise TargetError(f"{target!r} is no target; a target is {SYNTAX}")
@@ -51,7 +86,7 @@ def _load(target: str) -> list[Implementation]:
 
 
 def load_inverse(
-    target: str,
+    target: str, timeout: float | None = None
 ) -> tuple[Callable[..., Any], Callable[[str, str], str] | None, Implementation | None]:
     """The inverse function that ``target`` names, how a reproducer calls it, and the Implementation it is of, if so.
 
@@ -64,8 +99,15 @@ def load_inverse(
     prefix, _, rest = target.partition(":")
     if prefix in keras_paths.PACKAGES:
         raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
+    if prefix == "command":
+        try:
+            return (*commands.load_inverse(rest, timeout), None)
+        except commands.CommandError as error:
+            raise TargetError(str(error)) from error
     if not rest:
-        raise TargetError(f"{target!r} is no inverse; an inverse is module:attribute, reference or vggprep")
+        raise TargetError(
+            f"{target!r} is no inverse; an inverse is module:attribute, command:PROGRAM, reference or vggprep"
+        )
     attribute = _attribute(target, prefix, rest)
     if isinstance(attribute, Implementation):
         if attribute.deprocess is None:

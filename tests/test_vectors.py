@@ -1,0 +1,205 @@
+"""The corpus as files: complete, small, the same everywhere; and the verdict on what comes of them."""
+
+import hashlib
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from test_commands import port  # noqa: F401
+
+import vggprep
+from vggprep import faults, npy
+from vggprep.cli import main
+from vggprep.vectors import VectorsError, verify, write
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vectors") / "set"
+    write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())["vectors"]
+
+
+def answer(folder, manifest, outputs, preprocess, deprocess=None, raw=False, keep=lambda row: True):
+    """Do what a program in another language would."""
+    outputs.mkdir(exist_ok=True)
+    for row in manifest:
+        function = preprocess if row["direction"] == "forward" else deprocess
+        if function is None or not keep(row):
+            continue
+        x = np.load(folder / row["input"]["npy"])
+        if raw:
+            stored = np.fromfile(folder / row["input"]["raw"], np.dtype(row["dtype"]).newbyteorder("<"))
+            assert np.array_equal(stored.reshape(row["shape"]), x, equal_nan=row["dtype"][0] == "f")
+        y = function(x, row["data_format"], row["mode"])
+        if raw:
+            y.astype(y.dtype.newbyteorder("<")).tofile(outputs / f"{row['name']}.bin")
+        else:
+            np.save(outputs / f"{row['name']}.npy", y)
+    return outputs
+
+
+def restore(y, data_format, mode):
+    if np.isnan(y).any():
+        return vggprep.deprocess_input(y, data_format, mode, dtype=None)
+    return vggprep.deprocess_input(y, data_format, mode)
+
+
+def floats(y, data_format, mode):
+    return vggprep.deprocess_input(y, data_format, mode, dtype=None)
+
+
+def test_the_set_is_small_quick_and_reproducible(folder, tmp_path):
+    started = time.process_time()
+    count = write(tmp_path / "again")
+    assert time.process_time() - started < 3
+    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file())
+    assert all((folder / f).read_bytes() == (tmp_path / "again" / f).read_bytes() for f in files)
+    assert sum((folder / f).stat().st_size for f in files) < 5_000_000
+    assert count > 300
+
+
+def test_the_numbers_are_the_same_on_every_machine(folder):
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.npy")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    assert digest.hexdigest() == "eb091e75f54db55009e75ba1f0a84ef817e7fac7fc9c354c6770f4c364f87e06"
+
+
+def test_the_manifest_tells_the_truth(folder, manifest):
+    for row in manifest:
+        for key in ("input", "expected", "expected_floats"):
+            if key in row:
+                for form in ("npy", "raw"):
+                    content = (folder / row[key][form]).read_bytes()
+                    assert hashlib.sha256(content).hexdigest() == row[key][f"sha256_{form}"]
+                array = npy.read(folder / row[key]["npy"])
+                assert list(array.shape) == row["shape"]
+                assert array.dtype.name == row[key]["dtype"]
+                assert (folder / row[key]["raw"]).stat().st_size == array.nbytes
+        assert row["tolerance"]["rule"]
+
+
+def test_what_is_expected_is_what_vggprep_gives(folder, manifest):
+    for row in manifest:
+        x = npy.read(folder / row["input"]["npy"])
+        expected = npy.read(folder / row["expected"]["npy"])
+        if row["direction"] == "forward":
+            got = vggprep.preprocess_input(x, row["data_format"], row["mode"])
+        elif expected.dtype == np.uint8:
+            got = vggprep.deprocess_input(x, row["data_format"], row["mode"])
+        else:
+            got = floats(x, row["data_format"], row["mode"])
+        assert got.dtype == expected.dtype
+        assert np.array_equal(got, expected, equal_nan=got.dtype.kind == "f"), row["name"]
+
+
+def test_every_fault_of_values_is_caught_by_a_vector_that_names_it(manifest):
+    named = {name for row in manifest for name in row["catches"]}
+    values = {"value", "every_byte", "nonfinite", "monotone", "integers_agree", "restores_pixels", "restores_floats"}
+    assert {f.name for f in faults.FAULTS if f.caught_by in values and f.stateless} <= named
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("inverse", [restore, floats])
+def test_the_right_answers_are_verified_in_either_form(folder, manifest, tmp_path, raw, inverse):
+    outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input, inverse, raw)
+    report = verify(folder, outputs, "exact")
+    assert report.conforms, [r for r in report.results if r.status == "failed"][:3]
+    assert not report.notes
+
+
+@pytest.mark.parametrize("name", ["no_swap", "slim_means", "integer_arithmetic", "scale_0_007843"])
+def test_a_fault_is_diagnosed_as_check_would(folder, manifest, tmp_path, name):
+    fault = next(f for f in faults.FAULTS if f.name == name)
+    outputs = answer(
+        folder, manifest, tmp_path / "out", fault.preprocess, restore, keep=lambda r: r["mode"] in fault.modes
+    )
+    report = verify(folder, outputs)
+    assert not report.conforms
+    failed = [r for r in report.results if r.status == "failed"]
+    assert any(r.diagnosis.startswith(f"behaves like {name}:") for r in failed)
+    assert {r.direction for r in failed} == {"forward"}
+    assert any("# expected" in r.reproducer for r in failed)
+
+
+def test_missing_extra_short_and_wrongly_shaped_files_are_named(folder, manifest, tmp_path):
+    outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input)
+    gone, short, shaped, html = (
+        f"forward-tf-channels_last-uint8-{rest}"
+        for rest in ("dark-2x8x16x3", "white-2x8x16x3", "bytes-3x3x3", "bytes-1x17x1x3")
+    )
+    for name in (gone, short):
+        (outputs / f"{name}.npy").unlink()
+    (outputs / f"{short}.bin").write_bytes(bytes(100))
+    np.save(outputs / f"{shaped}.npy", np.zeros((3, 9), np.float32))
+    (outputs / f"{html}.npy").write_text("<html>")
+    (outputs / "hello.npy").write_text("")
+    result = CliRunner().invoke(main, ["verify", str(folder), str(outputs)])
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert f"missing: {gone}.npy" in said
+    assert f"{short}.bin is too short: shape (2, 8, 16, 3) takes 3072 bytes as float32, and it has 100" in said
+    assert f"{shaped} returns shape (3, 9) for an input of shape (3, 3, 3)" in said
+    assert f"{html}.npy does not begin as a .npy array; it begins '<html>'" in said
+    assert "1 files belong to no vector: hello.npy" in said
+
+
+def test_a_program_may_leave_out_whole_kinds(folder, manifest, tmp_path):
+    outputs = answer(
+        folder, manifest, tmp_path / "out", vggprep.preprocess_input, keep=lambda r: r["dtype"] == "float32"
+    )
+    report = verify(folder, outputs)
+    assert report.conforms
+    assert "taken as refused" in report.notes[0]
+    assert {r.status for r in report.results if r.dtype == "int8"} == {"refused"}
+
+
+def test_bad_folders_are_one_line_and_code_2(folder, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    tampered = tmp_path / "tampered"
+    shutil.copytree(folder, tampered)
+    victim = next((tampered / "inputs").glob("*.npy"))
+    victim.write_bytes(victim.read_bytes() + b"x")
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "manifest.json").write_text('{"format": "vggprep-vectors/1", "vectors": [{}]}')
+    for arguments, words in (
+        (["vectors", tmp_path / "full"], "is not an empty folder"),
+        (["verify", tmp_path / "nowhere", tmp_path], "manifest.json; write the vectors with"),
+        (["verify", folder, tmp_path / "nowhere"], "there is no folder"),
+        (["verify", folder, tmp_path / "empty"], "holds none of the"),
+        (["verify", tampered, tmp_path / "empty"], "is not what the manifest says"),
+        (["verify", broken, tmp_path / "empty"], "cannot be read"),
+    ):
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        assert result.exit_code == 2, arguments
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    with pytest.raises(VectorsError):
+        verify(folder, tmp_path / "nowhere")
+
+
+def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):  # noqa: F811
+    import subprocess
+
+    program = port("c++")
+    for flags, conforms in (([], True), (["--fault"], False)):
+        outputs = tmp_path / f"out{len(flags)}"
+        outputs.mkdir()
+        subprocess.run([program, "--vectors", folder, outputs, *flags], check=True, stderr=subprocess.DEVNULL)
+        report = verify(folder, outputs)
+        assert report.conforms == conforms
+        diagnoses = {r.diagnosis.split(":")[0] for r in report.results if r.status == "failed"}
+        assert diagnoses == (set() if conforms else {"behaves like integer_arithmetic"})

@@ -1,0 +1,156 @@
+"""The ``.npy`` format, written the same everywhere and read with suspicion.
+
+NumPy's own reader evaluates the header and unpickles objects if asked to; what other programs and other people's
+folders hold is read here instead, by a pattern, with the size checked before anything is allocated. Imports NumPy.
+The format: https://numpy.org/neps/nep-0001-npy-format.html
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+MAGIC = b"\x93NUMPY"
+LONGEST_HEADER = 4096
+"""Bytes. NumPy's headers for plain arrays have 118; whoever sends more is not sending an array."""
+
+
+class NpyError(ValueError):
+    """Bytes that are no ``.npy`` array of numbers; the message is one line that says why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What comes before the data: dtype, shape, order and the number of bytes up to the data."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran_order: bool
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of data must follow."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+_ENTRY = re.compile(
+    r"""\s*(?P<quote>['"])(?:
+        descr(?P=quote)\s*:\s*(?P<q>['"])(?P<descr>[^'"]{1,32})(?P=q)
+        |fortran_order(?P=quote)\s*:\s*(?P<order>True|False)
+        |shape(?P=quote)\s*:\s*\((?P<shape>[\d\s,L]*)\)
+    )\s*(?:,|(?=\}))""",
+    re.VERBOSE,
+)
+_NUMBERS = re.compile(r"[<>=|]?([biu]1|[iuf][248])")
+
+
+def encode(array: Array) -> bytes:
+    """A C-ordered, little-endian array as a ``.npy`` file, version 1.0: the same bytes on every machine.
+
+    Raises ``NpyError`` for dtypes that the format has no name for, such as bfloat16.
+    """
+    little = array.dtype.newbyteorder("<")
+    descr = "|b1" if array.dtype == np.bool_ else little.str
+    if array.dtype.kind not in "biuf" or not _NUMBERS.fullmatch(descr):
+        raise NpyError(f".npy has no name for dtype {array.dtype}")
+    shape = "(" + "".join(f"{n}, " for n in array.shape).strip() + ")"
+    if len(array.shape) > 1:
+        shape = shape.replace(",)", ")")
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    # The data begins at a multiple of 64 bytes.
+    padding = -(len(MAGIC) + 4 + len(text) + 1) % 64
+    header = (text + " " * padding + "\n").encode("latin-1")
+    return (
+        MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header + np.ascontiguousarray(array, little).tobytes()
+    )
+
+
+def parse_header(start: bytes) -> Header | None:
+    """Read the header at the beginning of ``start``; ``None`` while more bytes are needed.
+
+    Raises ``NpyError`` as soon as what is there cannot become one.
+    """
+    if start[: len(MAGIC)] != MAGIC[: len(start)]:
+        raise NpyError(f"does not begin as a .npy array; it begins {shown(start)}")
+    if len(start) < len(MAGIC) + 4:
+        return None
+    version = (start[6], start[7])
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise NpyError(f"has .npy version {version[0]}.{version[1]}, which does not exist")
+    width = 2 if version == (1, 0) else 4
+    if len(start) < 8 + width:
+        return None
+    length = int.from_bytes(start[8 : 8 + width], "little")
+    if length > LONGEST_HEADER:
+        raise NpyError(f"announces a .npy header of {length} bytes; {LONGEST_HEADER} is the most that is read")
+    offset = 8 + width + length
+    if len(start) < offset:
+        return None
+    dtype, shape, order = _parse_dict(start[8 + width : offset].decode("latin-1"))
+    return Header(dtype, shape, order, offset)
+
+
+def _parse_dict(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    body = text.strip()
+    found: dict[str, str] = {}
+    at = 1
+    while match := _ENTRY.match(body, at):
+        found |= {key: value for key, value in match.groupdict().items() if key in _WANTED and value is not None}
+        at = match.end()
+    if not body.startswith("{") or body[at:].strip() != "}" or set(found) != _WANTED:
+        raise NpyError(f"has a .npy header that cannot be read: {shown(text.strip().encode('latin-1', 'replace'))}")
+    if not _NUMBERS.fullmatch(found["descr"]):
+        raise NpyError(f"holds {found['descr']!r}, not bool, integer or floating numbers of 1 to 8 bytes")
+    sides = [part.strip().rstrip("L") for part in found["shape"].split(",")]
+    if any(not part.isdecimal() or len(part) > 18 for part in sides if part) or len(sides) > 33:
+        raise NpyError(f"has the shape ({found['shape'][:60]}), which is none")
+    return np.dtype(found["descr"]), tuple(int(part) for part in sides if part), found["order"] == "True"
+
+
+_WANTED = {"descr", "order", "shape"}
+
+
+def decode(data: bytes | bytearray | memoryview, header: Header) -> Array:
+    """The array of ``header`` from exactly its ``nbytes`` bytes of data; native, C order, a new one."""
+    flat = np.frombuffer(data, header.dtype, count=math.prod(header.shape))
+    array = flat.reshape(header.shape, order="F" if header.fortran_order else "C")
+    return np.array(array, header.dtype.newbyteorder("="), order="C")
+
+
+def read(path: Path, check: Callable[[Header], None] | None = None) -> Array:
+    """The array in a ``.npy`` file. ``check`` sees the header first and may raise ``NpyError``.
+
+    Raises ``NpyError`` (one line without the path) for a file that holds anything else, ``OSError`` as ``open``.
+    """
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER + 12)
+        if not start:
+            raise NpyError("is empty")
+        header = parse_header(start)
+        if header is None:
+            raise NpyError("ends within the .npy header")
+        if check is not None:
+            check(header)
+        there = path.stat().st_size - header.offset
+        if there != header.nbytes:
+            kind = "short" if there < header.nbytes else "long"
+            raise NpyError(
+                f"is too {kind}: shape {header.shape} of {header.dtype} takes {header.nbytes} bytes, and it has {there}"
+            )
+        file.seek(header.offset)
+        return decode(file.read(header.nbytes), header)
+
+
+def shown(data: bytes, most: int = 40) -> str:
+    """The first bytes of something, for a message."""
+    return repr(bytes(data[:most]).decode("latin-1")) + (" ..." if len(data) > most else "")
