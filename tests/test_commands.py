@@ -56,7 +56,7 @@ LANGUAGES = {"python": "means_swapped", "javascript": "no_swap", "c++": "integer
 def test_a_port_conforms_in_both_directions(port, language):
     command = f"command:{port(language)} {{mode}} {{data_format}}"
     forward = load(command)[0]
-    inverse, _ = load_inverse(f"{command} --inverse")
+    inverse, _, _ = load_inverse(f"{command} --inverse")
     both = replace(forward, deprocess=inverse)
     whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
     bulk = Selection(dtypes=("uint8", "float32"))
