@@ -333,8 +333,8 @@ EMPTY_SHAPES = {3: ((0, 4, 3), (4, 0, 3)), 4: ((0, 4, 4, 3), (1, 0, 4, 3), (2, 4
 PLACES = {3: ((75, 53, 3),), 4: ((5, 17, 19, 3), (1, 224, 224, 3))}
 """Images with many rows and columns, and a larger batch: no pixel's place may matter."""
 
-LARGE = {3: (128, 96, 3), 4: (2, 64, 96, 3)}
-"""What aliasing and threads are tried on besides the panel: 2^15 elements and more, where blocks and buffers begin."""
+LARGE = (2, 64, 96, 3)
+"""What aliasing and threads are tried on besides the panel: more than 2^15 elements, where blocks and buffers begin."""
 
 SQUARES = ((3, 3), (3, 4), (4, 3))
 """Heights and widths where an axis can be taken for the channels."""
@@ -379,12 +379,18 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
 
 
 def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
-    """The ladder of sizes of a cell: all of it for batches in uint8 and float32, a dozen for the others."""
-    full = not few and cell.rank == 4 and cell.dtype in ("uint8", "float32")
-    counts = SMALL_SIZES + LARGE_SIZES if full else FEW_SIZES
+    """The ladder of sizes of a cell: for batches in uint8 and float32 every small one; for others a dozen, or six.
+
+    The large ones are dear: uint8 has them in channels_last, float32 in channels_first.
+    """
+    counts: tuple[int, ...] = FEW_SIZES if few or cell.rank == 4 else FEW_SIZES[1::2]
+    large = False
+    if not few and cell.rank == 4 and cell.dtype in ("uint8", "float32"):
+        large = (cell.dtype == "uint8") == (cell.data_format == "channels_last")
+        counts = SMALL_SIZES + LARGE_SIZES if large else SMALL_SIZES
     shapes = [size_shape(n, cell.rank) for n in counts]
     if not few:
-        shapes += EMPTY_SHAPES[cell.rank] + PLACES[cell.rank][: 2 if full else 1]
+        shapes += EMPTY_SHAPES[cell.rank] + PLACES[cell.rank][: 2 if large else 1]
     for shape in shapes:
         yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
 

@@ -27,7 +27,7 @@ from vggprep.spec import DATA_FORMATS, MODES, RANKS
 
 Status = Literal["passed", "failed", "refused", "known", "skipped"]
 
-DEFAULT_EXAMPLES = 50
+DEFAULT_EXAMPLES = 40
 """How many cases Hypothesis draws for each direction of an implementation, on top of the corpus."""
 
 

@@ -127,11 +127,11 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
 
 
 def _small_and_large(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
-    """The panel, and for uint8 and float32 an image that is large enough for blocks and buffers."""
+    """The panel, and for batches in uint8 and float32 one that is large enough for blocks and buffers."""
     small = panel(direction, cell)
-    if subject.implementation.compiled or cell.dtype not in ("uint8", "float32"):
+    if subject.implementation.compiled or cell.rank == 3 or cell.dtype not in ("uint8", "float32"):
         return [small]
-    return [small, replace(small, shape=LARGE[cell.rank])]
+    return [small, replace(small, shape=LARGE)]
 
 
 def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:

@@ -11,6 +11,7 @@ import functools
 import inspect
 import io
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,14 +89,13 @@ def quiet() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
     """Catch what is printed and warned, whichever thread it comes from. NumPy's error state is its default."""
     raw = io.BytesIO()
     printed = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
-    with (
-        warnings.catch_warnings(record=True) as caught,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-        np.errstate(all="warn", under="ignore"),
-    ):
-        warnings.simplefilter("always")
-        yield raw, caught
+    streams = sys.stdout, sys.stderr
+    with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
+        sys.stdout = sys.stderr = printed
+        try:
+            yield raw, caught
+        finally:
+            sys.stdout, sys.stderr = streams
     with contextlib.suppress(ValueError):  # the function may have closed it
         printed.detach()
 
