@@ -14,7 +14,8 @@ from test_readme import run
 
 from vggprep.cli import main
 
-PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+# The page about the original question needs files and packages of its own: test_question.py runs it.
+PAGES = sorted(p for p in (Path(__file__).parent.parent / "docs").glob("*.md") if p.name != "question.md")
 BLOCKS = [
     (page.name, language, block)
     for page in PAGES

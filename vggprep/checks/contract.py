@@ -250,7 +250,9 @@ def _middle_changed(subject: Subject, case: Case) -> Finding | None:
     other = replace(case, regime="drawn", pixels=image.tobytes())
     array = other.array()
     outcome = subject.call(case.direction, array.copy(), case.mode, case.data_format)
+    levels = subject.levels
     before, after = subject.judge(case), subject.judge(other, array, outcome)
+    subject.levels = levels  # how far off it is, other checks tell
     return after if before is None else None
 
 
