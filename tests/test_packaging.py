@@ -66,6 +66,7 @@ def test_imports_go_one_way() -> None:
         ("implementations", "strategies", "checks", "faults"),
         ("ledger", "diagnosis", "conformance"),
         ("report",),
+        ("proof",),
         ("cli", "pytest_plugin"),
     ]
     rank = {name: n for n, names in enumerate(levels) for name in names}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,9 +16,12 @@ from vggprep import __version__
 from vggprep.spec import DATA_FORMATS, MODELS, MODES
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vggprep.comparison import Difference
     from vggprep.conformance import Report
     from vggprep.implementations import Implementation, Level
+    from vggprep.implementations.targets import Wanted
     from vggprep.ledger import Entry
 
 _DTYPES = (
@@ -36,6 +38,7 @@ def main() -> None:
     \b
     vggprep check keras                      judge the installed Keras
     vggprep check mymodule:preprocess        judge your own function
+    vggprep prove reference                  every bit pattern, not a sample
     vggprep diff keras==2.15.0 keras==3.15.1 what an upgrade changes
     vggprep modes                            which model wants which mode
     """
@@ -44,6 +47,12 @@ def main() -> None:
 def _fail(message: str) -> NoReturn:
     click.echo(f"vggprep: {message}", err=True)
     raise SystemExit(2)
+
+
+def _out() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 @main.command()
@@ -139,6 +148,7 @@ def check(
     vggprep check onnx:model.onnx --tensor preprocessed
     """
     from vggprep.conformance import Selection
+    from vggprep.implementations.targets import Wanted
 
     if not targets and inverse is None:
         _fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
@@ -148,7 +158,8 @@ def check(
         if report_file.is_dir():
             _fail(f"cannot write {report_file}: it is a folder")
         report_file = report_file.resolve()  # the code under test may change the current folder
-    implementations = _load(targets, inverse, level, writes_input, timeout, input_name, tensor_name)
+    wanted = Wanted(targets, inverse, level, writes_input, timeout, input_name, tensor_name)
+    implementations = _load(wanted)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
     reports = _judge(implementations, known, selection, examples, seed)
     if report_file is not None:
@@ -161,54 +172,13 @@ def check(
     raise SystemExit(0 if all(report.conforms for report in reports) else 1)
 
 
-def _load(
-    targets: tuple[str, ...],
-    inverse: str | None,
-    level: Level | None,
-    writes_input: bool,
-    timeout: float | None,
-    input_name: str | None,
-    tensor_name: str | None,
-) -> list[Implementation]:
-    from vggprep.implementations import Implementation
-    from vggprep.implementations.targets import TargetError, load, load_inverse
+def _load(wanted: Wanted) -> list[Implementation]:
+    from vggprep.implementations.targets import TargetError, load_all
 
     try:
-        found = [
-            implementation
-            for target in targets
-            for implementation in load(
-                target,
-                level=level,
-                writes_input=writes_input,
-                timeout=timeout,
-                input_name=input_name,
-                tensor_name=tensor_name,
-            )
-        ]
-        if inverse is None:
-            return found
-        function, source, whole = load_inverse(inverse, timeout)
+        return load_all(wanted)
     except TargetError as error:
         _fail(str(error))
-    forward = [i for i in found if i.preprocess is not None]
-    if targets and not forward:
-        _fail(f"{', '.join(targets)} has no forward function to judge with --inverse; leave it out")
-    if forward:
-        return [replace(i, deprocess=function, inverse_source=source) for i in forward]
-    if whole is not None:
-        return [replace(whole, preprocess=None, level=level or whole.level)]
-    outside = inverse.startswith("command:")
-    return [
-        Implementation(
-            inverse,
-            deprocess=function,
-            level=level or "faithful",
-            native_only=outside,
-            serial=outside,
-            inverse_source=source,
-        )
-    ]
 
 
 def _judge(
@@ -218,13 +188,11 @@ def _judge(
     examples: int | None,
     seed: int | None,
 ) -> list[Report]:
-    from rich.console import Console
-
     from vggprep.conformance import run
     from vggprep.ledger import LedgerError, given, read, shipped
     from vggprep.report import print_report
 
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    out = _out()
     reports = []
     try:
         entries: tuple[Entry, ...] | None = None if known is None else read(known)
@@ -496,8 +464,6 @@ def verify(folder: Path, outputs: Path, level: Level, report_file: Path | None) 
     \b
     vggprep verify vectors outputs
     """
-    from rich.console import Console
-
     from vggprep.report import print_report, write
     from vggprep.vectors import VectorsError
     from vggprep.vectors import verify as judge
@@ -506,7 +472,7 @@ def verify(folder: Path, outputs: Path, level: Level, report_file: Path | None) 
         report = judge(folder, outputs, level)
     except VectorsError as error:
         _fail(str(error))
-    print_report(report, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    print_report(report, _out())
     if report_file is not None:
         try:
             write(report_file, [report], arguments=sys.argv[1:])
@@ -548,11 +514,10 @@ def identify(
     if restore is not None:
         _fail("--restore needs a FILE: a black box has no image to give back")
     from vggprep.identification import identify as judge
+    from vggprep.implementations.targets import Wanted
 
-    found = [
-        judge(implementation)
-        for implementation in _load((target,), None, None, False, timeout, input_name, tensor_name)
-    ]
+    wanted = Wanted((target,), timeout=timeout, input_name=input_name, tensor_name=tensor_name)
+    found = [judge(implementation) for implementation in _load(wanted)]
     for identification in found:
         click.echo(repr(identification))
     raise SystemExit(0 if all(identification.is_right for identification in found) else 1)
@@ -600,3 +565,208 @@ def _image(path: Path) -> Any:
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
         _fail(f"{path} is no image that Pillow can read")
+
+
+@main.command()
+@click.argument("target", required=False)
+@click.option("--inverse", metavar="TARGET", help="An inverse to prove with it, or alone if no TARGET is given.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="This mode only (repeatable).")
+@click.option(
+    "--data-format",
+    "data_formats",
+    multiple=True,
+    type=click.Choice(DATA_FORMATS),
+    help="This data format only (repeatable).",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice([d for d in _DTYPES if d != "bool"]),
+    help="This dtype (repeatable); by default those of up to 16 bits, which take seconds. 32 bits take minutes; "
+    "of 64 bits a sample is tried.",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["exact", "faithful"]),
+    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
+)
+@click.option("--all", "everything", is_flag=True, help="Go on after a counterexample, and count all that is wrong.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Write the certificate. FILE.json.progress remembers what is done until then.",
+)
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="How many processes; one a core by default.")
+@click.option(
+    "--executor",
+    metavar="SPEC",
+    help="Let others do the work: dask:tcp://HOST:PORT, a Dask cluster, or module:factory, a function that makes a "
+    "concurrent.futures.Executor.",
+)
+@click.option(
+    "--verify",
+    "certificate_file",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Do a random part of a certificate again, and compare.",
+)
+@click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="How many parts --verify does; 8.")
+@click.option("--seed", metavar="N", type=int, help="Let --verify choose the same parts again.")
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
+@click.option("--input", "input_name", metavar="NAME", help="As in vggprep check.")
+@click.option("--tensor", "tensor_name", metavar="NAME", help="As in vggprep check.")
+def prove(
+    target: str | None,
+    inverse: str | None,
+    modes: tuple[str, ...],
+    data_formats: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    level: Level | None,
+    everything: bool,
+    output: Path | None,
+    workers: int | None,
+    executor: str | None,
+    certificate_file: Path | None,
+    parts: int,
+    seed: int | None,
+    timeout: float | None,
+    input_name: str | None,
+    tensor_name: str | None,
+) -> None:
+    """Enumerate every bit pattern of a dtype, in every channel, mode and data format; not a sample.
+
+    A forward function gets every pattern, an inverse every output that the definition produces from one. TARGET is
+    as in vggprep check, with one implementation; vggprep:numpy and vggprep:numba name the kernels.
+
+    \b
+    vggprep prove mymodule:preprocess --mode caffe
+    vggprep prove reference --dtype float32 -o reference.json
+    vggprep prove --verify reference.json
+    vggprep prove keras:graph --dtype float32 --executor dask:tcp://127.0.0.1:8786
+    """
+    import os
+
+    from vggprep.conformance import Selection
+    from vggprep.implementations.targets import TargetError, Wanted
+    from vggprep.proof import ProofError, certificates
+    from vggprep.proof import plan as make_plan
+    from vggprep.proof import prove as enumerate_all
+    from vggprep.proof.report import print_certificate
+
+    workers = workers or os.cpu_count() or 1
+    if certificate_file is not None:
+        if target or inverse:
+            _fail("--verify takes the target from the certificate: leave TARGET and --inverse out")
+        _verify_certificate(certificate_file, parts, seed, executor, workers)
+    if target is None and inverse is None:
+        _fail("name a TARGET, such as reference or mymodule:preprocess (vggprep prove --help)")
+    if output is not None and not output.resolve().parent.is_dir():
+        _fail(f"cannot write {output}: there is no folder {output.parent}")
+    if output is not None and output.is_dir():
+        _fail(f"cannot write {output}: it is a folder")
+    wanted = Wanted((target,) if target else (), inverse, level, False, timeout, input_name, tensor_name)
+    progress_file: Path | None = None
+    try:
+        plan = make_plan(wanted, Selection(modes or None, data_formats or None, dtypes or None), everything=everything)
+        progress_file = _progress_file(output, " ".join(filter(None, (target, inverse))), plan.values)
+        with _LongProgress() as report:
+            certificate = enumerate_all(
+                plan,
+                progress_file=progress_file,
+                executor=executor,
+                workers=workers,
+                arguments=sys.argv[1:],
+                report=report,
+            )
+        if output is not None:
+            certificates.write(certificate, output)
+    except (ProofError, TargetError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        kept = f"what is done is kept in {progress_file}: the same command goes on from there"
+        _fail(f"stopped; {kept if progress_file else 'nothing was kept'}")
+    if progress_file is not None:
+        progress_file.unlink(missing_ok=True)
+    print_certificate(certificate, plan.notes, _out())
+    if output is not None:
+        click.echo(f"the certificate is in {output}")
+    raise SystemExit(0 if certificate.holds else 1)
+
+
+_WORTH_KEEPING = 1 << 31
+"""Values from which on progress is kept even where no certificate was asked for: a minute's work or so."""
+
+
+def _progress_file(output: Path | None, target: str, values: int) -> Path | None:
+    if output is not None:
+        return output.with_name(f"{output.name}.progress")
+    if values < _WORTH_KEEPING:
+        return None
+    import re
+
+    from vggprep.releases.environments import cache_directory
+
+    return cache_directory().parent / "proofs" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+
+
+def _verify_certificate(path: Path, parts: int, seed: int | None, executor: str | None, workers: int) -> NoReturn:
+    from vggprep.implementations.targets import TargetError
+    from vggprep.proof import ProofError, certificates, verify
+
+    try:
+        certificate = certificates.read(path)
+        with _LongProgress() as report:
+            found = verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, report=report)
+    except (ProofError, TargetError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped")
+    for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
+        click.echo(line)
+    agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
+    click.echo(f"{certificate.target}: {found.again} of {found.of} parts done again; {agree}")
+    raise SystemExit(1 if found.disagreements else 0)
+
+
+class _LongProgress:
+    """For what takes minutes: a bar with rate and time left on a terminal, else a line now and then."""
+
+    _SECONDS = 15.0
+
+    def __enter__(self) -> Callable[[int, int, float], None]:
+        import time
+
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TaskProgressColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+            speed_estimate_period=120.0,
+        )
+        self._bar.start()
+        task = self._bar.add_task("", total=1.0)
+        told = time.monotonic()
+
+        def report(done: int, total: int, rate: float) -> None:
+            nonlocal told
+            speed = f"{rate / 1e6:,.0f} million values a second"
+            self._bar.update(task, description=speed, completed=done, total=total)
+            if self._bar.disable and time.monotonic() - told > self._SECONDS and done > total / 100:
+                told = time.monotonic()
+                left = (total - done) / rate
+                minutes = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+                click.echo(f"{done / total:.1%} of {total:,} values, {speed}, {minutes} left", err=True)
+
+        return report
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

@@ -155,7 +155,7 @@ def _run(
 def _cells(subject: Subject, selection: Selection, notes: list[str]) -> list[Cell]:
     implementation = subject.implementation
     for direction in subject.directions:
-        subject.scope[direction] = _scope(subject, direction, selection, notes)
+        subject.scope[direction] = scope(subject, direction, selection, notes)
     modes = tuple(m for m in MODES if any(m in of_direction for of_direction, _ in subject.scope.values()))
     formats = tuple(f for f in DATA_FORMATS if any(f in of_direction for _, of_direction in subject.scope.values()))
     dtypes = _among(selection.dtypes, tuple(implementation.dtypes or available_dtypes()))
@@ -166,7 +166,7 @@ def _cells(subject: Subject, selection: Selection, notes: list[str]) -> list[Cel
     return cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
 
 
-def _scope(
+def scope(
     subject: Subject, direction: Direction, selection: Selection, notes: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The modes and data formats to judge a function in: claimed, taken as parameters, or the nearest."""

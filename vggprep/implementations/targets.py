@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vggprep.implementations import Implementation, Level, commands, models
@@ -15,8 +15,8 @@ from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe
 
 SYNTAX = (
-    "module:attribute, reference, vggprep, keras, keras:PATH, tf_keras, tf_keras:PATH, command:PROGRAM ARGS, "
-    "onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
+    "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, tf_keras, tf_keras:PATH, "
+    "command:PROGRAM ARGS, onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
 )
 
 
@@ -63,7 +63,7 @@ def _load_model(target: str, input_name: str | None, tensor_name: str | None) ->
 
 def _load(target: str, timeout: float | None) -> list[Implementation]:
     prefix, _, rest = target.partition(":")
-    if target in ("reference", "vggprep"):
+    if _is_ours(target):
         return _ours(target)
     if prefix in keras_paths.PACKAGES:
         try:
@@ -85,6 +85,57 @@ def _load(target: str, timeout: float | None) -> list[Implementation]:
     return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a command line names: targets, perhaps an inverse for them, and how to take them."""
+
+    targets: tuple[str, ...]
+    inverse: str | None = None
+    level: Level | None = None
+    writes_input: bool = False
+    timeout: float | None = None
+    input_name: str | None = None
+    tensor_name: str | None = None
+
+
+def load_all(wanted: Wanted) -> list[Implementation]:
+    """The implementations that a command line names. Raises ``TargetError``."""
+    found = [
+        implementation
+        for target in wanted.targets
+        for implementation in load(
+            target,
+            level=wanted.level,
+            writes_input=wanted.writes_input,
+            timeout=wanted.timeout,
+            input_name=wanted.input_name,
+            tensor_name=wanted.tensor_name,
+        )
+    ]
+    inverse, targets = wanted.inverse, wanted.targets
+    if inverse is None:
+        return found
+    function, source, whole = load_inverse(inverse, wanted.timeout)
+    forward = [i for i in found if i.preprocess is not None]
+    if targets and not forward:
+        raise TargetError(f"{', '.join(targets)} has no forward function to judge with --inverse; leave it out")
+    if forward:
+        return [replace(i, deprocess=function, inverse_source=source) for i in forward]
+    if whole is not None:
+        return [replace(whole, preprocess=None, level=wanted.level or whole.level)]
+    outside = inverse.startswith("command:")
+    return [
+        Implementation(
+            inverse,
+            deprocess=function,
+            level=wanted.level or "faithful",
+            native_only=outside,
+            serial=outside,
+            inverse_source=source,
+        )
+    ]
+
+
 def load_inverse(
     target: str, timeout: float | None = None
 ) -> tuple[Callable[..., Any], Callable[[str, str], str] | None, Implementation | None]:
@@ -92,7 +143,7 @@ def load_inverse(
 
     Raises ``TargetError``.
     """
-    if target in ("reference", "vggprep"):
+    if _is_ours(target):
         ours = _ours(target)[0]
         assert ours.deprocess is not None
         return ours.deprocess, ours.inverse_source, ours
@@ -150,11 +201,21 @@ def _call_source(module: str, path: str, function: Callable[..., Any], mode: str
     return f"from {module} import {first}\n{name}({', '.join(['x', *words])})"
 
 
+def _is_ours(target: str) -> bool:
+    from vggprep.functions import BACKENDS
+
+    return target in ("reference", "vggprep") or target in {f"vggprep:{backend}" for backend in BACKENDS}
+
+
 def _ours(target: str) -> list[Implementation]:
-    """The public functions, on the reference backend or the default one; the inverse to pixels and to floats."""
+    """The public functions, on the default backend or a given one; the inverse to pixels and to floats."""
+    from vggprep import kernels
     from vggprep.functions import deprocess_input, preprocess_input
 
-    words = {"backend": "reference"} if target == "reference" else {}
+    backend = "reference" if target == "reference" else target.partition(":")[2]
+    if backend == "numba" and not kernels.is_numba_installed():
+        raise TargetError(f'{target} needs numba, which is not installed: pip install "vggprep[numba]"')
+    words = {"backend": backend} if backend else {}
 
     def preprocess(x: Any, data_format: str, mode: str) -> Any:
         return preprocess_input(x, data_format, mode, **words)  # type: ignore[arg-type]

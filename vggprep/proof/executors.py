@@ -1,0 +1,113 @@
+"""Where the parts are worked on: processes of this machine, a Dask cluster, or any other executor.
+
+An executor is anything with the interface of ``concurrent.futures.Executor``; what travels there and back is small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import Any
+
+from vggprep.proof.certificates import ProofError
+
+_PATIENCE = 10
+"""Seconds that a cluster has to answer, and to have a worker."""
+
+Alive = Callable[[], bool]
+"""Whether there is anybody left to do the work."""
+
+
+@contextlib.contextmanager
+def local(workers: int) -> Iterator[tuple[Executor, Alive]]:
+    """Processes of this machine, ended at once when the context is left, done or not."""
+    # spawn: a forked TensorFlow hangs.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start)
+    try:
+        yield pool, lambda: True
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(wait=False)
+
+
+def _start() -> None:
+    # On Ctrl-C the terminal tells every process; a worker just ends, and what it was at is done again.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """A worker waits for work for ever, even if whoever gave it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
+    """A Dask cluster whose scheduler is at ``address``, such as ``tcp://127.0.0.1:8786``."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ProofError(
+            f'--executor dask:{address} needs distributed, which is not installed: pip install "vggprep[dask]"'
+        ) from error
+    try:
+        client: Any = Client(address, timeout=_PATIENCE, name="vggprep")  # type: ignore[no-untyped-call, unused-ignore]
+    except (OSError, ValueError, TypeError) as error:
+        raise ProofError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): is it running, and the port right?"
+        ) from error
+    try:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise ProofError(
+                f"the Dask cluster at {address} has no workers: start some with dask worker {address} --nthreads 1"
+            ) from error
+        pool = client.get_executor(pure=False, retries=2)
+        yield pool, lambda: bool(client.ncores())
+        pool.shutdown(wait=False)
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
+    """Whatever the function that ``spec`` (``module:factory``) names returns when it is called."""
+    module, _, name = spec.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ProofError(f"--executor {spec}: {type(error).__name__}: {error}") from error
+    if not callable(getattr(found, "submit", None)):
+        raise ProofError(f"--executor {spec} makes a {type(found).__name__}, which has no submit(function, argument)")
+    try:
+        yield found, lambda: True
+    finally:
+        with contextlib.suppress(AttributeError):
+            try:
+                found.shutdown(wait=False, cancel_futures=True)
+            except TypeError:  # which is not for every executor
+                found.shutdown(wait=False)
+
+
+def named(spec: str | None, workers: int) -> contextlib.AbstractContextManager[tuple[Executor, Alive]]:
+    """The executor that a command line names: ``None``, ``dask:ADDRESS`` or ``module:factory``."""
+    if spec is None:
+        return local(workers)
+    kind, _, rest = spec.partition(":")
+    if not rest:
+        raise ProofError(f"--executor {spec}: give dask:tcp://HOST:PORT or module:factory")
+    return dask(rest) if kind == "dask" else other(spec)

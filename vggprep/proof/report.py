@@ -1,0 +1,160 @@
+"""A certificate for people: a table, the causes of what is wrong, and the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vggprep import conformance, ledger
+from vggprep.cases import Case, Cell, panel, regimes, to_format
+from vggprep.checks.subject import Finding, Subject, format_levels
+from vggprep.conformance import Result
+from vggprep.implementations import Implementation
+from vggprep.proof import Certificate, Row, Worst, fed_dtype, implementations_of
+from vggprep.proof.shards import from_bits
+from vggprep.report import cause_text, causes
+
+_STYLES = {"proven": "green", "sampled": "green", "wrong": "bold red", "refused": "yellow", "unfinished": "dim"}
+STATUSES = tuple(_STYLES)
+
+
+def print_certificate(certificate: Certificate, notes: Sequence[str], console: Console) -> None:
+    """The tables, the notes, the causes and the verdict."""
+    for name in dict.fromkeys(row.implementation for row in certificate.rows):
+        console.print(_table([row for row in certificate.rows if row.implementation == name]))
+    for domain in dict.fromkeys(row.domain for row in certificate.rows if row.status == "sampled"):
+        dtype = next(row.dtype for row in certificate.rows if row.domain == domain)
+        console.print(f"{dtype} is {domain}. That is no proof.", style="yellow", markup=False, soft_wrap=True)
+    for note in notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for number, text in enumerate(failures(certificate), 1):
+        console.print()
+        console.print(f"{number}. {text}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    style = "bold green" if certificate.holds else "bold red"
+    console.print(verdict(certificate), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def verdict(certificate: Certificate) -> str:
+    """The last line: what was shown, over how many values, and how long it took."""
+    total = {status: sum(row.status == status for row in certificate.rows) for status in STATUSES}
+    said = ", ".join(f"{count} {status}" for status, count in total.items() if count)
+    level = certificate.rows[0].level
+    found = "nothing is wrong" if certificate.holds else "NOT proven"
+    if not certificate.holds and not total["wrong"] and not total["unfinished"]:
+        found = "nothing was proven: everything is refused"
+    speed = certificate.values / max(certificate.worked, 1e-9) / 1e6
+    return (
+        f"{certificate.target} at level {level}: {found} ({said}); {certificate.values:,} values "
+        f"in {certificate.seconds:.1f} s, {speed:,.0f} million a second and process"
+    )
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    title = f"{rows[0].implementation}  (level {rows[0].level})"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    for name in ("", "mode", "dtype", "data format", "patterns", "result"):
+        table.add_column(name, no_wrap=name != "data format")
+    for name in ("worst u·S", "worst grey levels"):
+        table.add_column(name, justify="right")
+    for group in _alike(rows):
+        row = group[0]
+        result = {"wrong": f"WRONG {row.wrong:,}", "sampled": "no fault met"}.get(row.status, row.status)
+        if row.lost:
+            result += f", loses {row.lost:,}"
+        table.add_row(
+            row.direction,
+            row.mode,
+            row.dtype,
+            "both" if len(group) > 1 else row.data_format,
+            f"{row.patterns:,}" if row.patterns else "",
+            Text(result, style=_STYLES[row.status]),
+            _error(row.units),
+            _error(row.levels),
+        )
+    return table
+
+
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that differ in nothing but the data format, together."""
+    groups: dict[Row, list[Row]] = {}
+    for row in rows:
+        told = replace(row, data_format="", digest="", digests=(), message="", counterexample=None)
+        groups.setdefault(told, []).append(row)
+    return list(groups.values())
+
+
+def _error(worst: Worst | None) -> str:
+    if worst is None:
+        return ""
+    return f"{worst.error:.3g} at {_short(worst.value)}" if worst.error else "0"
+
+
+def _short(value: str) -> str:
+    return value if len(value) < 9 else f"{float(value):.4g}"
+
+
+# What is wrong ------------------------------------------------------------------------------------------------------
+
+
+def failures(certificate: Certificate) -> list[str]:
+    """The distinct causes of what is wrong, diagnosed and with a reproducer, as ``vggprep check`` tells them."""
+    wrong = [row for row in certificate.rows if row.status == "wrong"]
+    results: list[Result] = []
+    for implementation in implementations_of(certificate):
+        subject = Subject(implementation)
+        mine = [row for row in wrong if row.implementation == implementation.name]
+        found = [_finding(subject, row) for row in mine]
+        told = [
+            _result(implementation, row, finding, "--all" not in certificate.arguments)
+            for row, finding in zip(mine, found, strict=True)
+        ]
+        told = conformance.diagnosed(subject, told, found)
+        # An exception says itself what it is about; which of the faults refuse the same value means little.
+        told = [replace(t, diagnosis="") if _raises(row) else t for t, row in zip(told, mine, strict=True)]
+        known = ledger.shipped(implementation.name).entries
+        for result in told:
+            reasons = [entry.reason for entry in known if entry.matches(implementation.name, result.check, result.cell)]
+            said = f"{result.diagnosis} (known: {reasons[0]})".strip() if reasons else result.diagnosis
+            results.append(replace(result, diagnosis=said))
+    return [cause_text(group) for group in causes(results)]
+
+
+def _finding(subject: Subject, row: Row) -> Finding | None:
+    """The row's counterexample, judged again: among others, which a fault must fit, but alone if it gives no result."""
+    assert row.counterexample is not None
+    dtype = fed_dtype(row.direction, row.mode, row.dtype)
+    cell = Cell(row.mode, row.data_format, dtype, 4)
+    pixel = np.array([from_bits(bits, dtype) for bits in row.counterexample])
+    if _raises(row):
+        image = np.ascontiguousarray(to_format(pixel.reshape(1, 1, 1, 3), row.data_format))
+        return Finding(row.direction, cell, row.message, given=(image, row.mode, row.data_format))
+    telling = next(r for r in ("noise", "fractions", "wide") if r in regimes(row.direction, dtype))
+    others = panel(row.direction, cell, telling).values().reshape(1, 16, 16, 3)
+    others[0, 0, 0] = pixel
+    pixels = others.tobytes()
+    return subject.judge(Case(row.direction, row.mode, row.data_format, dtype, "c", "drawn", others.shape, pixels))
+
+
+def _raises(row: Row) -> bool:
+    return bool(row.message) and not row.message.startswith("returns ")
+
+
+def _result(implementation: Implementation, row: Row, finding: Finding | None, at_least: bool) -> Result:
+    check = "value" if row.direction == "forward" else "restores_floats" if row.units else "restores_pixels"
+    message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
+    if row.message:
+        message = f"gives no result for some values that it should: {row.message}" if _raises(row) else row.message
+    elif finding is not None and finding.levels:
+        message += f", here by {format_levels(finding.levels)}"
+    if finding is None and not row.message:
+        message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
+    dtype = fed_dtype(row.direction, row.mode, row.dtype)
+    return Result(
+        implementation.name, check, row.mode, row.data_format, dtype, 4, "failed", message, direction=row.direction
+    )
