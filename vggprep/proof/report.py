@@ -150,6 +150,8 @@ def _result(implementation: Implementation, row: Row, finding: Finding | None, a
     message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
     if row.message:
         message = f"gives no result for some values that it should: {row.message}" if _raises(row) else row.message
+        if row.levels:
+            message += f", up to {format_levels(row.levels.error)} off"
     elif finding is not None and finding.levels:
         message += f", here by {format_levels(finding.levels)}"
     if finding is None and not row.message:

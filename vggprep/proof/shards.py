@@ -205,6 +205,9 @@ class _Run:
                 index, trouble = self._culprit(fed, data_format, trouble)
                 found.add(_Seen(wrong=1, refusal=trouble, counterexample=_pixel(fed, index)))
                 continue
+            if trouble:
+                found.add(self._of_wrong_dtype(originals, fed, planes, count, trouble))
+                continue
             # Where two formats give the same bits, what is known of the one is known of the other.
             if first is None or not all(_equal_bits(a, b) for a, b in zip(planes, first[0], strict=True)):
                 first = planes, self._judge(originals, fed, expected, planes, count)
@@ -220,7 +223,7 @@ class _Run:
     def _call(
         self, planes: list[Array], data_format: str, width: int, *, carefully: bool
     ) -> tuple[list[Array] | None, str]:
-        """The planes that come out, or why there are none."""
+        """The planes that come out, or why there are none; both, if they have a wrong dtype."""
         image = np.stack(planes, axis=-1).reshape(1, -1, width, 3)
         if data_format == "channels_first":
             image = np.stack(planes).reshape(1, 3, -1, width)
@@ -239,13 +242,11 @@ class _Run:
                 return None, f"returns a {type(returned).__name__}, not a NumPy array"
         if returned.shape != image.shape:
             return None, f"returns shape {returned.shape} for an input of shape {image.shape}"
-        case = self._case(planes, data_format)
-        if wrong_dtype := self.subject.wrong_dtype(case, returned):
-            return None, wrong_dtype
+        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), returned) or ""
         # Copies, since the function may use its memory again.
         if data_format == "channels_first":
-            return [returned[0, channel].reshape(-1).copy() for channel in range(3)], ""
-        return [returned[..., channel].reshape(-1).copy() for channel in range(3)], ""
+            return [returned[0, channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
+        return [returned[..., channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
 
     def _culprit(self, planes: list[Array], data_format: str, trouble: str) -> tuple[int, str]:
         """Of an image that gives no result, a pixel that gives none by itself, if there is one, and what is said."""
@@ -295,6 +296,23 @@ class _Run:
                 if wrong is not None and wrong.any():
                     seen.wrong += int(wrong.sum())
                     seen.counterexample = seen.counterexample or _pixel(fed, at + int(np.argmax(wrong)))
+        return seen
+
+    def _of_wrong_dtype(
+        self, originals: list[Array], fed: list[Array], planes: list[Array], count: int, trouble: str
+    ) -> _Seen:
+        """Every value is wrong, whatever it is; how far off is told all the same."""
+        seen = _Seen(patterns=count, wrong=3 * count, refusal=trouble, counterexample=_pixel(fed, 0))
+        for plane in planes:
+            seen.digest.update(_canonical(plane))
+        for number, source, target in oracle.channels(self.part.direction, self.part.mode):
+            rgb = source if self.forward else target
+            x, y, got = originals[rgb], fed[source], planes[target]
+            due, unit = x.astype(np.float64), 1.0
+            if self.forward:
+                due, _ = oracle.real_plane(due, "forward", self.part.mode, number)
+                unit = float(oracle.grey_levels(self.part.mode)[number])
+            self._look_at_levels(seen, np.abs(got.astype(np.float64) - due) * unit, x, y, got, number, rgb)
         return seen
 
     def _due(self, expected: Array) -> Array:
