@@ -88,10 +88,18 @@ def _out() -> Console:
     help="Ledger of known deviations (TOML), instead of the shipped one.",
 )
 @click.option(
+    "--profile",
+    type=click.Choice(["dev", "ci", "nightly"]),
+    default="dev",
+    help="How Hypothesis explores on top of the corpus. dev (the default): 40 cases, the same every time, after those "
+    "that the example database holds. ci: 400, the same every time. nightly: 4,000 others each time; what fails is "
+    "saved in the database.",
+)
+@click.option(
     "--examples",
     metavar="N",
     type=click.IntRange(min=0),
-    help="How many cases Hypothesis draws on top of the corpus; 0 for none.",
+    help="Another number of cases than the profile's; 0 for the corpus alone.",
 )
 @click.option(
     "--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time."
@@ -125,6 +133,7 @@ def check(
     level: Level | None,
     writes_input: bool,
     known: Path | None,
+    profile: str,
     examples: int | None,
     seed: int | None,
     timeout: float | None,
@@ -161,7 +170,7 @@ def check(
     wanted = Wanted(targets, inverse, level, writes_input, timeout, input_name, tensor_name)
     implementations = _load(wanted)
     selection = Selection(modes or None, data_formats or None, dtypes or None)
-    reports = _judge(implementations, known, selection, examples, seed)
+    reports = _judge(implementations, known, selection, profile, examples, seed)
     if report_file is not None:
         from vggprep.report import write
 
@@ -185,6 +194,7 @@ def _judge(
     implementations: list[Implementation],
     known: Path | None,
     selection: Any,
+    profile: str,
     examples: int | None,
     seed: int | None,
 ) -> list[Report]:
@@ -207,6 +217,7 @@ def _judge(
                 ledger=ledger.entries,
                 warn_stale=bool(ledger.borrowed_from),
                 selection=selection,
+                profile=profile,
                 examples=examples,
                 seed=seed,
                 progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]

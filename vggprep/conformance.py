@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import time
+import unittest
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,8 +29,27 @@ from vggprep.spec import DATA_FORMATS, MODES, RANKS
 
 Status = Literal["passed", "failed", "refused", "known", "skipped"]
 
-DEFAULT_EXAMPLES = 40
-"""How many cases Hypothesis draws for each direction of an implementation, on top of the corpus."""
+
+class Profile(NamedTuple):
+    """How Hypothesis explores on top of the corpus.
+
+    ``examples``: cases drawn for each direction of an implementation. ``random``: others in every run, and what is
+    found is saved in the example database. ``replay``: what the database holds comes first.
+    """
+
+    examples: int
+    random: bool
+    replay: bool
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        "dev": Profile(40, random=False, replay=True),
+        "ci": Profile(400, random=False, replay=False),
+        "nightly": Profile(4000, random=True, replay=True),
+    }
+)
+"""``dev`` is the default. The verdict of ``ci`` depends on nothing but the code."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +123,28 @@ def run(
     selection: Selection = Selection(),
     examples: int | None = None,
     seed: int | None = None,
+    profile: str = "dev",
     checks: Sequence[Check] = CHECKS,
     warn_stale: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
-    """Judge an implementation: every check in every cell, then Hypothesis on top.
+    """Judge an implementation: every check in every cell, then Hypothesis on top, as ``profile`` says.
 
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
     fails the run unless ``warn_stale``. ``progress`` is called with a word and the fraction done.
     """
     with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default
-        return _run(implementation, ledger, selection, examples, seed, checks, warn_stale, progress)
+        chosen = PROFILES[profile]
+        if examples is not None:
+            chosen = chosen._replace(examples=examples)
+        return _run(implementation, ledger, selection, chosen, seed, checks, warn_stale, progress)
 
 
 def _run(
     implementation: Implementation,
     ledger: Sequence[ledgers.Entry],
     selection: Selection,
-    examples: int | None,
+    profile: Profile,
     seed: int | None,
     checks: Sequence[Check],
     warn_stale: bool,
@@ -139,10 +164,10 @@ def _run(
     _judge_claims(subject, chosen, pending)
     if not pending:
         notes.append("nothing was judged: no mode, data format and dtype that it claims was asked for")
-    if examples != 0:
+    if profile.examples:
         if progress is not None:
             progress("exploring with Hypothesis", 1.0)
-        _explore(subject, pending, DEFAULT_EXAMPLES if examples is None else examples, seed, checks)
+        _explore(subject, pending, profile, seed)
     results = _apply_ledger(implementation.name, pending, ledger, warn_stale, notes)
     results = diagnosed(subject, results, [finding for _, finding in pending])
     notes += _remarks(subject, chosen)
@@ -290,15 +315,9 @@ class _Counterexample(Exception):
 
 
 def _explore(
-    subject: Subject,
-    pending: list[tuple[Result, Finding | None]],
-    examples: int,
-    seed: int | None,
-    checks: Sequence[Check],
+    subject: Subject, pending: list[tuple[Result, Finding | None]], profile: Profile, seed: int | None
 ) -> None:
     """Let Hypothesis look for a failure in the cells that have none; a counterexample fails the cell's row."""
-    import hypothesis
-
     from vggprep import strategies
     from vggprep.cases import LAYOUTS, PANEL
 
@@ -317,45 +336,68 @@ def _explore(
         if not rows:
             continue
         native = subject.implementation.native_only or subject.implementation.writes_input
-        cases = strategies.cases(
-            cells=list(rows),
-            direction=direction,
-            layouts=("c",) if native else LAYOUTS,
-            shapes=tuple(PANEL.values()) if subject.implementation.compiled else None,
-        )
+        layouts = ("c",) if native else LAYOUTS
+        shapes = tuple(PANEL.values()) if subject.implementation.compiled else None
+        cases = strategies.cases(cells=list(rows), direction=direction, layouts=layouts, shapes=shapes)
+        # What is saved stands for draws from these strategies, and for no others.
+        about = repr((subject.implementation.name, subject.exact, direction, list(rows), layouts, shapes))
+        found = _search(subject, cases, about, profile, seed)
+        if found is not None:
+            at = rows[found.cell]
+            message = f"{found.message} (found by Hypothesis)"
+            failed = replace(
+                pending[at][0], status="failed", message=message, worst_levels=found.levels, direction=direction
+            )
+            pending[at] = (failed, replace(found, message=message))
 
-        def explore(case: Any) -> None:
-            outcome = subject.call(case.direction, case.array(), case.mode, case.data_format)
-            if outcome.refusal is not None and case.layout == "big_endian":
-                return  # as it may
-            finding = subject.judge(case, outcome=outcome)
-            if finding is not None:
-                raise _Counterexample(finding)
 
-        settings = hypothesis.settings(
-            max_examples=examples,
-            derandomize=seed is None,
-            database=None,
-            deadline=None,
-            report_multiple_bugs=False,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
-        )
-        test = settings(hypothesis.given(cases)(explore))
+def _search(subject: Subject, cases: Any, about: str, profile: Profile, seed: int | None) -> Finding | None:
+    """What Hypothesis finds among the cases, if anything: of what the database holds, then of new ones."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as seeded
+    from hypothesis.errors import Flaky
+
+    from vggprep import examples
+
+    def explore(case: Any) -> None:
+        outcome = subject.call(case.direction, case.array(), case.mode, case.data_format)
+        if outcome.refusal is not None and case.layout == "big_endian":
+            return  # as it may
+        finding = subject.judge(case, outcome=outcome)
+        if finding is not None:
+            seen.append(finding)
+            raise _Counterexample(finding)
+
+    seen: list[Finding] = []
+    usual = settings(
+        max_examples=profile.examples,
+        derandomize=not profile.random and seed is None,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    passes = [usual]
+    if profile.replay:
+        database = examples.database(about)
+        if profile.random:
+            passes = [settings(usual, database=database, phases=[Phase.reuse, Phase.generate, Phase.shrink])]
+        else:
+            passes.insert(0, settings(usual, derandomize=False, database=database, phases=[Phase.reuse, Phase.shrink]))
+    for each in passes:
+        test: Any = each(given(cases)(explore))  # type: ignore[no-untyped-call]
         if seed is not None:
-            test = hypothesis.seed(seed)(test)
+            test = seeded(seed)(test)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 test()
-        except _Counterexample as found:
-            finding = found.finding
-            at = rows[finding.cell]
-            message = f"{finding.message} (found by Hypothesis)"
-            failed = replace(
-                pending[at][0], status="failed", message=message, worst_levels=finding.levels, direction=direction
-            )
-            pending[at] = (failed, replace(finding, message=message))
+        except unittest.SkipTest:  # what Hypothesis says of an empty database
+            continue
+        except (_Counterexample, Flaky):  # the simplest comes last; what is wrong once and right again is wrong, too
+            return seen[-1]
+    return None
 
 
 # Ledger -----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ _PROPERTY = "vggprep_rows"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The three options."""
+    """The options."""
     group = parser.getgroup("vggprep", "conformance of ImageNet preprocessing")
     group.addoption(
         "--implementation",
@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["exact", "faithful"],
         default=None,
         help="the level to judge --implementation at",
+    )
+    group.addoption(
+        "--implementation-profile",
+        choices=["dev", "ci", "nightly"],
+        default="dev",
+        help="how Hypothesis explores: dev, 40 cases, always the same, after what the example database holds; ci, 400 "
+        "cases, always the same; nightly, 4,000 others each time, saved in the database if they fail",
     )
     group.addoption(
         "--implementation-report",
@@ -103,7 +110,7 @@ class _Item(pytest.Item):
         self.add_marker(pytest.mark.xdist_group(implementation.name))
 
     def runtest(self) -> None:
-        report = _judge(self.implementation, None)
+        report = _judge(self.implementation, None, self.config.getoption("--implementation-profile"))
         rows = [result for result in report.results if result.check == self.check.name]
         if self.config.getoption("--implementation-report"):
             from dataclasses import asdict
@@ -150,7 +157,7 @@ def _show(report: Report, rows: Sequence[Result]) -> None:
 _REPORTS: dict[int, tuple[Implementation, Any, Report]] = {}
 
 
-def _judge(implementation: Implementation, expected: Sequence[Entry] | None) -> Report:
+def _judge(implementation: Implementation, expected: Sequence[Entry] | None, profile: str = "dev") -> Report:
     """Judge an implementation once in this process; ``None`` takes the shipped ledger."""
     from vggprep.conformance import run
     from vggprep.ledger import Shipped, shipped
@@ -159,7 +166,7 @@ def _judge(implementation: Implementation, expected: Sequence[Entry] | None) -> 
     if found is not None and found[1] is expected:
         return found[2]
     ledger = shipped(implementation.name) if expected is None else Shipped(tuple(expected))
-    report = run(implementation, ledger=ledger.entries, warn_stale=bool(ledger.borrowed_from))
+    report = run(implementation, ledger=ledger.entries, profile=profile, warn_stale=bool(ledger.borrowed_from))
     _REPORTS[id(implementation)] = (implementation, expected, report)
     return report
 

@@ -1,0 +1,141 @@
+"""Exploration on top of the corpus: profiles, and counterexamples that are shared and replayed first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vggprep import Implementation, preprocess_input
+from vggprep.conformance import PROFILES, Selection, run
+
+# Wrong for some images of two pixels, of which the corpus has none; tells a file of each call.
+RARE = """
+import os
+import vggprep
+
+def preprocess(x, data_format=None, mode="caffe"):
+    y = vggprep.preprocess_input(x, data_format, mode)
+    red = x[..., 0] if data_format == "channels_last" else x[..., 0, :, :]
+    wrong = x.dtype == "uint8" and red.size == 2 and red.ravel()[0] // 64 == 2
+    if wrong:
+        y[...] += 1
+    with open(os.environ["CALLS"], "a") as file:
+        file.write(f"{os.getpid()} {int(wrong)}\\n")
+    return y
+
+rare = vggprep.Implementation("rare", preprocess, modes=["caffe"], data_formats=["channels_last"], dtypes=["uint8"])
+"""
+
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("CI", "PYTEST_ADDOPTS")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "odd.py").write_text(RARE, encoding="utf-8")
+    return tmp_path
+
+
+def calls_of(folder: Path, name: str, *words: str) -> tuple[str, dict[str, list[bool]]]:
+    """Run Python with the words; return what it printed, and whether each call in each process was a wrong one."""
+    record = folder / name
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env={**ENVIRONMENT, "CALLS": str(record)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    processes: dict[str, list[bool]] = {}
+    for line in record.read_text(encoding="utf-8").splitlines():
+        process, wrong = line.split()
+        processes.setdefault(process, []).append(wrong == "1")
+    return done.stdout + done.stderr, processes
+
+
+def pytest_words(profile: str, *words: str) -> tuple[str, ...]:
+    return ("pytest", "--implementation", "odd:rare", "--implementation-profile", profile, "-q", "-x", *words)
+
+
+def test_a_counterexample_that_one_worker_finds_is_the_first_case_of_the_next_run(folder: Path) -> None:
+    corpus = calls_of(folder, "corpus", "vggprep", "check", "odd:rare", "--examples", "0")[1]
+    (calls,) = corpus.values()
+    assert not any(calls)
+
+    said, found = calls_of(folder, "found", *pytest_words("nightly", "-n", "2", "--dist", "load"))
+    assert "found by Hypothesis" in said
+    assert any(map(any, found.values()))
+    assert list((folder / ".hypothesis" / "examples").iterdir())
+
+    said, replayed = calls_of(folder, "replayed", *pytest_words("nightly", "-p", "no:xdist"))
+    assert "found by Hypothesis" in said
+    (again,) = replayed.values()
+    assert again.index(True) == len(calls)  # right after the corpus
+
+    said, replayed = calls_of(folder, "dev", "vggprep", "check", "odd:rare")
+    assert "found by Hypothesis" in said
+    (again,) = replayed.values()
+    assert again.index(True) == len(calls)
+
+
+def test_the_verdict_of_profile_ci_owes_nothing_to_the_database(folder: Path) -> None:
+    calls_of(folder, "found", "vggprep", "check", "odd:rare", "--profile", "nightly")
+    assert (folder / ".hypothesis" / "examples").is_dir()
+    first = calls_of(folder, "first", "vggprep", "check", "odd:rare", "--profile", "ci")
+    (folder / ".hypothesis").rename(folder / "elsewhere")
+    second = calls_of(folder, "second", "vggprep", "check", "odd:rare", "--profile", "ci")
+    assert list(first[1].values()) == list(second[1].values())
+
+
+def test_counterexamples_of_one_implementation_are_not_tried_on_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls_of(folder, "found", "vggprep", "check", "odd:rare", "--profile", "nightly")
+    monkeypatch.chdir(folder)
+    before = sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file())
+    right = Implementation("right", preprocess_input, modes=["caffe"], data_formats=["channels_last"], dtypes=["uint8"])
+    assert run(right, profile="dev").conforms
+    assert sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.parametrize(("profile", "examples"), [("dev", None), ("ci", None), ("nightly", 150)])
+def test_as_many_cases_are_drawn_as_the_profile_or_the_caller_says(
+    profile: str, examples: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    counts = []
+
+    def preprocess(x, data_format=None, mode="caffe"):  # type: ignore[no-untyped-def]
+        counts.append(None)
+        return preprocess_input(x, data_format, mode)
+
+    implementation = Implementation("counting", preprocess)
+    tf = Selection(modes=("tf",), data_formats=("channels_last",), dtypes=("float32",))
+    run(implementation, selection=tf, examples=0)
+    corpus = len(counts)
+    counts.clear()
+    run(implementation, selection=tf, profile=profile, examples=examples)
+    assert len(counts) - corpus == (examples or PROFILES[profile].examples)
+
+
+def test_what_is_wrong_once_and_right_again_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls = [0]
+
+    def preprocess(x, data_format=None, mode="caffe"):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        y = preprocess_input(x, data_format, mode)
+        return y + 1 if calls[0] == corpus + 20 else y
+
+    corpus = 10**9
+    claims = {"modes": ["tf"], "data_formats": ["channels_last"], "dtypes": ["float32"]}
+    implementation = Implementation("unsteady", preprocess, **claims)  # type: ignore[arg-type]
+    run(implementation, examples=0)
+    corpus, calls[0] = calls[0], 0
+    failed = [result for result in run(implementation).results if result.status == "failed"]
+    assert [result.check for result in failed] == ["value"]
