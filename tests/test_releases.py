@@ -15,7 +15,17 @@ from stand_in import question, write_stand_in
 from vggprep import observation, releases
 from vggprep.comparison import compare
 from vggprep.observation import Observation, ObservationError, Row
-from vggprep.releases import __main__, canonical, environments, history, install_and_observe, load_side, nearest, record
+from vggprep.releases import (
+    __main__,
+    canonical,
+    environments,
+    history,
+    install_and_observe,
+    load_side,
+    nearest,
+    rebuild,
+    record,
+)
 from vggprep.releases.store import FILE, Change, Recorded, adjacent, pack, unpack
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
@@ -248,6 +258,32 @@ def test_a_python_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(environments, "find_interpreter", lambda version: None)
     with pytest.raises(ObservationError, match=r"no Python 3.6 found for tf-1.15"):
         environments.build_base("tf-1.15", tmp_path)
+
+
+def test_rebuilding_some_releases_keeps_what_is_recorded_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, again, lost = "keras==3.0.0", "keras==3.12.0", "keras==3.0.5"
+    seen = Observation({"keras": "old"}, {question().id: RIGHT})
+    now = Observation({"keras": "new"}, {question().id: RAISES})
+
+    def observe(combination: environments.Combination, directory: Path) -> Observation:
+        if combination.name == lost:
+            raise ObservationError("no such luck")
+        return now
+
+    monkeypatch.setattr(rebuild, "build_base", lambda name, directory: Path(sys.executable))
+    monkeypatch.setattr(rebuild, "observe_combination", observe)
+    output = tmp_path / "record"
+    before = [(Recorded(name, "keras", {}), seen) for name in (recorded, lost, again)]
+    output.write_bytes(pack(before, {"keras==3.4.1": "no interpreter"}))
+    rebuild.rebuild(tmp_path, output, {again, lost}, 1, True, lambda line: None)
+    rebuilt = unpack(output.read_bytes())
+    assert rebuilt.names() == [recorded, again]
+    assert rebuilt.observation(recorded).rows == seen.rows
+    assert rebuilt.observation(again).rows == now.rows
+    reasons = {"keras==3.4.1": "no interpreter", lost: "no such luck", "keras==2.15.0": "not observed"}
+    assert reasons.items() <= rebuilt.not_run.items()
 
 
 def test_rebuilding_an_unknown_release_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
