@@ -221,6 +221,19 @@ def test_noise_is_no_difference(old: Row, new: Row) -> None:
     assert one(old, new) is None
 
 
+def test_how_xla_rounds_on_another_processor_is_no_difference() -> None:
+    here = observed(xla=RIGHT, graph=RIGHT)
+    there = Observation({**here.running, "processor": "another"}, dict(here.rows))
+    other_bits = {question(path).id: replace(RIGHT, digest="c") for path in ("xla", "graph")}
+    assert compare(here, there) == []
+    (both,) = compare(here, Observation(here.running, other_bits))
+    (graph,) = compare(here, Observation(there.running, other_bits))
+    assert set(both.rows) == set(other_bits)
+    assert graph.rows == (question("graph").id,)
+    (wrong,) = compare(here, Observation(there.running, {question("xla").id: WRONG}))
+    assert wrong.matters
+
+
 def test_outside_the_definition_nothing_matters_but_a_dropped_channel() -> None:
     undefined = replace(RIGHT, verdict="undefined", levels=None, digest="c")
     assert one(undefined, replace(undefined, digest="d"), shape=(4, 5, 4)).kind == "outside"
