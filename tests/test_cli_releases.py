@@ -97,6 +97,7 @@ def test_diff_prints_json(tmp_path: Path) -> None:
         ("numpy==2.0", "names no release"),
         ("nowhere.jsonl", "cannot read nowhere.jsonl"),
         ("python:./nowhere", "cannot start the interpreter ./nowhere"),
+        ("python:", "cannot start the interpreter"),
     ],
 )
 def test_a_side_that_cannot_be_had_is_one_line_and_exit_code_2(release: str, said: str, tmp_path: Path) -> None:
@@ -218,6 +219,11 @@ def test_a_program_that_is_no_interpreter_is_one_line(tmp_path: Path) -> None:
 def test_an_output_without_a_folder_is_one_line(tmp_path: Path) -> None:
     message = one_line(vggprep("observe", "keras", "-o", "nowhere/now.jsonl", cwd=tmp_path))
     assert "there is no folder nowhere" in message
+
+
+def test_an_output_that_is_a_folder_is_one_line_before_anything_is_observed(tmp_path: Path) -> None:
+    message = one_line(vggprep("observe", "keras", "--python", "./nowhere", "-o", ".", cwd=tmp_path))
+    assert "cannot write .: it is a folder" in message
 
 
 def test_observe_asks_another_interpreter_and_a_good_file_outlives_an_interrupted_run(tmp_path: Path) -> None:

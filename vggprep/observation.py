@@ -122,7 +122,7 @@ def observe(
         progress: called with the number of rows answered and asked.
     """
     asked = questions.questions() if asked is None else asked
-    command = [str(python or sys.executable), str(_PROBE)]
+    command = [str(sys.executable if python is None else python), str(_PROBE)]
     variables = _variables(python, environment)
     arrays = questions.encode_all(asked)
     running: dict[str, str] = {}
