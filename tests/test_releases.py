@@ -286,8 +286,30 @@ def test_rebuilding_some_releases_keeps_what_is_recorded_of_the_others(
     assert reasons.items() <= rebuilt.not_run.items()
 
 
-def test_rebuilding_an_unknown_release_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keras==0.1"], "not among the combinations: keras==0.1"),
+        (["--workers", "0"], "--workers is 0; give 1 or more"),
+        (["--output", "nowhere/record"], "cannot write nowhere/record: give a file in a folder that exists"),
+        (["--output", "."], "cannot write .: give a file in a folder that exists"),
+    ],
+)
+def test_rebuilding_what_cannot_be_is_a_usage_error_at_once(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
-        __main__.main(["rebuild", "keras==0.1"])
+        __main__.main(["rebuild", *arguments])
     assert caught.value.code == 2
-    assert "not among the combinations: keras==0.1" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_rebuilding_some_releases_of_a_damaged_record_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "record").write_bytes(FILE.read_bytes()[:1000])
+    output, directory = ["--output", str(tmp_path / "record")], ["--directory", str(tmp_path)]
+    assert __main__.main(["rebuild", "keras==3.15.1", *output, *directory]) == 2
+    said = capsys.readouterr().err
+    assert "missing or damaged" in said
+    assert said.count("\n") == 1

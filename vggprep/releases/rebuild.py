@@ -18,7 +18,7 @@ from vggprep.releases.environments import (
     combinations,
     environment,
 )
-from vggprep.releases.store import Record, Recorded, pack, unpack
+from vggprep.releases.store import Record, Recorded, pack, read
 
 Report = Callable[[str], None]
 
@@ -85,7 +85,7 @@ def observe_all(
 def rebuild(directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print) -> None:
     """Observe every combination and write the record; or ``only`` some, and keep what ``output`` has of the others."""
     wanted = [combination for combination in combinations() if not only or combination.name in only]
-    before = unpack(output.read_bytes()) if only and output.exists() else Record((), {}, (), {})
+    before = read(output) if only and output.exists() else Record((), {}, (), {})
     failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
     observed = []
     for line, members in LINES.items():
