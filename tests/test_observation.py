@@ -87,6 +87,18 @@ def test_a_row_that_asks_nothing_is_noticed(tmp_path: Path, asked: Any) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"verdict": 7}, {"levels": "many"}, {"digest": ["a"]}, {"written": "no"}, {"shape": 3}, {"error": None}]
+)
+def test_a_row_with_a_value_of_another_kind_is_noticed(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = tmp_path / "now.jsonl"
+    write(observed(ndarray=RIGHT), path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], json.dumps({**json.loads(lines[1]), **wrong}), lines[2]]) + "\n")
+    with pytest.raises(ObservationError, match="truncated or damaged"):
+        read(path)
+
+
 def test_keys_of_a_later_release_are_left_out(tmp_path: Path) -> None:
     assert Row.from_json({"dtype": "float32", "shape": [1], "invented": 1}) == Row(dtype="float32", shape=(1,))
 

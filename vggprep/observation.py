@@ -76,6 +76,9 @@ class Row:
         known: dict[str, Any] = {key: value for key, value in said.items() if key in _NOTHING}
         for key in ("shape", "warnings"):
             known[key] = tuple(known.get(key, ()))
+        for key, value in known.items():
+            if not isinstance(value, (int, float, type(None)) if key == "levels" else type(_NOTHING[key])):
+                raise TypeError(f"{key} is {value!r}")
         return cls(**known)
 
 
