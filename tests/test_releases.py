@@ -101,7 +101,11 @@ KNOWN = [
     ("keras==3.0.0", ("4 channels in, 3 out",)),
     ("keras==3.0.0", ("unknown rank: now raises ValueError; before, right",)),
     ("keras==3.5.0", ("ariables", "now right; before, raises")),
+    # On torch and JAX the same variables were silently wrong before.
+    ("keras[torch]==3.5.0", ("Uint8 and int32 variables in tf mode", "now right; before, x / 128 - 1")),
+    ("keras[jax]==3.5.0", ("Bool variables in tf and torch mode: now right; before, wrong",)),
     ("keras==3.6.0", ("omplex64 eager tensors",)),
+    ("keras[jax]==3.6.0", ("Complex64 eager tensors",)),
     # Not known before it was recorded: Keras 3.7.0 takes a mean that fits the last axis for a bias along that axis.
     ("keras==3.7.0", ("4-D channels_first float32 functional models", "now the mean along the width; before, right")),
     ("keras==3.12.0", ("3-D channels_first", "now right; before, the mean along the height, silently")),
