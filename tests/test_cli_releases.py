@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,9 +18,6 @@ from vggprep.observation import Observation, Row, read, write
 from vggprep.releases import record
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=0.0)
-
-HAS_KERAS = importlib.util.find_spec("keras") is not None and importlib.util.find_spec("tensorflow") is not None
-REQUIRED = bool(os.environ.get("VGGPREP_REQUIRE_KERAS"))
 
 
 @pytest.fixture
@@ -247,13 +242,3 @@ def test_observe_asks_another_interpreter_and_a_good_file_outlives_an_interrupte
     assert b"Traceback" not in errors
     assert (tmp_path / "now.jsonl").read_bytes() == good
     assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.skipif(not HAS_KERAS and not REQUIRED, reason="Keras with TensorFlow is not installed")
-def test_the_installed_keras_behaves_as_recorded(tmp_path: Path) -> None:
-    done = vggprep("observe", "keras", "-o", "now.jsonl", cwd=tmp_path, timeout=900)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("keras 3.")
-    done = vggprep("diff", "recorded", "now.jsonl", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "(this matters)" not in done.stdout
