@@ -228,7 +228,7 @@ def test_observe_asks_another_interpreter_and_a_good_file_outlives_an_interrupte
         f'#!/bin/sh\nPYTHONPATH="{variables["PYTHONPATH"]}" exec "{sys.executable}" "$@"\n', encoding="utf-8"
     )
     python.chmod(0o755)
-    command = ["observe", "keras", "--python", str(python), "-o", "now.jsonl"]
+    command = ["observe", "keras", "--python", "./python", "-o", "now.jsonl"]
     done = vggprep(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("keras 3.99.0 (numpy): ")

@@ -171,9 +171,16 @@ def _run_probe(
             file.write(json.dumps({"target": target, "arrays": {name: arrays[name] for name in needed}}) + "\n")
             file.writelines(json.dumps(question.ask()) + "\n" for question in asked)
         with open(work, "rb") as stdin, open(Path(folder, "errors"), "w+b") as stderr:
+            # A path is meant from here, not from the probe's folder; a bare name is looked for on the PATH.
+            program = os.path.abspath(command[0]) if os.path.dirname(command[0]) else command[0]
             try:
                 process = subprocess.Popen(
-                    command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=variables, cwd=folder
+                    [program, *command[1:]],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    cwd=folder,
                 )
             except OSError as error:
                 reason = f"cannot start the interpreter {command[0]}: {error.strerror}"
