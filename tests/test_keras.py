@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_cli import vggprep
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -294,7 +296,7 @@ def test_keras_has_no_inverse_to_judge() -> None:
 # Verdicts ---------------------------------------------------------------------------------------------------------
 
 
-def judged(path: str, *, known: bool, selection: Selection, examples: int = 0) -> Report:
+def judged(path: str, *, known: bool, selection: Selection, examples: int | None = 0) -> Report:
     (implementation,) = targets.load(f"keras:{path}")
     shipped = ledger.shipped(implementation.name)
     return run(
@@ -317,10 +319,10 @@ def diagnosed(report: Report) -> set[str]:
 
 
 @TENSORFLOW
-@pytest.mark.parametrize("path", ["ndarray", "tensor"])
-def test_keras_conforms_with_the_shipped_ledger(path: str) -> None:
-    selection = Selection(dtypes=("uint8", "int32", "float16", "float32", "float64"))
-    report = judged(path, known=True, selection=selection, examples=20)
+@pytest.mark.parametrize("path", keras_paths.PATHS)
+def test_every_path_conforms_with_the_shipped_ledger(path: str) -> None:
+    """As ``vggprep check keras`` judges them."""
+    report = judged(path, known=True, selection=Selection(), examples=None)
     assert report.conforms, failures(report)
     assert {"passed", "known"} <= {r.status for r in report.results}
 
@@ -349,9 +351,10 @@ def test_without_a_ledger_a_functional_model_fails_where_a_side_of_three_is_take
     assert "means_added_as_bias" in diagnosed(report)
 
 
-@TENSORFLOW
-@pytest.mark.parametrize("path", ["graph", "xla", "model"])
-def test_the_other_paths_conform_on_float32_with_the_shipped_ledger(path: str) -> None:
-    selection = Selection(data_formats=("channels_last", "channels_first"), dtypes=("float32",))
-    report = judged(path, known=True, selection=selection)
-    assert report.conforms, failures(report)
+def test_the_installed_keras_behaves_as_recorded(tmp_path: Path) -> None:
+    done = vggprep("observe", "keras", "-o", "now.jsonl", cwd=tmp_path, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("keras 3.")
+    done = vggprep("diff", "recorded", "now.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "(this matters)" not in done.stdout

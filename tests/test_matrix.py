@@ -39,6 +39,18 @@ def test_the_table_has_a_line_for_each_check_and_a_column_for_each_environment(
     assert "torch" in out.out
 
 
+def test_one_report_is_a_table_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = report(tmp_path, "tf216-keras30", ("value", "failed"))
+    report(tmp_path, "tf221-keras315", ("value", "passed"))
+    code, out = printed(capsys, str(old))
+    assert code == 0
+    assert "FAILED 1" in out.out
+    assert "tf221" not in out.out
+    code, out = printed(capsys, str(tmp_path / "tf218-keras36.jsonl"))
+    assert code == 2
+    assert "there are no reports" in out.err
+
+
 def test_an_environment_in_which_nothing_passed_does_not_conform(tmp_path: Path) -> None:
     assert not matrix.read(report(tmp_path, "a", ("value", "refused"))).conforms
     assert not matrix.read(report(tmp_path, "b")).conforms

@@ -87,6 +87,18 @@ def test_a_row_that_asks_nothing_is_noticed(tmp_path: Path, asked: Any) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"verdict": 7}, {"levels": "many"}, {"digest": ["a"]}, {"written": "no"}, {"shape": 3}, {"error": None}]
+)
+def test_a_row_with_a_value_of_another_kind_is_noticed(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = tmp_path / "now.jsonl"
+    write(observed(ndarray=RIGHT), path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], json.dumps({**json.loads(lines[1]), **wrong}), lines[2]]) + "\n")
+    with pytest.raises(ObservationError, match="truncated or damaged"):
+        read(path)
+
+
 def test_keys_of_a_later_release_are_left_out(tmp_path: Path) -> None:
     assert Row.from_json({"dtype": "float32", "shape": [1], "invented": 1}) == Row(dtype="float32", shape=(1,))
 
@@ -219,6 +231,19 @@ def test_every_kind_of_difference(old: Row, new: Row, kind: str) -> None:
 )
 def test_noise_is_no_difference(old: Row, new: Row) -> None:
     assert one(old, new) is None
+
+
+def test_how_xla_rounds_on_another_processor_is_no_difference() -> None:
+    here = observed(xla=RIGHT, graph=RIGHT)
+    there = Observation({**here.running, "processor": "another"}, dict(here.rows))
+    other_bits = {question(path).id: replace(RIGHT, digest="c") for path in ("xla", "graph")}
+    assert compare(here, there) == []
+    (both,) = compare(here, Observation(here.running, other_bits))
+    (graph,) = compare(here, Observation(there.running, other_bits))
+    assert set(both.rows) == set(other_bits)
+    assert graph.rows == (question("graph").id,)
+    (wrong,) = compare(here, Observation(there.running, {question("xla").id: WRONG}))
+    assert wrong.matters
 
 
 def test_outside_the_definition_nothing_matters_but_a_dropped_channel() -> None:

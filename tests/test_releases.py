@@ -15,7 +15,17 @@ from stand_in import question, write_stand_in
 from vggprep import observation, releases
 from vggprep.comparison import compare
 from vggprep.observation import Observation, ObservationError, Row
-from vggprep.releases import __main__, canonical, environments, history, install_and_observe, load_side, nearest, record
+from vggprep.releases import (
+    __main__,
+    canonical,
+    environments,
+    history,
+    install_and_observe,
+    load_side,
+    nearest,
+    rebuild,
+    record,
+)
 from vggprep.releases.store import FILE, Change, Recorded, adjacent, pack, unpack
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
@@ -91,7 +101,11 @@ KNOWN = [
     ("keras==3.0.0", ("4 channels in, 3 out",)),
     ("keras==3.0.0", ("unknown rank: now raises ValueError; before, right",)),
     ("keras==3.5.0", ("ariables", "now right; before, raises")),
+    # On torch and JAX the same variables were silently wrong before.
+    ("keras[torch]==3.5.0", ("Uint8 and int32 variables in tf mode", "now right; before, x / 128 - 1")),
+    ("keras[jax]==3.5.0", ("Bool variables in tf and torch mode: now right; before, wrong",)),
     ("keras==3.6.0", ("omplex64 eager tensors",)),
+    ("keras[jax]==3.6.0", ("Complex64 eager tensors",)),
     # Not known before it was recorded: Keras 3.7.0 takes a mean that fits the last axis for a bias along that axis.
     ("keras==3.7.0", ("4-D channels_first float32 functional models", "now the mean along the width; before, right")),
     ("keras==3.12.0", ("3-D channels_first", "now right; before, the mean along the height, silently")),
@@ -250,8 +264,56 @@ def test_a_python_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
         environments.build_base("tf-1.15", tmp_path)
 
 
-def test_rebuilding_an_unknown_release_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rebuilding_some_releases_keeps_what_is_recorded_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, again, lost = "keras==3.0.0", "keras==3.12.0", "keras==3.0.5"
+    seen = Observation({"keras": "old"}, {question().id: RIGHT})
+    now = Observation({"keras": "new"}, {question().id: RAISES})
+
+    def observe(combination: environments.Combination, directory: Path) -> Observation:
+        if combination.name == lost:
+            raise ObservationError("no such luck")
+        return now
+
+    monkeypatch.setattr(rebuild, "build_base", lambda name, directory: Path(sys.executable))
+    monkeypatch.setattr(rebuild, "observe_combination", observe)
+    output = tmp_path / "record"
+    before = [(Recorded(name, "keras", {}), seen) for name in (recorded, lost, again)]
+    output.write_bytes(pack(before, {"keras==3.4.1": "no interpreter"}))
+    rebuild.rebuild(tmp_path, output, {again, lost}, 1, True, lambda line: None)
+    rebuilt = unpack(output.read_bytes())
+    assert rebuilt.names() == [recorded, again]
+    assert rebuilt.observation(recorded).rows == seen.rows
+    assert rebuilt.observation(again).rows == now.rows
+    reasons = {"keras==3.4.1": "no interpreter", lost: "no such luck", "keras==2.15.0": "not observed"}
+    assert reasons.items() <= rebuilt.not_run.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keras==0.1"], "not among the combinations: keras==0.1"),
+        (["--workers", "0"], "--workers is 0; give 1 or more"),
+        (["--output", "nowhere/record"], "cannot write nowhere/record: give a file in a folder that exists"),
+        (["--output", "."], "cannot write .: give a file in a folder that exists"),
+    ],
+)
+def test_rebuilding_what_cannot_be_is_a_usage_error_at_once(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
-        __main__.main(["rebuild", "keras==0.1"])
+        __main__.main(["rebuild", *arguments])
     assert caught.value.code == 2
-    assert "not among the combinations: keras==0.1" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_rebuilding_some_releases_of_a_damaged_record_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "record").write_bytes(FILE.read_bytes()[:1000])
+    output, directory = ["--output", str(tmp_path / "record")], ["--directory", str(tmp_path)]
+    assert __main__.main(["rebuild", "keras==3.15.1", *output, *directory]) == 2
+    said = capsys.readouterr().err
+    assert "missing or damaged" in said
+    assert said.count("\n") == 1

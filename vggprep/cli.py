@@ -300,6 +300,8 @@ def observe(target: str, output: Path, python: str | None) -> None:
 
     if not output.resolve().parent.is_dir():
         _fail(f"cannot write {output}: there is no folder {output.parent}")
+    if output.is_dir():
+        _fail(f"cannot write {output}: it is a folder")
     with _Progress() as advance:
         try:
             observed = observe_to_file(

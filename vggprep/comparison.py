@@ -94,7 +94,12 @@ class _Changed:
 
 
 def compare(old: Observation, new: Observation) -> list[Difference]:
-    """Everything that differs between two observations in the rows that both could run, worst first."""
+    """Everything that differs between two observations in the rows that both could run, worst first.
+
+    XLA rounds with the instructions that the processor has (fused, or of half precision), so how it rounds on two
+    processors tells nothing of two releases.
+    """
+    one_processor = old.running.get("processor") == new.running.get("processor")
     changed = []
     for question_id, before in old.rows.items():
         after = new.rows.get(question_id)
@@ -102,7 +107,7 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
             continue
         attributes = questions.parse(question_id)
         kind = kind_of(attributes, before, after)
-        if kind:
+        if kind and (one_processor or (kind, attributes["path"]) != ("rounding", "xla")):
             changed.append(_Changed(question_id, attributes, kind, before, after))
     differences = [_difference(rows) for rows in _merged(_grouped(changed))]
     return sorted(differences, key=lambda d: (KINDS.index(d.kind), -(d.levels or 0), -len(d.rows), d.subject))

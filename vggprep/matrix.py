@@ -1,5 +1,6 @@
-"""One table of several reports: checks down, environments across. ``python -m vggprep.matrix FOLDER`` prints it.
+"""One table of several reports: checks down, environments across.
 
+``python -m vggprep.matrix FOLDER`` prints it, and ``python -m vggprep.matrix FILE`` that of one report.
 ``tox run -e matrix`` writes the reports, having cleared an environment's last one with ``--clear FILE``, so that a run
 that fails to start is missing from the table rather than shown as it was. Imports the report's vocabulary and rich.
 """
@@ -82,18 +83,19 @@ def _field(found: Counter[str]) -> Text:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of the reports in a folder; 2 if there are none or one of them is not whole."""
+    """Print the table of one report or of those in a folder; 2 if there are none or one of them is not whole."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if len(given) == 2 and given[0] == "--clear":
         Path(given[1]).parent.mkdir(parents=True, exist_ok=True)
         Path(given[1]).unlink(missing_ok=True)
         return 0
     if len(given) != 1:
-        print("usage: python -m vggprep.matrix FOLDER, or --clear FILE", file=sys.stderr)
+        print("usage: python -m vggprep.matrix FOLDER or FILE, or --clear FILE", file=sys.stderr)
         return 2
-    paths = sorted(Path(given[0]).glob("*.jsonl"))
+    place = Path(given[0])
+    paths = [place] if place.is_file() else sorted(place.glob("*.jsonl"))
     if not paths:
-        print(f"there are no reports (*.jsonl) in {given[0]}; run tox run -e matrix", file=sys.stderr)
+        print(f"there are no reports (*.jsonl) in {place}; run tox run -e matrix", file=sys.stderr)
         return 2
     try:
         columns = [read(path) for path in paths]

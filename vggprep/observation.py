@@ -76,6 +76,9 @@ class Row:
         known: dict[str, Any] = {key: value for key, value in said.items() if key in _NOTHING}
         for key in ("shape", "warnings"):
             known[key] = tuple(known.get(key, ()))
+        for key, value in known.items():
+            if not isinstance(value, (int, float, type(None)) if key == "levels" else type(_NOTHING[key])):
+                raise TypeError(f"{key} is {value!r}")
         return cls(**known)
 
 
@@ -122,7 +125,7 @@ def observe(
         progress: called with the number of rows answered and asked.
     """
     asked = questions.questions() if asked is None else asked
-    command = [str(python or sys.executable), str(_PROBE)]
+    command = [str(sys.executable if python is None else python), str(_PROBE)]
     variables = _variables(python, environment)
     arrays = questions.encode_all(asked)
     running: dict[str, str] = {}
@@ -168,9 +171,16 @@ def _run_probe(
             file.write(json.dumps({"target": target, "arrays": {name: arrays[name] for name in needed}}) + "\n")
             file.writelines(json.dumps(question.ask()) + "\n" for question in asked)
         with open(work, "rb") as stdin, open(Path(folder, "errors"), "w+b") as stderr:
+            # A path is meant from here, not from the probe's folder; a bare name is looked for on the PATH.
+            program = os.path.abspath(command[0]) if os.path.dirname(command[0]) else command[0]
             try:
                 process = subprocess.Popen(
-                    command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=variables, cwd=folder
+                    [program, *command[1:]],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    cwd=folder,
                 )
             except OSError as error:
                 reason = f"cannot start the interpreter {command[0]}: {error.strerror}"

@@ -24,13 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = set(given.releases) - {combination.name for combination in combinations()}
     if unknown:
         parser.error(f"not among the combinations: {', '.join(sorted(unknown))}")
+    if given.workers < 1:
+        parser.error(f"--workers is {given.workers}; give 1 or more")
+    if not given.output.resolve().parent.is_dir() or given.output.is_dir():
+        parser.error(f"cannot write {given.output}: give a file in a folder that exists")
 
     def report(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     try:
         rebuild(given.directory, given.output, set(given.releases), given.workers, not given.resume, report)
-    except ObservationError as error:
+    except (ObservationError, OSError) as error:
         report(str(error))
         return 2
     return 0

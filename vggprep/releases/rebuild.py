@@ -18,7 +18,7 @@ from vggprep.releases.environments import (
     combinations,
     environment,
 )
-from vggprep.releases.store import Recorded, pack
+from vggprep.releases.store import Record, Recorded, pack, read
 
 Report = Callable[[str], None]
 
@@ -83,18 +83,22 @@ def observe_all(
 
 
 def rebuild(directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print) -> None:
-    """Observe every combination, or ``only`` some and keep what is observed of the others; write the record."""
+    """Observe every combination and write the record; or ``only`` some, and keep what ``output`` has of the others."""
     wanted = [combination for combination in combinations() if not only or combination.name in only]
+    before = read(output) if only and output.exists() else Record((), {}, (), {})
     failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
     observed = []
     for line, members in LINES.items():
         for combination in members:
-            path = observation_file(combination, directory)
-            if path.exists():
+            name, path = combination.name, observation_file(combination, directory)
+            if combination not in wanted and name in before.names():
+                found = before.observation(name)
+            elif path.exists():
                 found = observation.read(path)
-                observed.append((Recorded(combination.name, line, found.running), found))
             else:
-                failures.setdefault(combination.name, "not observed")
+                failures.setdefault(name, before.not_run.get(name, "not observed"))
+                continue
+            observed.append((Recorded(name, line, found.running), found))
     if not observed:
         raise ObservationError("no combination could be observed; see the reasons above")
     data = pack(observed, failures)

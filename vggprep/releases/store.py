@@ -103,8 +103,13 @@ def unpack(data: bytes) -> Record:
 @cache
 def record() -> Record:
     """The record that ships with the package."""
+    return read(FILE)
+
+
+def read(path: Path) -> Record:
+    """The record in a file."""
     try:
-        return unpack(FILE.read_bytes())
+        return unpack(path.read_bytes())
     except (OSError, lzma.LZMAError, ValueError, LookupError):
         remedy = "install vggprep again, or run python -m vggprep.releases rebuild"
         raise ObservationError(f"the record of releases is missing or damaged; {remedy}") from None
