@@ -98,7 +98,8 @@ def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
     finally:
         with contextlib.suppress(AttributeError):
             try:
-                found.shutdown(wait=False, cancel_futures=True)
+                # A thread at work has caught what this process prints: wait for it.
+                found.shutdown(wait=True, cancel_futures=True)
             except TypeError:  # which is not for every executor
                 found.shutdown(wait=False)
 
