@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +22,7 @@ from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.implementations import Implementation
 from vggprep.implementations.targets import Wanted
 from vggprep.oracle import Direction
-from vggprep.proof import Certificate, Row, Worst, plan, prove
+from vggprep.proof import Certificate, ProofError, Row, Worst, certificates, plan, prove, verify
 from vggprep.proof.domains import BITS, DTYPES, SAMPLES, SHARD, SMALL, domain
 from vggprep.proof.shards import IMAGE, Part, Tally, from_bits, implementations, judge
 
@@ -244,12 +248,14 @@ def proven(
     modes: tuple[str, ...] | None = None,
     level: Any = None,
     everything: bool = True,
+    progress_file: Path | None = None,
 ) -> Certificate:
     """The certificate of a target in this module."""
     name = f"{__name__}:{target}"
     wanted = Wanted((), name, level) if inverse else Wanted((name,), None, level)
     selection = Selection(modes, None, tuple(d for d in dtypes if d in available_dtypes()))
-    return prove(plan(wanted, selection, everything=everything), executor=f"{__name__}:one_thread")
+    what = plan(wanted, selection, everything=everything)
+    return prove(what, progress_file=progress_file, executor=f"{__name__}:one_thread")
 
 
 def rows_of(certificate: Certificate, **wanted: str) -> list[Row]:
@@ -629,3 +635,231 @@ def test_what_is_wrong_with_a_sampled_dtype_is_found_in_the_sample() -> None:
     (found,) = judge(Part(*words))  # type: ignore[arg-type]
     assert found.wrong > 0
     assert part("right", "float64", 131072, 131072 + 256, "caffe").wrong == 0
+
+
+# Certificates -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def certificate() -> Certificate:
+    """One with something proven, something wrong, something refused and an infinite error."""
+    found = proven("refuses_integers", "uint8", "float16", modes=("tf",))
+    wrong = proven("infinity_made_a_number", "float16", modes=("tf",)).rows[0]
+    return replace(found, rows=(*found.rows, replace(wrong, units=Worst(float("inf"), "7bff", "65504.0", 1))))
+
+
+def test_a_certificate_that_is_written_and_read_says_the_same(certificate: Certificate, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    certificates.write(certificate, path)
+    found = certificates.read(path)
+    assert found.rows == certificate.rows
+    assert {row.status for row in found.rows} == {"proven", "refused", "wrong"}
+    assert replace(found, wanted={}) == replace(certificate, wanted={})
+    assert dict(found.wanted) == {**certificate.wanted, "targets": list(certificate.wanted["targets"])}
+    assert not found.holds
+
+
+def test_half_a_certificate_is_none(certificate: Certificate, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    certificates.write(certificate, path)
+    whole = path.read_text(encoding="utf-8")
+    for length in range(0, len(whole) - 2, 97):
+        path.write_text(whole[:length], encoding="utf-8")
+        with pytest.raises(ProofError, match=r"is no certificate, or half of one: [^\n]+$"):
+            certificates.read(path)
+
+
+def test_what_is_no_certificate_is_told_in_one_line(certificate: Certificate, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.json"
+    certificates.write(certificate, path)
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    row = whole["rows"][0]
+    for other, said in [
+        ([], "it names no format"),
+        ({"kind": "header", "format": "vggprep-report/1"}, "its format is 'vggprep-report/1'"),
+        ({**whole, "format": "vggprep-certificate/2"}, "its format is 'vggprep-certificate/2'"),
+        ({key: value for key, value in whole.items() if key != "versions"}, "versions"),
+        ({**whole, "versions": None}, "None is no object"),
+        ({**whole, "wanted": 5}, "5 is no object"),
+        ({key: value for key, value in whole.items() if key != "rows"}, "'rows'"),
+        ({**whole, "rows": [{**row, "colour": "red"}]}, "colour"),
+        ({**whole, "rows": [{**row, "units": ["much", "7bff", "65504.0", 1]}]}, "much"),
+        ({**whole, "rows": ["proven"]}, "not a whole certificate"),
+    ]:
+        path.write_text(json.dumps(other), encoding="utf-8")
+        with pytest.raises(ProofError) as error:
+            certificates.read(path)
+        assert said in str(error.value)
+        assert "\n" not in str(error.value)
+    path.write_bytes(b"\x93NUMPY\x01\xff")
+    with pytest.raises(ProofError, match="is no certificate"):
+        certificates.read(path)
+    for missing in (tmp_path, tmp_path / "nowhere.json"):
+        with pytest.raises(ProofError, match="cannot read"):
+            certificates.read(missing)
+
+
+def test_a_certificate_that_names_no_target_cannot_be_verified(certificate: Certificate) -> None:
+    with pytest.raises(ProofError, match="does not say what it is about"):
+        verify(replace(certificate, wanted={}))
+
+
+def test_a_certificate_that_cannot_be_written_leaves_the_old_one(certificate: Certificate, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "certificate.json"
+    certificates.write(certificate, path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as if the disk were full
+    try:
+        with pytest.raises(ProofError, match=r"cannot write .*certificate.json: File too large$"):
+            certificates.write(certificate, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["certificate.json"]
+    for nowhere in (path / "below.json", tmp_path / "nowhere" / "certificate.json"):
+        with pytest.raises(ProofError, match="cannot write"):
+            certificates.write(certificate, nowhere)
+
+
+def test_a_certificate_is_verified_by_doing_parts_of_it_again() -> None:
+    good = proven("right", "uint8", "int8", "float16", modes=("tf", "torch"))
+    here = f"{__name__}:one_thread"
+    found = verify(good, parts=4, seed=3, executor=here)
+    assert (found.again, found.of, found.disagreements, found.notes) == (4, 6, (), ())
+    assert verify(good, parts=100, executor=here).again == 6
+
+    bad = replace(good, rows=(*good.rows[:-1], replace(good.rows[-1], digests=("0" * 32,))))
+    (said,) = verify(bad, parts=6, executor=here).disagreements
+    assert "other outputs than the certificate tells of" in said
+    assert good.rows[-1].data_format in said
+    assert good.rows[-1].dtype in said
+
+    older = replace(good, versions={**good.versions, "numpy": "1.0"}, machine={**good.machine, "machine": "abacus"})
+    notes = verify(older, parts=1, executor=here).notes
+    assert [note.partition(":")[0] for note in notes] == [
+        "other versions than in the certificate",
+        "other machine than in the certificate",
+    ]
+    with pytest.raises(ProofError, match="has no part"):
+        verify(replace(good, rows=tuple(replace(row, digests=()) for row in good.rows)), executor=here)
+
+
+def test_a_certificate_of_what_is_wrong_is_verified_too() -> None:
+    wrong = proven("one_number_wrong", "uint16", modes=("tf",))
+    assert verify(wrong, executor=f"{__name__}:one_thread").disagreements == ()
+    (said,) = verify(
+        replace(wrong, rows=tuple(replace(row, wrong=0, status="proven") for row in wrong.rows)),
+        executor=f"{__name__}:one_thread",
+    ).disagreements
+    assert "3 values are wrong" in said
+
+
+# Progress -----------------------------------------------------------------------------------------------------------
+
+
+def counted(x: Array, mode: str = "tf") -> Array:
+    if x.size > 100_000:
+        with Path(os.environ["CALLS"]).open("a", encoding="utf-8") as file:
+            file.write(f"{x.dtype.name}\n")
+    return preprocess_input(x, mode=mode)
+
+
+@pytest.fixture
+def progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return tmp_path / "certificate.json.progress"
+
+
+def counted_proof(progress: Path, *dtypes: str, **more: Any) -> tuple[Certificate, list[str]]:
+    """The certificate of ``counted``, and the dtypes of its calls on large images."""
+    calls = Path(os.environ["CALLS"])
+    calls.write_text("", encoding="utf-8")
+    certificate = proven("counted", *dtypes, progress_file=progress, **more)
+    return certificate, calls.read_text(encoding="utf-8").split()
+
+
+def timeless(certificate: Certificate) -> list[Row]:
+    return [replace(row, seconds=0) for row in certificate.rows]
+
+
+def test_what_is_done_is_not_done_again(progress: Path) -> None:
+    first, calls = counted_proof(progress, "int16", "uint16", modes=("tf",))
+    assert sorted(calls) == ["int16", "uint16"]
+    again, calls = counted_proof(progress, "int16", "uint16", modes=("tf",))
+    assert calls == []
+    assert timeless(again) == timeless(first)
+    more, calls = counted_proof(progress, "int16", "uint16", "float16", modes=("tf",))
+    assert calls == ["float16"]
+    assert {row.status for row in more.rows} == {"proven"}
+
+
+def test_half_a_line_of_progress_is_done_again(progress: Path) -> None:
+    first, _ = counted_proof(progress, "int16", "uint16", modes=("tf",))
+    whole = progress.read_bytes()
+    head, one, two = whole.splitlines(keepends=True)
+    for cut in (1, 2, len(two) // 2, len(two) - 1):
+        progress.write_bytes(whole[:-cut])
+        again, calls = counted_proof(progress, "int16", "uint16", modes=("tf",))
+        assert calls == [json.loads(two)["part"].split()[4]]
+        assert timeless(again) == timeless(first)
+        assert [json.loads(line)["part"] for line in progress.read_bytes().splitlines()[1:]] == [
+            json.loads(line)["part"] for line in (one, two)
+        ]
+    progress.write_bytes(head[: len(head) // 2])  # killed while it wrote the first line
+    _, calls = counted_proof(progress, "int16", "uint16", modes=("tf",))
+    assert sorted(calls) == ["int16", "uint16"]
+
+
+def test_a_counterexample_is_remembered(progress: Path) -> None:
+    first = proven("one_number_wrong", "uint16", "float16", modes=("tf",), everything=False, progress_file=progress)
+    before = progress.read_bytes()
+    again = proven("one_number_wrong", "uint16", "float16", modes=("tf",), everything=False, progress_file=progress)
+    assert timeless(again) == timeless(first)
+    assert progress.read_bytes() == before
+
+
+def test_progress_of_something_else_is_refused_with_the_reason(progress: Path) -> None:
+    counted_proof(progress, "int8", modes=("tf",))
+    whole = progress.read_text(encoding="utf-8")
+    head, rest = whole.split("\n", 1)
+    said = json.loads(head)
+    for change, reason in [
+        ({"target": "other:f"}, f"is of target other:f, not {__name__}:counted"),
+        ({"versions": {**said["versions"], "numpy": "1.0"}}, "with other versions \\(numpy .* instead of 1.0\\)"),
+        ({"versions": {**said["versions"], "vggprep code": "0"}}, "vggprep code .* instead of 0"),
+        ({"machine": {**said["machine"], "processor": "abacus"}}, "other machine \\(processor .* instead of abacus"),
+        ({"format": "vggprep-progress/9"}, "is no progress of a proof"),
+    ]:
+        other = json.dumps({**said, **change}) + "\n" + rest
+        progress.write_text(other, encoding="utf-8")
+        with pytest.raises(ProofError, match=reason) as error:
+            counted_proof(progress, "int8", modes=("tf",))
+        assert "delete it" in str(error.value)
+        assert progress.read_text(encoding="utf-8") == other
+
+
+@pytest.mark.parametrize(
+    "foreign", [b"my diary\n", b"my diary", b"\x93NUMPY\xff\xff", b"[]\n", b'{"kind": "header"}\n', b"\n"]
+)
+def test_a_file_of_another_kind_is_refused_and_left_alone(foreign: bytes, progress: Path) -> None:
+    progress.write_bytes(foreign)
+    with pytest.raises(ProofError, match="is no progress of a proof: delete it"):
+        counted_proof(progress, "int8", modes=("tf",))
+    assert progress.read_bytes() == foreign
+    progress.unlink()
+    assert counted_proof(progress, "int8", modes=("tf",))[0].holds
+
+
+def test_a_second_process_is_refused(progress: Path) -> None:
+    with certificates.Progress(progress, {}), pytest.raises(ProofError, match="another process is at work on"):
+        counted_proof(progress, "int8", modes=("tf",))
+
+
+def test_progress_that_cannot_be_kept_is_told_before_anything_is_done(progress: Path) -> None:
+    progress.write_text("", encoding="utf-8")
+    for nowhere in (progress / "below", progress.parent):
+        with pytest.raises(ProofError, match="cannot keep progress in"):
+            counted_proof(nowhere, "int16", modes=("tf",))
+        assert Path(os.environ["CALLS"]).read_text(encoding="utf-8") == ""
