@@ -36,6 +36,11 @@ TARGETS = """
         y[x == 77] = 0
         return y
 
+    def wrong_or_slow(x, mode):
+        if mode == "torch" and x.size > 100_000:
+            time.sleep(4)
+        return x.astype("float32") if mode == "tf" else preprocess_input(x, mode=mode)
+
     def deadly(x, mode="tf"):
         if x.size > 100_000:
             os._exit(7)
@@ -192,9 +197,10 @@ def test_any_executor_does_the_work(folder: Path) -> None:
 
 
 def test_what_threads_are_still_at_does_not_swallow_the_report(folder: Path) -> None:
-    done = vggprep_prove("targets:wrong", *SMALL[:4], "--dtype", "float16", "--executor", "targets:threads", cwd=folder)
+    arguments = ("targets:wrong_or_slow", "--dtype", "uint16", "--mode", "tf", "--mode", "torch")
+    done = vggprep_prove(*arguments, "--executor", "targets:threads", cwd=folder)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "NOT proven" in done.stdout
+    assert "NOT proven (1 wrong, 1 unfinished)" in done.stdout
 
 
 def test_a_worker_that_dies_once_is_replaced(folder: Path) -> None:
