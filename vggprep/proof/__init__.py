@@ -317,7 +317,10 @@ def _result(future: Future[Any]) -> Done:
 
 def _wanted(certificate: Certificate) -> Wanted:
     words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in certificate.wanted.items()}
-    return Wanted(**words)
+    try:
+        return Wanted(**words)
+    except TypeError as error:
+        raise ProofError(f"the certificate does not say what it is about: {error}") from error
 
 
 def implementations_of(certificate: Certificate) -> list[Implementation]:

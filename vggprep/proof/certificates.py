@@ -164,9 +164,13 @@ def read(path: Path) -> Certificate:
         rows = tuple(_row(row) for row in document.pop("rows"))
         known = {field.name for field in fields(Certificate)} - {"rows"}
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k in known}
-        return Certificate(**given, rows=rows)
-    except (KeyError, TypeError, AttributeError) as error:
+        certificate = Certificate(**given, rows=rows)
+        for words in (certificate.versions, certificate.machine, certificate.wanted):
+            if not isinstance(words, Mapping):
+                raise TypeError(f"{words!r} is no object")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProofError(f"{path} is not a whole certificate: {error}") from error
+    return certificate
 
 
 def _row(said: Mapping[str, Any]) -> Row:
@@ -258,7 +262,7 @@ class Progress:
             said = json.loads(head)
             if said.pop("format") != PROGRESS:
                 raise ValueError("another format")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProofError(f"{self.path} is no progress of a proof: {remedy}") from error
         for key, mine in self.identity.items():
             other = said.get(key)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
+from vggprep.implementations.callables import describe
 from vggprep.proof.certificates import ProofError
 
 _PATIENCE = 10
@@ -89,8 +90,8 @@ def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ProofError(f"--executor {spec}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # foreign code
+        raise ProofError(f"--executor {spec}: {describe(error)}") from error
     if not callable(getattr(found, "submit", None)):
         raise ProofError(f"--executor {spec} makes a {type(found).__name__}, which has no submit(function, argument)")
     try:
@@ -98,7 +99,8 @@ def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
     finally:
         with contextlib.suppress(AttributeError):
             try:
-                found.shutdown(wait=False, cancel_futures=True)
+                # A thread at work has caught what this process prints: wait for it.
+                found.shutdown(wait=True, cancel_futures=True)
             except TypeError:  # which is not for every executor
                 found.shutdown(wait=False)
 
