@@ -109,8 +109,12 @@ class _Search:
     error: float = 0.0
     at: tuple[Any, ...] = ()
 
-    def look(self, errors: Float64, *places: Array | int) -> None:
+    def look(self, errors: Float64, *places: Array | int, among: npt.NDArray[np.bool_] | None = None) -> None:
         """Look through ``errors``, which came about at ``places``: arrays like ``errors``, or one for all."""
+        if among is not None:
+            if not among.any():
+                return
+            errors = np.where(among, errors, -1.0)
         index = int(np.argmax(errors))
         if np.isnan(errors[index]):
             errors = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
@@ -344,11 +348,10 @@ class _Run:
         wrong = None
         if judged is not None:
             wrong = oracle.unfaithful(values, result, target, judged, units)
-            units[~judged] = 0.0
         elif not units.max() <= oracle.FAITHFUL_BOUND:
             wrong = ~(units <= oracle.FAITHFUL_BOUND)
         if self.forward:
-            seen.units.look(units, x, fed, got, number, rgb)
+            seen.units.look(units, x, fed, got, number, rgb, among=judged)
             self._look_at_levels(seen, difference * float(oracle.grey_levels(mode)[number]), x, fed, got, number, rgb)
         return wrong
 
@@ -378,16 +381,16 @@ class _Run:
         name = oracle.name_of(got.dtype)
         units = difference / (FORMATS[name].unit_roundoff * scale)
         limit = oracle.limit(self.fed, name)
+        judged = None
         if not (_all_within(original, limit) and _all_within(restored, limit)):
-            units[~_within(original, restored, limit)] = 0.0
+            judged = _within(original, restored, limit)
         if not self.steps:
             units[difference == 0] = 0.0  # 0 of 0
-        seen.units.look(units, x, fed, got, number, rgb)
+        seen.units.look(units, x, fed, got, number, rgb, among=judged)
 
     def _look_at_levels(self, seen: _Seen, levels: Float64, x: Array, *places: Array | int) -> None:
-        if not _all_within(x, oracle.PIXEL_LIKE):
-            levels = np.where(np.abs(x.astype(np.float64)) <= oracle.PIXEL_LIKE, levels, 0.0)
-        seen.levels.look(levels, x, *places)
+        among = None if _all_within(x, oracle.PIXEL_LIKE) else np.abs(x.astype(np.float64)) <= oracle.PIXEL_LIKE
+        seen.levels.look(levels, x, *places, among=among)
 
     # What was found, exactly ------------------------------------------------------------------------------------
 
