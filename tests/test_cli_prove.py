@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import vggprep
 from vggprep.proof import Certificate, Row, certificates
 
 TARGETS = """
@@ -374,3 +377,172 @@ def test_progress_of_another_target_or_a_foreign_file_is_refused_in_one_line(fol
         pass
     said = one_line(vggprep_prove(*SLOW, cwd=folder))
     assert "is of target targets:right, not targets:slow: delete it, or keep this proof elsewhere with -o" in said
+
+
+# A Dask cluster: a real scheduler and real workers on the loopback interface ----------------------------------------
+
+
+class Cluster:
+    """A scheduler, and the workers that a test starts; what is started is ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._run("dask_scheduler", "--host", "127.0.0.1", "--port", str(port))
+        wait_for(lambda: self._answers(port))
+
+    def _run(self, program: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "dask.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{program}", *arguments, "--no-dashboard"],
+                cwd=self.folder,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+            )
+
+    def _answers(self, port: int) -> bool:
+        assert self.scheduler.poll() is None, (self.folder / "dask.log").read_text(encoding="utf-8")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    def start_workers(self, count: int = 2, **environment: str) -> None:
+        """Start workers of one thread each, and wait until the scheduler knows all that there are."""
+        from distributed import Client
+
+        options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder)]
+        self.workers += [self._run("dask_worker", self.address, *options, **environment) for _ in range(count)]
+        with Client(self.address, timeout=30) as client:
+            wait_for(lambda: len(client.ncores()) == len(self.workers))
+
+    def kill_workers(self, count: int | None = None) -> None:
+        """``kill -9``."""
+        for worker in self.workers[:count]:
+            worker.kill()
+            worker.wait()
+        del self.workers[:count]
+
+    def end(self) -> None:
+        self.kill_workers()
+        self.scheduler.kill()
+        self.scheduler.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    pytest.importorskip("distributed", reason='needs distributed: pip install "vggprep[dask]"')
+    folder = tmp_path_factory.mktemp("dask")
+    (folder / "targets.py").write_text(textwrap.dedent(TARGETS), encoding="utf-8")
+    found = Cluster(folder)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+@pytest.fixture
+def cluster(scheduler: Cluster) -> Iterator[Cluster]:
+    """The scheduler without workers, and what is written in its folder taken away."""
+    yield scheduler
+    scheduler.kill_workers()
+    for path in scheduler.folder.glob("*.json*"):
+        path.unlink()
+
+
+def slow_on(cluster: Cluster, **environment: str) -> subprocess.Popen[str]:
+    return start(*SLOW, "--executor", f"dask:{cluster.address}", cwd=cluster.folder, **environment)
+
+
+def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster) -> None:
+    cluster.start_workers()
+    for target, more in (("reference", ()), ("targets:right", ("--inverse", "reference"))):
+        for name, executor in (("local", ()), ("dask", ("--executor", f"dask:{cluster.address}"))):
+            arguments = (target, *more, *SMALL, *executor, "-o", f"{name}.json")
+            done = vggprep_prove(*arguments, cwd=cluster.folder)
+            assert done.returncode == 0, done.stdout + done.stderr
+        local, dask = (certificates.read(cluster.folder / f"{name}.json") for name in ("local", "dask"))
+        assert timeless(dask) == timeless(local)
+        assert (dask.versions, dask.machine, dask.values) == (local.versions, local.machine, local.values)
+    done = vggprep_prove("--verify", "local.json", "--executor", f"dask:{cluster.address}", cwd=cluster.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_worker_killed_half_way_loses_nothing(cluster: Cluster) -> None:
+    done = vggprep_prove(*SLOW[:-1], "whole.json", cwd=cluster.folder, env={**os.environ, "PAUSE": "0"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    cluster.start_workers(PAUSE="0.5")
+    process = slow_on(cluster)
+    try:
+        wait_for(lambda: parts_done(cluster.folder / "slow.json.progress") >= 2)
+        cluster.kill_workers(1)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        kill_all(process.pid)
+    assert process.returncode == 0, errors
+    slow, whole = (certificates.read(cluster.folder / f"{name}.json") for name in ("slow", "whole"))
+    assert timeless(slow) == timeless(whole)
+
+
+def test_when_all_workers_are_gone_it_says_so_and_the_same_command_goes_on(cluster: Cluster) -> None:
+    cluster.start_workers(PAUSE="0.5")
+    progress = cluster.folder / "slow.json.progress"
+    process = slow_on(cluster)
+    try:
+        wait_for(lambda: parts_done(progress) >= 2)
+        cluster.kill_workers()
+        output, errors = process.communicate(timeout=120)
+    finally:
+        kill_all(process.pid)
+    done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    assert "all workers of the cluster are gone: start new ones, and the same command goes on" in one_line(done)
+    assert 2 <= parts_done(progress) < 8
+    cluster.start_workers(1, PAUSE="0")
+    done = vggprep_prove(*SLOW, "--executor", f"dask:{cluster.address}", cwd=cluster.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert certificates.read(cluster.folder / "slow.json").holds
+
+
+def test_a_worker_with_other_code_is_named_and_refused(cluster: Cluster) -> None:
+    theirs = cluster.folder / "theirs" / "vggprep"
+    shutil.copytree(Path(vggprep.__file__).parent, theirs, ignore=shutil.ignore_patterns("__pycache__"))
+    with (theirs / "reference.py").open("a", encoding="utf-8") as file:
+        file.write("# a comment\n")
+    cluster.start_workers(1)
+    cluster.start_workers(1, PYTHONPATH=str(theirs.parent))
+    other = cluster.workers[1].pid
+    process = slow_on(cluster)
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        kill_all(process.pid)
+    said = one_line(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
+    assert f"process {other} cannot take part: it has vggprep code" in said
+    assert (cluster.folder / "slow.json.progress").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(cluster: Cluster) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        started = time.monotonic()
+        runs = {
+            f"tcp://127.0.0.1:{silent.getsockname()[1]}": "no Dask scheduler answers at tcp://127.0.0.1",
+            "tcp://127.0.0.1:1": "no Dask scheduler answers at tcp://127.0.0.1:1",
+            "nonsense://x": "no Dask scheduler answers at nonsense://x",
+            cluster.address: "has no workers: start some with dask worker tcp://127.0.0.1",
+        }
+        waiting = {
+            address: start("targets:right", *SMALL, "--executor", f"dask:{address}", cwd=cluster.folder)
+            for address in runs
+        }
+        for address, process in waiting.items():
+            output, errors = process.communicate(timeout=120)
+            done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+            assert runs[address] in one_line(done)
+        took = time.monotonic() - started
+        print(f"no answer: told after {took:.1f} s")
+    assert took < 60

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
 from vggprep.implementations.callables import describe
@@ -62,8 +63,11 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
         raise ProofError(
             f'--executor dask:{address} needs distributed, which is not installed: pip install "vggprep[dask]"'
         ) from error
+    # What they say when a connection breaks, or is closed with work under way, is said below in one line.
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client: Any = Client(address, timeout=_PATIENCE, name="vggprep")  # type: ignore[no-untyped-call, unused-ignore]
+        client: Any = _within(_PATIENCE + 1, lambda: Client(address, timeout=_PATIENCE, name="vggprep"))  # type: ignore[no-untyped-call, unused-ignore]
     except (OSError, ValueError, TypeError) as error:
         raise ProofError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}): is it running, and the port right?"
@@ -80,6 +84,20 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
         pool.shutdown(wait=False)
     finally:
         client.close()
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """What ``function`` comes to. ``TimeoutError`` if it takes longer: it may wait for ever for a greeting."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result(seconds)
 
 
 @contextlib.contextmanager
