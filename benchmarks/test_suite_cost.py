@@ -1,4 +1,4 @@
-"""What the suite itself costs its users: a verdict from a cold start, an example drawn, an import."""
+"""What the suite itself costs: a verdict from a cold start, an example drawn, a bit pattern enumerated, an import."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from benchmarks.measure import play, played_back
 from vggprep import strategies
 from vggprep.implementations import keras as keras_paths
+from vggprep.implementations.targets import Wanted
+from vggprep.proof import keep_freed_memory
+from vggprep.proof.shards import IMAGE, Part, judge
 
 EXAMPLES = 300
 
@@ -68,6 +72,50 @@ def test_strategies(benchmark, name):
     if benchmark.stats:
         benchmark.extra_info["ms_per_example"] = benchmark.stats.stats.median / count * 1e3
         benchmark.extra_info["note"] = f"{benchmark.extra_info['ms_per_example']:.2f} ms an example (median)"
+
+
+PATTERNS = 1 << 23
+PATTERNS_END = 0x43000000 + PATTERNS
+
+
+@pytest.fixture(scope="module")
+def enumeration_seconds():
+    """Seconds of 2^23 float32 patterns, and of a plain copy of as many images, rounds shuffled together."""
+    wanted = Wanted(("reference",))
+    images = [np.ones((PATTERNS // IMAGE, IMAGE // 256, 256, 3), np.float32) for _ in range(2)]
+
+    def enumerate_part(mode: str) -> None:
+        (tally,) = judge(Part(wanted, 0, "forward", mode, ("channels_last",), "float32", 0x43000000, PATTERNS_END))
+        assert tally.wrong == 0
+        assert tally.patterns == PATTERNS
+
+    def copy(_: str) -> None:
+        np.copyto(images[0], images[1])
+
+    keep_freed_memory()
+    seconds: dict[str, list[float]] = {"caffe": [], "tf": [], "torch": [], "copy": []}
+    plan = [name for name in seconds for _ in range(8)]
+    random.shuffle(plan)
+    for name in [*seconds, *plan]:
+        start = time.perf_counter()
+        (copy if name == "copy" else enumerate_part)(name)
+        seconds[name].append(time.perf_counter() - start)
+    return {name: found[1:] for name, found in seconds.items()}
+
+
+@pytest.mark.benchmark(group="the suite: every bit pattern, one core", timer=played_back)
+@pytest.mark.parametrize("name", ["caffe", "tf", "torch", "copy"])
+def test_enumeration(benchmark, enumeration_seconds, name):
+    what = "np.copyto of the same images" if name == "copy" else f"vggprep prove reference, forward, {name}"
+    benchmark.extra_info["what"] = f"{what}, float32, 2^23 patterns in 3 channels"
+    best = min(enumeration_seconds[name])
+    benchmark.extra_info["patterns_per_second"] = PATTERNS / best
+    part = min(enumeration_seconds["copy"]) / best
+    benchmark.extra_info["fraction_of_copyto"] = part
+    benchmark.extra_info["note"] = (
+        f"{PATTERNS / best / 1e6:.0f} million patterns a second, {part:.3f} of np.copyto (minima)"
+    )
+    play(benchmark, enumeration_seconds[name])
 
 
 IMPORTS = {

@@ -35,8 +35,8 @@ from vggprep.proof.domains import DTYPES, SMALL, domain
 from vggprep.proof.shards import Part, Worst, fed_dtype, implementations, judge
 
 __all__ = [
-    "Certificate", "Plan", "ProofError", "Row", "Verified", "Worst", "fed_dtype", "implementations_of", "plan", "prove",
-    "verify",
+    "Certificate", "Plan", "ProofError", "Row", "Verified", "Worst", "fed_dtype", "implementations_of",
+    "keep_freed_memory", "plan", "prove", "verify",
 ]  # fmt: skip
 
 _BREAKAGES = 3
@@ -126,7 +126,7 @@ def _refusal(subject: Subject, direction: Direction, mode: str, data_format: str
 
 
 @lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc not to hand freed memory back: to fetch each array anew from the kernel costs more than to fill it."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         allocator = ctypes.CDLL(None)
@@ -144,7 +144,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def work(part: Part, versions: dict[str, str]) -> Done | str:
     """Do one part, wherever this is called; or say why not: in what this place differs from where the work is from."""
     with _ONE_AT_A_TIME:
-        _keep_freed_memory()
+        keep_freed_memory()
         try:
             implementations(part.wanted)
         except TargetError as error:
