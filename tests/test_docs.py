@@ -26,7 +26,7 @@ COMMANDS = [
     (page, command)
     for page, language, block in BLOCKS
     if language in ("sh", "yaml", "ini")
-    for command in re.findall(r"\bvggprep (?:observe|diff|history|check|modes)\b[^#\n]*", block)
+    for command in re.findall(r"\bvggprep (?:observe|diff|history|check|prove|modes)\b[^#\n]*", block)
 ]
 
 
