@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -307,6 +307,10 @@ def _result(future: Future[Any]) -> Done:
         result, where = future.result()
     except BrokenExecutor:
         raise
+    except CancelledError as error:
+        raise ProofError(
+            "the executor has dropped the work, or its scheduler is gone: start it anew, and the same command goes on"
+        ) from error
     except Exception as error:
         raise ProofError(f"a worker failed: {describe(error)}") from error
     if isinstance(result, str):
