@@ -736,6 +736,13 @@ def test_a_certificate_is_verified_by_doing_parts_of_it_again() -> None:
     assert good.rows[-1].data_format in said
     assert good.rows[-1].dtype in said
 
+    row = good.rows[-1]
+    assert row.units is not None
+    for better in (None, row.units._replace(error=row.units.error * 0.99)):
+        bad = replace(good, rows=(*good.rows[:-1], replace(row, units=better)))
+        (said,) = verify(bad, parts=6, executor=here).disagreements
+        assert "larger errors than the certificate tells of" in said
+
     older = replace(good, versions={**good.versions, "numpy": "1.0"}, machine={**good.machine, "machine": "abacus"})
     notes = verify(older, parts=1, executor=here).notes
     assert [note.partition(":")[0] for note in notes] == [
