@@ -290,14 +290,15 @@ def uninterrupted(folder: Path) -> list[Row]:
 
 
 @needs_proc
-def test_ctrl_c_stops_a_long_run_at_once_and_says_how_to_resume(folder: Path) -> None:
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to all processes", "to the main process"])
+def test_ctrl_c_stops_a_long_run_at_once_and_says_how_to_resume(send: Callable[[int, int], None], folder: Path) -> None:
     process = start("reference", "--dtype", "float32", "--workers", "2", "-o", "long.json", cwd=folder)
     try:
         # Its own process, multiprocessing's resource tracker and two workers, which are given time to be at work.
         wait_for(lambda: len(family(process.pid)) >= 4)
         time.sleep(3)
         asked = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
         took = time.monotonic() - asked
         print(f"Ctrl-C took {took:.2f} s")
