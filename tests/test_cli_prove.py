@@ -135,6 +135,15 @@ def test_what_holds_exits_with_0_and_its_certificate_is_verified(folder: Path) -
     assert "the certificate does NOT hold here" in done.stdout
 
 
+def test_a_sample_is_never_called_a_proof(folder: Path) -> None:
+    done = vggprep_prove("targets:right", "--dtype", "float64", "--mode", "identity", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no fault met" in done.stdout
+    assert "float64 is a sample of" in done.stdout
+    assert "That is no proof." in done.stdout
+    assert "(2 sampled)" in done.stdout
+
+
 def test_what_is_wrong_exits_with_1_and_says_where(folder: Path) -> None:
     done = vggprep_prove("targets:wrong", "--dtype", "uint8", "--mode", "tf", "--all", cwd=folder)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -281,14 +290,15 @@ def uninterrupted(folder: Path) -> list[Row]:
 
 
 @needs_proc
-def test_ctrl_c_stops_a_long_run_at_once_and_says_how_to_resume(folder: Path) -> None:
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to all processes", "to the main process"])
+def test_ctrl_c_stops_a_long_run_at_once_and_says_how_to_resume(send: Callable[[int, int], None], folder: Path) -> None:
     process = start("reference", "--dtype", "float32", "--workers", "2", "-o", "long.json", cwd=folder)
     try:
         # Its own process, multiprocessing's resource tracker and two workers, which are given time to be at work.
         wait_for(lambda: len(family(process.pid)) >= 4)
         time.sleep(3)
         asked = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
         took = time.monotonic() - asked
         print(f"Ctrl-C took {took:.2f} s")
@@ -504,6 +514,45 @@ def test_when_all_workers_are_gone_it_says_so_and_the_same_command_goes_on(clust
     done = vggprep_prove(*SLOW, "--executor", f"dask:{cluster.address}", cwd=cluster.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert certificates.read(cluster.folder / "slow.json").holds
+
+
+def test_when_the_scheduler_is_gone_it_says_so_and_what_is_done_is_kept(scheduler: Cluster, folder: Path) -> None:
+    own = Cluster(folder)
+    progress = folder / "slow.json.progress"
+    try:
+        own.start_workers(PAUSE="0.5")
+        process = slow_on(own)
+        try:
+            wait_for(lambda: parts_done(progress) >= 2)
+            own.scheduler.kill()
+            output, errors = process.communicate(timeout=120)
+        finally:
+            kill_all(process.pid)
+    finally:
+        own.end()
+    done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    assert "its scheduler is gone: start it anew, and the same command goes on" in one_line(done)
+    assert 2 <= parts_done(progress) < 8
+
+
+@needs_proc
+def test_ctrl_c_stops_waiting_for_a_cluster_at_once(cluster: Cluster) -> None:
+    cluster.start_workers(1, PAUSE="2")
+    process = slow_on(cluster)
+    try:
+        wait_for(lambda: parts_done(cluster.folder / "slow.json.progress") >= 1)
+        asked = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        took = time.monotonic() - asked
+        print(f"Ctrl-C took {took:.2f} s")
+    finally:
+        kill_all(process.pid)
+    assert process.returncode == 2
+    assert errors.strip() == (
+        "vggprep: stopped; what is done is kept in slow.json.progress: the same command goes on from there"
+    )
+    assert took < 5
 
 
 def test_a_worker_with_other_code_is_named_and_refused(cluster: Cluster) -> None:

@@ -399,6 +399,21 @@ def test_one_wrong_pattern_in_the_whole_domain_is_found_and_told(
     assert row.digest == ""
 
 
+def nan_for_one_number(x: Array, mode: str = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[x == 200] = np.nan
+    return y
+
+
+def test_a_number_made_nan_is_infinitely_wrong() -> None:
+    (row,) = proven("nan_for_one_number", "uint8", modes=("tf",)).rows
+    assert (row.status, row.wrong) == ("wrong", 3)
+    assert row.units is not None
+    assert (row.units.error, row.units.value) == (float("inf"), "200")
+    assert row.levels is not None
+    assert (row.levels.error, row.levels.value) == (float("inf"), "200")
+
+
 def test_a_sign_of_zero_is_wrong_to_the_bit_and_nothing_else() -> None:
     (faithful,) = proven("sign_of_zero_lost", "float16", modes=("identity",)).rows
     (exact,) = proven("sign_of_zero_lost", "float16", modes=("identity",), level="exact").rows
@@ -735,6 +750,13 @@ def test_a_certificate_is_verified_by_doing_parts_of_it_again() -> None:
     assert "other outputs than the certificate tells of" in said
     assert good.rows[-1].data_format in said
     assert good.rows[-1].dtype in said
+
+    row = good.rows[-1]
+    assert row.units is not None
+    for better in (None, row.units._replace(error=row.units.error * 0.99)):
+        bad = replace(good, rows=(*good.rows[:-1], replace(row, units=better)))
+        (said,) = verify(bad, parts=6, executor=here).disagreements
+        assert "larger errors than the certificate tells of" in said
 
     older = replace(good, versions={**good.versions, "numpy": "1.0"}, machine={**good.machine, "machine": "abacus"})
     notes = verify(older, parts=1, executor=here).notes

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -307,6 +307,10 @@ def _result(future: Future[Any]) -> Done:
         result, where = future.result()
     except BrokenExecutor:
         raise
+    except CancelledError as error:
+        raise ProofError(
+            "the executor has dropped the work, or its scheduler is gone: start it anew, and the same command goes on"
+        ) from error
     except Exception as error:
         raise ProofError(f"a worker failed: {describe(error)}") from error
     if isinstance(result, str):
@@ -388,6 +392,11 @@ def verify(
                     f"{row.implementation} {row.direction} {row.mode} {row.data_format} {row.dtype}, patterns "
                     f"{part.start} to {part.stop}: other outputs than the certificate tells of"
                 )
+            elif _larger(tally.units, row.units) or _larger(tally.levels, row.levels):
+                disagreements.append(
+                    f"{row.implementation} {row.direction} {row.mode} {row.data_format} {row.dtype}, patterns "
+                    f"{part.start} to {part.stop}: larger errors than the certificate tells of"
+                )
             elif (tally.wrong > 0) > (row.wrong > 0):
                 disagreements.append(f"{row.implementation} {row.mode} {row.dtype}: {tally.wrong} values are wrong")
         return False
@@ -401,3 +410,8 @@ def verify(
         if reason := environment.difference(other, mine):
             notes.append(f"other {word} than in the certificate: {reason}")
     return Verified(len(chosen), len(known), tuple(disagreements), tuple(notes))
+
+
+def _larger(found: Worst | None, told: Worst | None) -> bool:
+    """Whether an error is larger than the worst that is told of, beyond what ``Worst`` allows."""
+    return found is not None and found.error > (told.error if told else 0.0) * (1 + 2**-20)
