@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -232,6 +233,7 @@ def test_ctrl_c_ends_a_check_at_once_without_a_traceback(folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # nohup may ignore it
     )
     time.sleep(2.0)
     process.send_signal(signal.SIGINT)
@@ -249,7 +251,7 @@ def test_modes_prints_the_table_and_json(folder: Path) -> None:
     assert document["modes"]["torch"]["steps"][1]["constants"] == ["0.485", "0.456", "0.406"]
 
 
-@pytest.mark.parametrize("verb", [[], ["check"], ["modes"]])
+@pytest.mark.parametrize("verb", [[], ["check"], ["prove"], ["modes"]])
 def test_help_has_an_example(verb: list[str], folder: Path) -> None:
     done = vggprep(*verb, "--help", cwd=folder)
     assert done.returncode == 0
