@@ -55,27 +55,48 @@ def _out() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-@main.command()
-@click.argument("targets", metavar="[TARGET]...", nargs=-1)
-@click.option("--inverse", metavar="TARGET", help="An inverse to judge with it, or alone if no TARGET is given.")
-@click.option(
-    "--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="Judge this mode only (repeatable)."
+# Options that verbs share.
+_mode_option = click.option(
+    "--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="This mode only (repeatable)."
 )
-@click.option(
+_data_format_option = click.option(
     "--data-format",
     "data_formats",
     multiple=True,
     type=click.Choice(DATA_FORMATS),
-    help="Judge this data format only (repeatable).",
+    help="This data format only (repeatable).",
 )
-@click.option(
-    "--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Judge this input dtype only (repeatable)."
-)
-@click.option(
+_level_option = click.option(
     "--level",
     type=click.Choice(["exact", "faithful"]),
     help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
 )
+_timeout_option = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long a command: target has for one answer, its start included; 10 by default.",
+)
+_input_option = click.option(
+    "--input", "input_name", metavar="NAME", help="Of a model file: the input that takes the images."
+)
+_tensor_option = click.option(
+    "--tensor",
+    "tensor_name",
+    metavar="NAME",
+    help="Of a model file: the tensor after preprocessing, where that is inside a larger graph.",
+)
+
+
+@main.command()
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
+@click.option("--inverse", metavar="TARGET", help="An inverse to judge with it, or alone if no TARGET is given.")
+@_mode_option
+@_data_format_option
+@click.option(
+    "--dtype", "dtypes", multiple=True, type=click.Choice(_DTYPES), help="Judge this input dtype only (repeatable)."
+)
+@_level_option
 @click.option(
     "--writes-input",
     is_flag=True,
@@ -104,19 +125,9 @@ def _out() -> Console:
 @click.option(
     "--seed", metavar="N", type=int, help="Let Hypothesis draw other cases; without, it draws the same ones every time."
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    help="How long a command: target has for one answer, its start included; 10 by default.",
-)
-@click.option("--input", "input_name", metavar="NAME", help="Of a model file: the input that takes the images.")
-@click.option(
-    "--tensor",
-    "tensor_name",
-    metavar="NAME",
-    help="Of a model file: the tensor after preprocessing, where that is inside a larger graph.",
-)
+@_timeout_option
+@_input_option
+@_tensor_option
 @click.option(
     "--report",
     "report_file",
@@ -505,9 +516,9 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     type=click.Path(path_type=Path),
     help="Of a FILE: write the original pixels, if they can be recovered exactly.",
 )
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
-@click.option("--input", "input_name", metavar="NAME", help="As in vggprep check.")
-@click.option("--tensor", "tensor_name", metavar="NAME", help="As in vggprep check.")
+@_timeout_option
+@_input_option
+@_tensor_option
 def identify(
     target: str, restore: Path | None, timeout: float | None, input_name: str | None, tensor_name: str | None
 ) -> None:
@@ -583,14 +594,8 @@ def _image(path: Path) -> Any:
 @main.command()
 @click.argument("target", required=False)
 @click.option("--inverse", metavar="TARGET", help="An inverse to prove with it, or alone if no TARGET is given.")
-@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)), help="This mode only (repeatable).")
-@click.option(
-    "--data-format",
-    "data_formats",
-    multiple=True,
-    type=click.Choice(DATA_FORMATS),
-    help="This data format only (repeatable).",
-)
+@_mode_option
+@_data_format_option
 @click.option(
     "--dtype",
     "dtypes",
@@ -599,11 +604,7 @@ def _image(path: Path) -> Any:
     help="This dtype (repeatable); by default those of up to 16 bits, which take seconds. 32 bits take minutes; "
     "of 64 bits a sample is tried.",
 )
-@click.option(
-    "--level",
-    type=click.Choice(["exact", "faithful"]),
-    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
-)
+@_level_option
 @click.option("--all", "everything", is_flag=True, help="Go on after a counterexample, and count all that is wrong.")
 @click.option(
     "-o",
@@ -628,9 +629,9 @@ def _image(path: Path) -> Any:
 )
 @click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="How many parts --verify does; 8.")
 @click.option("--seed", metavar="N", type=int, help="Let --verify choose the same parts again.")
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="As in vggprep check.")
-@click.option("--input", "input_name", metavar="NAME", help="As in vggprep check.")
-@click.option("--tensor", "tensor_name", metavar="NAME", help="As in vggprep check.")
+@_timeout_option
+@_input_option
+@_tensor_option
 def prove(
     target: str | None,
     inverse: str | None,
