@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from benchmarks.measure import play, played_back
 from vggprep import strategies
 from vggprep.implementations import keras as keras_paths
-from vggprep.implementations.targets import Wanted
+from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import keep_freed_memory
 from vggprep.proof.shards import IMAGE, Part, judge
 
@@ -81,7 +81,7 @@ PATTERNS_END = 0x43000000 + PATTERNS
 @pytest.fixture(scope="module")
 def enumeration_seconds():
     """Seconds of 2^23 float32 patterns, and of a plain copy of as many images, rounds shuffled together."""
-    wanted = Wanted(("reference",))
+    wanted = TargetSpec(("reference",))
     images = [np.ones((PATTERNS // IMAGE, IMAGE // 256, 256, 3), np.float32) for _ in range(2)]
 
     def enumerate_part(mode: str) -> None:

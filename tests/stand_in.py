@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vggprep.questions import Question, Shape, text
+from vggprep.releases.questions import Question, Shape, text
 
 _SOURCES = {
     "keras/__init__.py": """

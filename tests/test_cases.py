@@ -37,8 +37,7 @@ from vggprep.cases import (
     size_cases,
     to_format,
 )
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, Direction
 
 Array = npt.NDArray[Any]
 

@@ -32,7 +32,7 @@ from vggprep import (
 )
 from vggprep.cases import Cell, panel
 from vggprep.checks import Subject
-from vggprep.conformance import Report, Selection, run
+from vggprep.conformance.engine import Report, Selection, run
 from vggprep.implementations.callables import call, parameters
 
 Array = npt.NDArray[Any]

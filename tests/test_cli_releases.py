@@ -17,8 +17,8 @@ from stand_in import question, write_stand_in
 from test_cli import one_line, vggprep
 
 from vggprep.cli import main
-from vggprep.observation import Observation, Row, read, write
 from vggprep.releases import record
+from vggprep.releases.observation import Observation, Row, read, write
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=0.0)
 

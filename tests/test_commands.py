@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from vggprep.checks.inverse import restores_pixels
 from vggprep.checks.values import value
 from vggprep.cli import main
-from vggprep.conformance import Selection, run
+from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.report import causes, failure_text
 from vggprep.implementations import commands
 from vggprep.implementations.targets import TargetError, load, load_inverse
-from vggprep.report import causes, failure_text
 
 pytestmark = pytest.mark.skipif(not hasattr(__import__("select"), "poll"), reason="command: targets need POSIX")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vggprep import Implementation, preprocess_input
-from vggprep.conformance import PROFILES, Selection, run
+from vggprep.conformance.engine import PROFILES, Selection, run
 
 # Wrong for some images of two pixels, of which the corpus has none; tells a file of each call.
 RARE = """

@@ -16,7 +16,7 @@ import pytest
 
 from vggprep import MODES, deprocess_input, preprocess_input, reference
 from vggprep.checks import CHECKS
-from vggprep.conformance import Selection, run
+from vggprep.conformance.engine import Selection, run
 from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.implementations import Implementation
 

@@ -5,10 +5,9 @@ import pytest
 from click.testing import CliRunner
 
 import vggprep
-from vggprep import png
 from vggprep.cli import main
 from vggprep.faults import FAULTS, HONEST
-from vggprep.identification import FAMILIES, Channel
+from vggprep.identification import FAMILIES, Channel, png
 
 # Written here anew, as people have them in their projects: constants, order, and a scale for each output channel.
 TORCH_STD = (0.229, 0.224, 0.225)

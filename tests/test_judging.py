@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vggprep import judging, preprocess_input
-from vggprep.judging import judge
+from vggprep import preprocess_input
+from vggprep.releases import verdicts as judging
+from vggprep.releases.verdicts import judge
 
 X = (np.arange(4 * 5 * 3) * 37 % 256).astype("float32").reshape(4, 5, 3)
 CUBE = (np.arange(3 * 3 * 3) * 37 % 256).astype("float32").reshape(3, 3, 3)

@@ -29,7 +29,7 @@ else:
     keras = pytest.importorskip("keras")
 
 from vggprep import MODELS, MODES, deprocess_input, ledger, preprocess_input, strategies  # noqa: E402
-from vggprep.conformance import Report, Selection, run  # noqa: E402
+from vggprep.conformance.engine import Report, Selection, run  # noqa: E402
 from vggprep.implementations import keras as keras_paths  # noqa: E402
 from vggprep.implementations import targets  # noqa: E402
 

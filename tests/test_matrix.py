@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vggprep import matrix
-from vggprep.report import write_rows
+from vggprep.conformance import matrix
+from vggprep.conformance.report import write_rows
 
 
 def report(folder: Path, name: str, *rows: tuple[str, str]) -> Path:

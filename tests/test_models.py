@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from vggprep import identify
 from vggprep.cli import main
-from vggprep.conformance import run
+from vggprep.conformance.engine import run
+from vggprep.conformance.report import failure_text
 from vggprep.implementations.targets import TargetError, load
-from vggprep.report import failure_text
 
 TAPS = {"onnx": "BiasAdd", "tflite": "BiasAdd", "savedmodel": "BiasAdd", "keras-model": "preprocessed"}
 

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from vggprep import npy
 from vggprep.cases import DTYPES
+from vggprep.implementations import npy
 
 NUMPY_DTYPES = [d for d in DTYPES if d != "bfloat16"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from stand_in import question, write_stand_in
 
-from vggprep import observation, questions
-from vggprep.comparison import KINDS, compare, compared
-from vggprep.observation import Observation, ObservationError, Row, read, write
+from vggprep.releases import observation, questions
+from vggprep.releases.changes import KINDS, compare, compared
+from vggprep.releases.observation import Observation, ObservationError, Row, read, write
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=1e-6, aliasing="fresh")
 WRONG = replace(RIGHT, digest="b", verdict="wrong", levels=19.7, cause="the mean along the height")

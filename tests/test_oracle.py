@@ -20,8 +20,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vggprep import oracle
-from vggprep.oracle import FORMATS, Direction, Format
-from vggprep.spec import MODES
+from vggprep.oracle import FORMATS, Format
+from vggprep.spec import MODES, Direction
 
 Array = npt.NDArray[Any]
 

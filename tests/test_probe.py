@@ -10,8 +10,8 @@ import pytest
 from stand_in import question, write_stand_in
 
 import vggprep
-from vggprep import observation, probe
-from vggprep.observation import Row, observe
+from vggprep.releases import observation, probe
+from vggprep.releases.observation import Row, observe
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,14 @@ import pytest
 
 from vggprep import deprocess_input, oracle, preprocess_input
 from vggprep.cases import available_dtypes
-from vggprep.conformance import Selection
+from vggprep.conformance.engine import Selection
 from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.implementations import Implementation
-from vggprep.implementations.targets import Wanted
-from vggprep.oracle import Direction
+from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import Certificate, ProofError, Row, Worst, certificates, plan, prove, verify
 from vggprep.proof.domains import BITS, DTYPES, SAMPLES, SHARD, SMALL, domain
 from vggprep.proof.shards import IMAGE, Part, Tally, from_bits, implementations, judge
+from vggprep.spec import Direction
 
 Array = npt.NDArray[Any]
 
@@ -252,7 +252,7 @@ def proven(
 ) -> Certificate:
     """The certificate of a target in this module."""
     name = f"{__name__}:{target}"
-    wanted = Wanted((), name, level) if inverse else Wanted((name,), None, level)
+    wanted = TargetSpec((), name, level) if inverse else TargetSpec((name,), None, level)
     selection = Selection(modes, None, tuple(d for d in dtypes if d in available_dtypes()))
     what = plan(wanted, selection, everything=everything)
     return prove(what, progress_file=progress_file, executor=f"{__name__}:one_thread")
@@ -315,7 +315,7 @@ def test_an_honest_variant_holds_for_every_pattern(honest: Implementation) -> No
 
 def test_the_reference_holds_to_the_bit() -> None:
     name = ("reference",)
-    certificate = prove(plan(Wanted(name), Selection(None, None, SMALL[:2])), executor=f"{__name__}:one_thread")
+    certificate = prove(plan(TargetSpec(name), Selection(None, None, SMALL[:2])), executor=f"{__name__}:one_thread")
     assert {(row.level, row.status) for row in certificate.rows} == {("exact", "proven")}
     assert len(certificate.rows) == 2 * 3 * 4 * 2  # dtypes; forward, to pixels and to floats; modes; data formats
     assert certificate.values == sum(3 * row.patterns for row in certificate.rows)
@@ -526,7 +526,7 @@ def test_an_inverse_that_truncates_loses_pixels() -> None:
 
 
 def test_the_inverse_to_pixels_loses_none() -> None:
-    wanted = Wanted(("reference",))
+    wanted = TargetSpec(("reference",))
     rows = prove(plan(wanted, Selection(None, None, QUICK)), executor=f"{__name__}:one_thread").rows
     to_pixels = [row for row in rows if row.direction == "inverse" and row.units is None]
     assert {row.dtype for row in to_pixels} == set(QUICK)
@@ -560,7 +560,7 @@ def attains(worst: Worst | None, dtype: str, errors: dict[tuple[Any, int], Fract
 @pytest.mark.parametrize("target", ["right", "GALLERY.reciprocal", "GALLERY.fused_multiply_add"])
 def test_the_worst_error_over_all_bytes_is_what_rationals_say(target: str, mode: str) -> None:
     rows = rows_of(proven(target, "uint8", modes=(mode,)), direction="forward")
-    function = implementations(Wanted((f"{__name__}:{target}",)))[0].preprocess
+    function = implementations(TargetSpec((f"{__name__}:{target}",)))[0].preprocess
     assert function is not None
     image = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
     got = function(image, data_format="channels_last", mode=mode).reshape(256, 3).tolist()
@@ -581,7 +581,7 @@ def test_the_worst_error_over_all_bytes_is_what_rationals_say(target: str, mode:
 @pytest.mark.parametrize("target", ["right", "GALLERY.folded_affine"])
 def test_the_worst_error_over_all_halves_is_what_rationals_say(target: str) -> None:
     (row, _) = rows_of(proven(target, "float16", modes=("tf",)), direction="forward")
-    function = implementations(Wanted((f"{__name__}:{target}",)))[0].preprocess
+    function = implementations(TargetSpec((f"{__name__}:{target}",)))[0].preprocess
     assert function is not None
     patterns = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     got = function(patterns.reshape(1, 256, 256, 1).repeat(3, axis=-1), data_format="channels_last", mode="tf")
@@ -628,7 +628,7 @@ def one_single_raises(x: Array, mode: str = "tf") -> Array:
 
 def part(target: str, dtype: str, start: int, stop: int, mode: str = "tf") -> Tally:
     """What comes of some patterns, channels last."""
-    words = (Wanted((f"{__name__}:{target}",)), 0, "forward", mode, ("channels_last",), dtype)
+    words = (TargetSpec((f"{__name__}:{target}",)), 0, "forward", mode, ("channels_last",), dtype)
     return judge(Part(*words, start, stop, True))[0]  # type: ignore[arg-type]
 
 
@@ -645,7 +645,7 @@ def test_a_part_of_many_images_is_judged_to_its_end() -> None:
 
 
 def test_what_is_wrong_with_a_sampled_dtype_is_found_in_the_sample() -> None:
-    wanted = Wanted((f"{__name__}:GALLERY.means_through_single",))
+    wanted = TargetSpec((f"{__name__}:GALLERY.means_through_single",))
     words = (wanted, 0, "forward", "caffe", ("channels_last",), "float64", 131072, 131072 + 256, True)
     (found,) = judge(Part(*words))  # type: ignore[arg-type]
     assert found.wrong > 0

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import vggprep
-from vggprep.conformance import Selection, run
+from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.report import failure_text
 from vggprep.implementations import Implementation
 from vggprep.implementations.targets import load, load_inverse
-from vggprep.report import failure_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "question.md"
@@ -126,7 +126,7 @@ def test_the_rounding_inverse_conforms(monkeypatch):
 def test_load_img_gives_whole_pixels_at_any_target_size(tmp_path):
     utils = pytest.importorskip("keras").utils
     pytest.importorskip("PIL")
-    from vggprep import png
+    from vggprep.identification import png
 
     image = np.random.default_rng(3).integers(0, 256, (30, 40, 3), np.uint8)
     png.write(tmp_path / "i.png", image)

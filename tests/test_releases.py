@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from stand_in import question, write_stand_in
 
-from vggprep import observation, releases
-from vggprep.comparison import compare
-from vggprep.observation import Observation, ObservationError, Row
+from vggprep import releases
 from vggprep.releases import (
     __main__,
     canonical,
@@ -23,10 +21,13 @@ from vggprep.releases import (
     install_and_observe,
     load_side,
     nearest,
+    observation,
     rebuild,
     record,
 )
-from vggprep.releases.store import FILE, Change, Recorded, adjacent, pack, unpack
+from vggprep.releases.changes import compare
+from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.record import FILE, Change, Recorded, adjacent, pack, unpack
 
 RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
 RAISES = Row(error="TypeError")
@@ -138,7 +139,7 @@ def test_history_can_be_narrowed() -> None:
 def test_a_diff_of_recorded_releases_takes_less_than_two_seconds() -> None:
     program = (
         "import time; start = time.perf_counter()\n"
-        "from vggprep.comparison import compare\n"
+        "from vggprep.releases.changes import compare\n"
         "from vggprep.releases import load_side\n"
         "assert compare(load_side('keras==2.15.0'), load_side('keras==3.15.1'))\n"
         "print(time.perf_counter() - start)"
@@ -169,7 +170,7 @@ def test_messages_and_warnings_are_not_recorded() -> None:
 
 def test_a_damaged_record_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "record").write_bytes(b"not a record")
-    monkeypatch.setattr("vggprep.releases.store.FILE", tmp_path / "record")
+    monkeypatch.setattr("vggprep.releases.record.FILE", tmp_path / "record")
     with pytest.raises(ObservationError, match="missing or damaged"):
         record.__wrapped__()
 

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from test_commands import port  # noqa: F401
 
 import vggprep
-from vggprep import faults, npy
+from vggprep import faults
 from vggprep.cli import main
+from vggprep.implementations import npy
 from vggprep.vectors import VectorsError, verify, write
 
 

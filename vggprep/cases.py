@@ -8,7 +8,7 @@ a swapped channel. Imports NumPy, the spec and the oracle (for what an inverse i
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,14 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
+from vggprep.spec import DATA_FORMATS, DTYPES, FLOATS, INTEGERS, MODES, RANKS, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
-
-INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-FLOATS = ("float16", "bfloat16", "float32", "float64")
-DTYPES = INTEGERS + FLOATS
 
 LAYOUTS = (
     "c", "fortran", "permuted", "cropped", "mirrored", "channels_reversed", "sliced", "negative", "unaligned",
@@ -64,8 +59,8 @@ def available_dtypes() -> tuple[str, ...]:
 class Cell(NamedTuple):
     """What results are grouped by: a mode in a data format for inputs of one dtype and rank."""
 
-    mode: str
-    data_format: str
+    mode: ModeName
+    data_format: DataFormat
     dtype: str
     rank: int
 
@@ -81,8 +76,8 @@ class Case:
     """
 
     direction: Direction
-    mode: str
-    data_format: str
+    mode: ModeName
+    data_format: DataFormat
     dtype: str
     layout: str
     regime: str
@@ -124,12 +119,12 @@ class Case:
         return arrange(self.values(), self.data_format, self.layout)
 
 
-def to_format(image: Array, data_format: str) -> Array:
+def to_format(image: Array, data_format: DataFormat) -> Array:
     """A channels-last array seen in ``data_format``."""
     return image if data_format == "channels_last" else image.transpose(*_TO_FIRST[image.ndim])
 
 
-def from_format(array: Array, data_format: str) -> Array:
+def from_format(array: Array, data_format: DataFormat) -> Array:
     """An array in ``data_format`` seen as channels last."""
     return array if data_format == "channels_last" else array.transpose(*_TO_LAST[array.ndim])
 
@@ -138,7 +133,7 @@ _TO_FIRST = {3: (2, 0, 1), 4: (0, 3, 1, 2)}
 _TO_LAST = {3: (1, 2, 0), 4: (0, 2, 3, 1)}
 
 
-def arrange(image: Array, data_format: str, layout: str) -> Array:
+def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
     """Lay a channels-last array out in memory as ``layout`` in ``data_format``. Equal values, never a view."""
     array = np.ascontiguousarray(to_format(image, data_format))
     if layout == "c":
@@ -286,7 +281,7 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
 
 
 @functools.lru_cache(maxsize=4096)
-def _inverse_pixels(regime: str, mode: str, dtype: str, count: int) -> Array:
+def _inverse_pixels(regime: str, mode: ModeName, dtype: str, count: int) -> Array:
     """What an inverse is fed: the oracle's outputs for the bytes; the same with noise; floats far outside."""
     rows = oracle.exact(_bytes(count).astype(dtype_of("float32")), "forward", mode)
     if regime == "noise":
@@ -346,7 +341,7 @@ def size_shape(pixels: int, rank: int) -> tuple[int, ...]:
 
 
 def cells(
-    modes: tuple[str, ...], data_formats: tuple[str, ...], dtypes: tuple[str, ...], ranks: tuple[int, ...]
+    modes: Sequence[ModeName], data_formats: Sequence[DataFormat], dtypes: Sequence[str], ranks: Sequence[int]
 ) -> list[Cell]:
     """The product, in the order of the report."""
     return [Cell(m, f, d, r) for m in modes for f in data_formats for d in dtypes for r in ranks]

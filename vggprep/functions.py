@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vggprep import kernels, reference
 from vggprep.kernels.job import Array, Direction, make_job, split
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode, ModeName
 
 BACKENDS = ("auto", "numpy", "numba", "reference")
 
@@ -24,7 +24,7 @@ _FLOATING = "float16, float32, float64 and longdouble"
 def preprocess_input(
     x: npt.ArrayLike,
     data_format: str | None = None,
-    mode: str = "caffe",
+    mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
@@ -73,7 +73,7 @@ def preprocess_input(
 def deprocess_input(
     y: npt.ArrayLike,
     data_format: str | None = None,
-    mode: str = "caffe",
+    mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = "uint8",
     out: Array | None = None,
@@ -117,7 +117,7 @@ def deprocess_input(
     return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
-def _images(x: npt.ArrayLike, data_format: str | None, mode: str) -> tuple[Mode, int, Array]:
+def _images(x: npt.ArrayLike, data_format: str | None, mode: ModeName) -> tuple[Mode, int, Array]:
     """Check what both functions take; return the mode, the channel axis and the array."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")

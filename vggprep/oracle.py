@@ -23,11 +23,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import MODES
+from vggprep.spec import MODES, Direction, ModeName
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
-Direction = Literal["forward", "inverse"]
 Arithmetic = Literal["divide", "subtract", "multiply", "add"]
 
 FAITHFUL_BOUND = 8
@@ -70,7 +69,7 @@ class Operation(NamedTuple):
 
 
 @functools.cache
-def operations(direction: Direction, mode: str, channel: int) -> tuple[Operation, ...]:
+def operations(direction: Direction, mode: ModeName, channel: int) -> tuple[Operation, ...]:
     """The steps for one *preprocessed* channel (0 is blue in caffe), in the order they are carried out."""
     steps = [Operation(step.operation, Fraction(step.constants[channel])) for step in MODES[mode].steps]
     if direction == "forward":
@@ -132,7 +131,7 @@ def _operate(value: Fraction, step: Operation, constant: Fraction) -> Fraction:
 
 @functools.cache
 def _rounded_constants(
-    direction: Direction, mode: str, channel: int, dtype: str
+    direction: Direction, mode: ModeName, channel: int, dtype: str
 ) -> tuple[tuple[Arithmetic, int, int], ...]:
     """Each step's operation with its constant, rounded to ``dtype``, as a ratio of integers."""
     return tuple(
@@ -141,7 +140,7 @@ def _rounded_constants(
     )
 
 
-def one_exact(value: float | int, direction: Direction, mode: str, channel: int, dtype: str) -> float:
+def one_exact(value: float | int, direction: Direction, mode: ModeName, channel: int, dtype: str) -> float:
     """One value through the steps in ``dtype``: constants and every result correctly rounded to it."""
     fmt = FORMATS[dtype]
     if isinstance(value, float) and not math.isfinite(value):
@@ -164,7 +163,7 @@ def one_exact(value: float | int, direction: Direction, mode: str, channel: int,
     return rounded
 
 
-def one_real(value: float | int, direction: Direction, mode: str, channel: int) -> Fraction:
+def one_real(value: float | int, direction: Direction, mode: ModeName, channel: int) -> Fraction:
     """One finite value through the formula in real numbers."""
     result = Fraction(value)
     for step in operations(direction, mode, channel):
@@ -172,7 +171,7 @@ def one_real(value: float | int, direction: Direction, mode: str, channel: int) 
     return result
 
 
-def one_magnitude(value: float | int, direction: Direction, mode: str, channel: int) -> Fraction:
+def one_magnitude(value: float | int, direction: Direction, mode: ModeName, channel: int) -> Fraction:
     """``S``: the formula with every term made positive, the scale on which rounding errors live."""
     result = abs(Fraction(value))
     for step in operations(direction, mode, channel):
@@ -183,7 +182,9 @@ def one_magnitude(value: float | int, direction: Direction, mode: str, channel: 
     return result
 
 
-def one_error(value: float | int, result: float, direction: Direction, mode: str, channel: int, dtype: str) -> Fraction:
+def one_error(
+    value: float | int, result: float, direction: Direction, mode: ModeName, channel: int, dtype: str
+) -> Fraction:
     """Error of a finite ``result`` in ``dtype`` against the real formula, in units of ``u·S``."""
     error = abs(Fraction(result) - one_real(value, direction, mode, channel))
     scale = one_magnitude(value, direction, mode, channel)
@@ -228,11 +229,11 @@ def _cast(x: Array, dtype: str) -> Float64:
 
 
 @functools.lru_cache(maxsize=500_000)
-def _one_float64(value: float, direction: Direction, mode: str, channel: int) -> float:
+def _one_float64(value: float, direction: Direction, mode: ModeName, channel: int) -> float:
     return one_exact(value, direction, mode, channel, "float64")
 
 
-def channels(direction: Direction, mode: str) -> tuple[tuple[int, int, int], ...]:
+def channels(direction: Direction, mode: ModeName) -> tuple[tuple[int, int, int], ...]:
     """``(preprocessed channel, input channel, output channel)`` for each of the three."""
     order = MODES[mode].order
     if direction == "forward":
@@ -240,14 +241,14 @@ def channels(direction: Direction, mode: str) -> tuple[tuple[int, int, int], ...
     return tuple((k, k, order[k]) for k in range(3))
 
 
-def computed_dtype(dtype: str, mode: str, direction: Direction = "forward") -> str:
+def computed_dtype(dtype: str, mode: ModeName, direction: Direction = "forward") -> str:
     """The dtype that vggprep computes in, and returns if no dtype is asked for, for an input of ``dtype``."""
     if direction == "forward" and not MODES[mode].steps:
         return dtype
     return dtype if dtype in ("float16", "float32", "float64") else "float32"
 
 
-def exact(x: Array, direction: Direction, mode: str) -> Float64:
+def exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
     """The values of ``x``, shape ``(..., 3)``, through the steps in ``computed_dtype``, unrounded to pixels.
 
     Read-only where it is remembered: the same pixels come in many shapes and orders.
@@ -260,7 +261,7 @@ def exact(x: Array, direction: Direction, mode: str) -> Float64:
 _REMEMBERED = 4096
 
 
-def _exact_of(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> Float64:
+def _exact_of(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: ModeName) -> Float64:
     result = _exact(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
     result.flags.writeable = False
     return result
@@ -271,7 +272,7 @@ _exact_of_many_bytes = functools.lru_cache(maxsize=32)(_exact_of)
 
 
 @functools.cache
-def _byte_table(direction: Direction, mode: str) -> Float64:
+def _byte_table(direction: Direction, mode: ModeName) -> Float64:
     """What each byte becomes in each preprocessed channel, in float32: shape ``(256, 3)``, by rationals."""
     return np.array([[one_exact(v, direction, mode, k, "float32") for k in range(3)] for v in range(256)])
 
@@ -282,7 +283,7 @@ def name_of(dtype: np.dtype[Any]) -> str:
     return str(dtype.name)
 
 
-def _exact(x: Array, direction: Direction, mode: str) -> Float64:
+def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
     spec = MODES[mode]
     if direction == "forward" and not spec.steps:
         return np.array(x, np.float64)
@@ -324,7 +325,7 @@ def pixels(values: Float64) -> Float64:
     return np.clip(np.rint(values), 0.0, 255.0)
 
 
-def real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
+def real(x: Array, direction: Direction, mode: ModeName) -> tuple[Float64, Float64]:
     """The real-valued formula and its ``S``, evaluated in float64 (a few times ``2**-53·S`` off). Read-only."""
     if x.size > _REMEMBERED:
         return _real(x, direction, mode)
@@ -334,14 +335,16 @@ def real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _real_of_bytes(pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: str) -> tuple[Float64, Float64]:
+def _real_of_bytes(
+    pixels: bytes, dtype: np.dtype[Any], direction: Direction, mode: ModeName
+) -> tuple[Float64, Float64]:
     both = _real(np.frombuffer(pixels, dtype).reshape(-1, 3), direction, mode)
     for array in both:
         array.flags.writeable = False
     return both
 
 
-def _real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
+def _real(x: Array, direction: Direction, mode: ModeName) -> tuple[Float64, Float64]:
     values = as_float64(x)
     result, scale = np.empty(x.shape, np.float64), np.empty(x.shape, np.float64)
     for channel, source, target in channels(direction, mode):
@@ -352,7 +355,7 @@ def _real(x: Array, direction: Direction, mode: str) -> tuple[Float64, Float64]:
 # One channel at a time, for the enumeration of every bit pattern ----------------------------------------------------
 
 
-def exact_plane(x: Array, direction: Direction, mode: str, channel: int) -> npt.NDArray[np.float32]:
+def exact_plane(x: Array, direction: Direction, mode: ModeName, channel: int) -> npt.NDArray[np.float32]:
     """The values of one channel, of any shape, through the steps in float32: ``exact``, some fifty times faster.
 
     For float32 and integers of up to 32 bits. Each operation is done in float64, which rounds once, and the result
@@ -366,7 +369,7 @@ def exact_plane(x: Array, direction: Direction, mode: str, channel: int) -> npt.
     return single
 
 
-def real_plane(values: Float64, direction: Direction, mode: str, channel: int) -> tuple[Float64, Float64]:
+def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: int) -> tuple[Float64, Float64]:
     """The real-valued formula and its ``S`` for one channel, evaluated in float64 (a few times ``2**-53·S`` off)."""
     result, scale = values, np.abs(values)
     with np.errstate(all="ignore"):
@@ -378,7 +381,7 @@ def real_plane(values: Float64, direction: Direction, mode: str, channel: int) -
 
 
 @functools.cache
-def grey_levels(mode: str) -> Float64:
+def grey_levels(mode: ModeName) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
     return np.array([float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)])
 
@@ -413,7 +416,7 @@ def same_values(a: Float64, b: Float64, signed_zero: bool) -> npt.NDArray[np.boo
     return same
 
 
-def compare_exact(x: Array, got: Array, direction: Direction, mode: str) -> Comparison:
+def compare_exact(x: Array, got: Array, direction: Direction, mode: ModeName) -> Comparison:
     """Compare ``got`` with the bits of Keras's operation order. Both ``(..., 3)``, channels last.
 
     Where the bits are right, no error is told: how far they are from the real numbers is the definition's affair.
@@ -433,7 +436,9 @@ def compare_exact(x: Array, got: Array, direction: Direction, mode: str) -> Comp
     return Comparison(wrong, units, levels, expected)
 
 
-def compare_faithful(x: Array, got: Array, direction: Direction, mode: str, dtype: str | None = None) -> Comparison:
+def compare_faithful(
+    x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str | None = None
+) -> Comparison:
     """Compare ``got`` with the real-valued formula, within ``8·u·S`` of the dtype of ``got``.
 
     ``dtype`` says which format the numbers in ``got`` came in, if they were put into a wider one.
@@ -454,7 +459,7 @@ def limit(*dtypes: str) -> float:
 
 
 def _faithful_errors(
-    x: Array, got: Array, result: Float64, direction: Direction, mode: str, dtype: str | None = None
+    x: Array, got: Array, result: Float64, direction: Direction, mode: ModeName, dtype: str | None = None
 ) -> tuple[npt.NDArray[np.bool_], float, float]:
     target, scale = real(x, direction, mode)
     values = as_float64(x)[..., sources(direction, mode)]
@@ -501,7 +506,7 @@ def unfaithful(
     return wrong
 
 
-def sources(direction: Direction, mode: str) -> list[int]:
+def sources(direction: Direction, mode: ModeName) -> list[int]:
     """For each output channel, the input channel it is made from."""
     return [source for _, source, _ in sorted(channels(direction, mode), key=lambda c: c[2])]
 
@@ -514,7 +519,7 @@ def _worst(errors: Float64, where: npt.NDArray[np.bool_]) -> float:
 
 
 def _sharpen(
-    units: Float64, judged: npt.NDArray[np.bool_], x: Array, result: Float64, direction: Direction, mode: str
+    units: Float64, judged: npt.NDArray[np.bool_], x: Array, result: Float64, direction: Direction, mode: ModeName
 ) -> None:
     """Recompute with rationals what float64 cannot tell from the bound."""
     doubtful = judged & (units > FAITHFUL_BOUND / 2) & (units < FAITHFUL_BOUND * 2)

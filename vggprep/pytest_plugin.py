@@ -15,9 +15,9 @@ import pytest
 
 if TYPE_CHECKING:
     from vggprep.checks import Check
-    from vggprep.conformance import Report, Result
+    from vggprep.conformance.engine import Report, Result
+    from vggprep.conformance.ledger import Entry
     from vggprep.implementations import Implementation
-    from vggprep.ledger import Entry
 
 _PROPERTY = "vggprep_rows"
 
@@ -140,7 +140,7 @@ class _NonConformance(AssertionError):
 def _show(report: Report, rows: Sequence[Result]) -> None:
     """Turn the rows of a check into pytest's outcomes."""
     __tracebackhide__ = True
-    from vggprep.report import cause_text, causes, verdict
+    from vggprep.conformance.report import cause_text, causes, verdict
 
     if any(row.status == "failed" for row in rows):
         text = "\n".join(f"{n}. {cause_text(group)}" for n, group in enumerate(causes(rows), 1))
@@ -159,8 +159,8 @@ _REPORTS: dict[int, tuple[Implementation, Any, Report]] = {}
 
 def _judge(implementation: Implementation, expected: Sequence[Entry] | None, profile: str = "dev") -> Report:
     """Judge an implementation once in this process; ``None`` takes the shipped ledger."""
-    from vggprep.conformance import run
-    from vggprep.ledger import Shipped, shipped
+    from vggprep.conformance.engine import run
+    from vggprep.conformance.ledger import Shipped, shipped
 
     found = _REPORTS.get(id(implementation))
     if found is not None and found[1] is expected:
@@ -189,8 +189,8 @@ def parametrize_with_checks(
         implementations: ``Implementation`` objects, or functions for the forward direction.
         expected_failures: as for ``check_implementation``; an expected failure is an xfail.
     """
+    from vggprep.conformance.ledger import expected
     from vggprep.implementations import Implementation
-    from vggprep.ledger import expected
 
     entries = expected(expected_failures)
     parameters = []
@@ -237,6 +237,6 @@ class _ReportWriter:
                 self.rows += value["rows"]
 
     def pytest_sessionfinish(self) -> None:
-        from vggprep.report import write_rows
+        from vggprep.conformance.report import write_rows
 
         write_rows(self.path, list(self.heads.values()), self.rows)

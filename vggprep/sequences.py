@@ -24,8 +24,7 @@ from vggprep.checks.subject import Subject
 from vggprep.functions import overlap
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, Direction
 
 
 @dataclass(eq=False)

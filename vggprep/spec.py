@@ -1,8 +1,7 @@
-"""The definition as data: what each preprocess mode does, and which model wants which mode.
+"""The definition as data: what each preprocess mode does, which model wants which mode, and the vocabulary.
 
-Everything else in vggprep is derived from these two tables. Constants are decimal strings, so that no
-binary rounding has happened yet; who computes with them rounds them to the dtype computed in.
-Imports nothing but the standard library.
+Everything else in vggprep is derived from these tables. Constants are decimal strings, so no binary rounding has
+happened yet; code that computes with them rounds them to the dtype it computes in. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,9 +12,18 @@ from types import MappingProxyType
 from typing import Literal
 
 Operation = Literal["divide", "subtract"]
+ModeName = Literal["caffe", "tf", "torch", "identity"]
+DataFormat = Literal["channels_last", "channels_first"]
+Direction = Literal["forward", "inverse"]
+Level = Literal["exact", "faithful"]
 
-DATA_FORMATS = ("channels_last", "channels_first")
+DATA_FORMATS: tuple[DataFormat, DataFormat] = ("channels_last", "channels_first")
+DIRECTIONS: tuple[Direction, Direction] = ("forward", "inverse")
+LEVELS: tuple[Level, Level] = ("exact", "faithful")
 RANKS = (3, 4)
+INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+DTYPES = INTEGERS + FLOATS
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Mode:
     ``(2, 1, 0)`` makes BGR. ``steps`` follow one after the other, each rounded to the dtype computed in.
     """
 
-    name: str
+    name: ModeName
     order: tuple[int, int, int]
     steps: tuple[Step, ...]
     summary: str
@@ -93,10 +101,10 @@ _IDENTITY = Mode(
     source="keras.applications modules whose preprocess_input returns its input",
 )
 
-MODES: Mapping[str, Mode] = MappingProxyType({mode.name: mode for mode in (_CAFFE, _TF, _TORCH, _IDENTITY)})
+MODES: Mapping[ModeName, Mode] = MappingProxyType({mode.name: mode for mode in (_CAFFE, _TF, _TORCH, _IDENTITY)})
 """The four modes by name."""
 
-MODELS: Mapping[str, str] = MappingProxyType(
+MODELS: Mapping[str, ModeName] = MappingProxyType(
     {
         "convnext": "identity",
         "densenet": "torch",

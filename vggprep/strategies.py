@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from vggprep import oracle
-from vggprep.cases import DTYPES, FLOATS, LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
+from vggprep.cases import LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
+from vggprep.spec import DATA_FORMATS, DTYPES, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 
@@ -33,12 +32,12 @@ draw and slower to shrink."""
 _COLOURS = np.array([[0, 100, 255], [255, 30, 140], [60, 200, 10], [190, 5, 85]], np.uint8)
 
 
-def modes() -> st.SearchStrategy[str]:
+def modes() -> st.SearchStrategy[ModeName]:
     """The names of the four modes."""
     return st.sampled_from(tuple(MODES))
 
 
-def data_formats() -> st.SearchStrategy[str]:
+def data_formats() -> st.SearchStrategy[DataFormat]:
     """``"channels_last"`` and ``"channels_first"``."""
     return st.sampled_from(DATA_FORMATS)
 
@@ -63,7 +62,7 @@ def images(
     *,
     dtypes: Sequence[str] | None = None,
     ranks: Sequence[int] = RANKS,
-    data_format: str | st.SearchStrategy[str] = "channels_last",
+    data_format: DataFormat | st.SearchStrategy[DataFormat] = "channels_last",
     layouts: Sequence[str] = LAYOUTS,
     max_side: int = 8,
     nonfinite: bool = False,

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import npy, oracle
+from vggprep import oracle
 from vggprep.cases import Case, Cell, from_format, panel, size_shape, to_format
 from vggprep.checks import CHECKS, Finding, Subject
 from vggprep.checks.subject import canonical_bytes
-from vggprep.conformance import Report, Result, diagnosed
+from vggprep.conformance.engine import Report, Result, diagnosed
+from vggprep.errors import VggprepError
 from vggprep.faults import FAULTS
-from vggprep.implementations import Implementation, Level
+from vggprep.implementations import Implementation, npy
 from vggprep.implementations.callables import NoArray, Outcome, call
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, Level, ModeName
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ answered with pixels (uint8) or with unrounded floats.
 """
 
 
-class VectorsError(Exception):
+class VectorsError(VggprepError):
     """A folder that cannot be written or holds no vectors; one line that says what to do."""
 
 
@@ -108,7 +108,7 @@ def vectors() -> Iterator[Vector]:
             yield from _shapes("inverse", mode, data_format, "float32")
 
 
-def _shapes(direction: Direction, mode: str, data_format: str, dtype: str) -> Iterator[Vector]:
+def _shapes(direction: Direction, mode: ModeName, data_format: DataFormat, dtype: str) -> Iterator[Vector]:
     for shape in ((3, 3, 3), (4, 3, 3), (3, 3, 3, 3), (1, 4, 3, 3)):
         yield Vector(Case(direction, mode, data_format, dtype, "c", "bytes", shape), "layout_equivariance")
     for pixels in (*_SIZES, *((_LARGE,) if data_format == "channels_last" else ())):
@@ -374,7 +374,7 @@ def _recorded(name: str, level: Level, cases: Mapping[str, Vector], found: Mappi
         for key, vector in cases.items()
     }
 
-    def ask(direction: Direction, x: Array, mode: str, data_format: str) -> Any:
+    def ask(direction: Direction, x: Array, mode: ModeName, data_format: DataFormat) -> Any:
         key = by_input.get((direction, mode, data_format, canonical_bytes(x)))
         if key is None:
             return _pixel(direction, x, mode, data_format)
@@ -383,7 +383,7 @@ def _recorded(name: str, level: Level, cases: Mapping[str, Vector], found: Mappi
         outcome = found[key]
         return NoArray(outcome.problem or "") if outcome.output is None else outcome.output.copy()
 
-    def _pixel(direction: Direction, x: Array, mode: str, data_format: str) -> Array:
+    def _pixel(direction: Direction, x: Array, mode: ModeName, data_format: DataFormat) -> Array:
         """What became of a single pixel, where it is one of an image that was answered."""
         for key, outcome in found.items():
             case = cases[key].case

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from vggprep.cases import FLOATS, INTEGERS, Cell
+from vggprep.cases import Cell
 from vggprep.checks.subject import Finding, Subject
-from vggprep.oracle import Direction
+from vggprep.spec import FLOATS, INTEGERS, Direction
 
 Judge = Callable[[Subject, Cell, Direction], Iterable[Finding | None]]
 Domain = Literal["all", "integers", "floats"]

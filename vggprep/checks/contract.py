@@ -27,8 +27,7 @@ from vggprep.cases import (
 from vggprep.checks.check import check
 from vggprep.checks.subject import Finding, Skipped, Subject, canonical_bytes
 from vggprep.implementations.callables import Outcome, keywords, quiet
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, Direction
 
 Array = npt.NDArray[Any]
 

@@ -18,8 +18,7 @@ from vggprep import oracle
 from vggprep.cases import Case, Cell, from_format, panel, regimes
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, parameters
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, Direction
 
 Array = npt.NDArray[Any]
 

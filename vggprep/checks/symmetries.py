@@ -12,8 +12,8 @@ import numpy.typing as npt
 from vggprep.cases import SQUARES, Case, Cell, from_format, panel, to_format
 from vggprep.checks.check import check
 from vggprep.checks.subject import Finding, Skipped, Subject
-from vggprep.oracle import Direction, sources
-from vggprep.spec import DATA_FORMATS, RANKS
+from vggprep.oracle import sources
+from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction
 
 Array = npt.NDArray[Any]
 
@@ -59,7 +59,7 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
         yield from _batch_of_three(subject, cell, direction)
 
 
-def _offers(subject: Subject, direction: Direction, data_format: str) -> bool:
+def _offers(subject: Subject, direction: Direction, data_format: DataFormat) -> bool:
     """Whether the data format can be asked for; images with a side of 3 fit a function for the other one too."""
     claimed = subject.implementation.data_formats
     if claimed is None:

@@ -12,7 +12,7 @@ from vggprep import oracle
 from vggprep.cases import Cell, from_format, panel, regimes
 from vggprep.checks.check import check
 from vggprep.checks.subject import Finding, Skipped, Subject
-from vggprep.oracle import Direction
+from vggprep.spec import Direction
 
 Array = npt.NDArray[Any]
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
-
-Level = Literal["exact", "faithful"]
-LEVELS: tuple[Level, ...] = ("exact", "faithful")
+from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, RANKS, DataFormat, Level, ModeName
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,16 @@ class Implementation:
     deprocess: Callable[..., Any] | None = None
     _: KW_ONLY
     level: Level = "faithful"
-    modes: Sequence[str] | None = None
-    data_formats: Sequence[str] | None = None
+    modes: Sequence[ModeName] | None = None
+    data_formats: Sequence[DataFormat] | None = None
     dtypes: Sequence[str] | None = None
     ranks: Sequence[int] | None = None
     writes_input: bool = False
     native_only: bool = False
     compiled: bool = False
     serial: bool = False
-    source: Callable[[str, str], str] | None = None
-    inverse_source: Callable[[str, str], str] | None = None
+    source: Callable[[ModeName, DataFormat], str] | None = None
+    inverse_source: Callable[[ModeName, DataFormat], str] | None = None
 
     def __post_init__(self) -> None:
         if self.preprocess is None and self.deprocess is None:
@@ -67,8 +64,6 @@ class Implementation:
         _one_of("modes", self.modes, tuple(MODES))
         _one_of("data_formats", self.data_formats, DATA_FORMATS)
         _one_of("ranks", self.ranks, RANKS)
-        from vggprep.cases import DTYPES
-
         _one_of("dtypes", self.dtypes, DTYPES)
 
 

@@ -26,12 +26,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vggprep import npy
 from vggprep.cases import Cell, panel
-from vggprep.implementations import Implementation
+from vggprep.errors import VggprepError
+from vggprep.implementations import Implementation, npy
 from vggprep.implementations.callables import NoArray
-from vggprep.oracle import Direction
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 Key = tuple[str, str]
@@ -47,7 +46,7 @@ _KEPT = 1 << 14  # bytes of standard error
 _CHUNK = 1 << 20
 
 
-class CommandError(Exception):
+class CommandError(VggprepError):
     """A program that cannot be started or does not speak ``.npy``; one line that says what to do."""
 
 
@@ -313,11 +312,11 @@ class Command:
         self.refusals = 0
         self.enough = _ENOUGH_REFUSALS
 
-    def argv(self, mode: str, data_format: str) -> list[str]:
+    def argv(self, mode: ModeName, data_format: DataFormat) -> list[str]:
         """The command line for a mode and a data format."""
         return [word.replace("{mode}", mode).replace("{data_format}", data_format) for word in self.words]
 
-    def __call__(self, x: Array, mode: str, data_format: str) -> Any:
+    def __call__(self, x: Array, mode: ModeName, data_format: DataFormat) -> Any:
         """The program's answer, or ``NoArray``. Raises ``Refused``, ``CommandError``."""
         if x.dtype.name == "bfloat16":
             raise Refused("bfloat16 is not sent: .npy cannot hold it")
@@ -443,13 +442,13 @@ def load(target: str, template: str, timeout: float | None = None) -> Implementa
 
 def load_inverse(
     template: str, timeout: float | None = None, direction: Direction = "inverse"
-) -> tuple[Callable[..., Any], Callable[[str, str], str]]:
+) -> tuple[Callable[..., Any], Callable[[ModeName, DataFormat], str]]:
     """The program as a function, and how a reproducer calls it. Raises ``CommandError``."""
     command = _start(template, TIMEOUT if timeout is None else timeout, direction)
     return _function(command), functools.partial(_source, command)
 
 
-def _source(command: Command, mode: str, data_format: str) -> str:
+def _source(command: Command, mode: ModeName, data_format: DataFormat) -> str:
     return (
         "import io, subprocess\n"
         "sent = io.BytesIO()\n"

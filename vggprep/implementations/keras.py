@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
+from vggprep.spec import DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -36,7 +38,7 @@ _PATHS_OF_BACKEND = {
 }
 
 
-class UnavailableError(Exception):
+class UnavailableError(VggprepError):
     """Keras, or a way to call it, is not to be had here; the message says what to do."""
 
 
@@ -102,7 +104,7 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
     }
     function = make[path]()
 
-    def preprocess(x: Array, data_format: str, mode: str) -> Any:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Any:
         return function(x, data_format, mode)
 
     return Implementation(
@@ -117,13 +119,13 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
     )
 
 
-def _apply(keras: ModuleType, x: Any, data_format: str, mode: str) -> Any:
+def _apply(keras: ModuleType, x: Any, data_format: DataFormat, mode: ModeName) -> Any:
     if mode == "identity":
         return keras.applications.efficientnet.preprocess_input(x, data_format=data_format)
     return keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode=mode)
 
 
-def _source(package: str, backend: str, path: str, mode: str, data_format: str) -> str:
+def _source(package: str, backend: str, path: str, mode: ModeName, data_format: DataFormat) -> str:
     """The reproducer's lines for an array ``x``."""
     if mode == "identity":
         call = f"{package}.applications.efficientnet.preprocess_input({{}}, data_format={data_format!r})"
@@ -171,7 +173,7 @@ def _to_array(keras: ModuleType, backend: str, tensor: Any) -> Array:
 
 
 def _tensor(keras: ModuleType, backend: str, apply: Function) -> Function:
-    def call(x: Array, data_format: str, mode: str) -> Array:
+    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         tensor = _to_tensor(keras, backend, x)
         result = _to_array(keras, backend, apply(tensor, data_format, mode))
         if backend == "torch":  # the one whose tensors can be written to: show the suite what became of the caller's
@@ -185,12 +187,12 @@ def _traced(apply: Function, jit_compile: bool) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def concrete(data_format: str, mode: str, shape: tuple[int, ...], dtype: str) -> Function:
+    def concrete(data_format: DataFormat, mode: ModeName, shape: tuple[int, ...], dtype: str) -> Function:
         traced = tf.function(lambda t: apply(t, data_format, mode), jit_compile=jit_compile, autograph=False)
         found: Function = traced.get_concrete_function(tf.TensorSpec(shape, dtype))
         return found
 
-    def call(x: Array, data_format: str, mode: str) -> Array:
+    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         tensor = tf.convert_to_tensor(x)
         result: Array = concrete(data_format, mode, tuple(x.shape), tensor.dtype.name)(tensor).numpy()
         return result
@@ -202,11 +204,11 @@ def _jitted(keras: ModuleType, apply: Function) -> Function:
     import jax
 
     @functools.cache
-    def compiled(data_format: str, mode: str) -> Function:
+    def compiled(data_format: DataFormat, mode: ModeName) -> Function:
         found: Function = jax.jit(lambda t: apply(t, data_format, mode))
         return found
 
-    def call(x: Array, data_format: str, mode: str) -> Array:
+    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         return _to_array(keras, "jax", compiled(data_format, mode)(_to_tensor(keras, "jax", x)))
 
     return call
@@ -214,7 +216,7 @@ def _jitted(keras: ModuleType, apply: Function) -> Function:
 
 def _model(keras: ModuleType, backend: str, apply: Function) -> Function:
     @functools.cache
-    def model(data_format: str, mode: str, rank: int, dtype: str) -> Function:
+    def model(data_format: DataFormat, mode: ModeName, rank: int, dtype: str) -> Function:
         # Free height, width and batch: one model serves every size, as a user's would.
         shape: list[int | None] = [None] * rank
         shape[rank - 1 if data_format == "channels_last" else rank - 3] = 3
@@ -222,7 +224,7 @@ def _model(keras: ModuleType, backend: str, apply: Function) -> Function:
         found: Function = keras.Model(inputs, apply(inputs, data_format, mode))
         return found
 
-    def call(x: Array, data_format: str, mode: str) -> Array:
+    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         tensor = _to_tensor(keras, backend, x)
         return _to_array(keras, backend, model(data_format, mode, x.ndim, x.dtype.name)(tensor))
 

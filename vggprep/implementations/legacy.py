@@ -11,16 +11,17 @@ from typing import Any
 import numpy.typing as npt
 
 from vggprep.implementations import Implementation
+from vggprep.spec import DataFormat, ModeName
 
 
-def _preprocess(x: npt.NDArray[Any], data_format: str, mode: str) -> Any:
+def _preprocess(x: npt.NDArray[Any], data_format: DataFormat, mode: ModeName) -> Any:
     import keras
     from keras_applications import imagenet_utils
 
     return imagenet_utils.preprocess_input(x, data_format, mode, backend=keras.backend)
 
 
-def _source(mode: str, data_format: str) -> str:
+def _source(mode: ModeName, data_format: DataFormat) -> str:
     return (
         "import keras\nfrom keras_applications import imagenet_utils\n"
         f"imagenet_utils.preprocess_input(x, {data_format!r}, {mode!r}, backend=keras.backend)"

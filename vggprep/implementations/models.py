@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import NoArray, describe
 from vggprep.implementations.keras import hushed
+from vggprep.spec import DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -30,7 +32,7 @@ Shape = tuple[int | None, ...]
 KINDS = ("onnx", "tflite", "savedmodel", "keras-model")
 
 
-class ModelError(Exception):
+class ModelError(VggprepError):
     """A model file that cannot be loaded or used; one line that says what to do."""
 
 
@@ -84,14 +86,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _source(target: str, input_name: str | None, tensor_name: str | None, mode: str, data_format: str) -> str:
+def _source(
+    target: str, input_name: str | None, tensor_name: str | None, mode: ModeName, data_format: DataFormat
+) -> str:
     words = [repr(target)]
     words += [f"input_name={input_name!r}"] if input_name else []
     words += [f"tensor_name={tensor_name!r}"] if tensor_name else []
     return f"from vggprep.implementations.targets import load\nload({', '.join(words)})[0].preprocess(x)"
 
 
-def _data_format(target: str, shape: Shape) -> str:
+def _data_format(target: str, shape: Shape) -> DataFormat:
     if len(shape) not in (3, 4):
         raise ModelError(f"cannot judge {target}: its input has shape {_shown(shape)}, which holds no images")
     if shape[-1] in (3, None) and shape[-3] != 3:
@@ -107,7 +111,7 @@ def _shown(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join("?" if n is None else str(n) for n in shape) + ")"
 
 
-def _usable(target: str, model: _Model, data_format: str, tensor: str | None) -> Callable[[Array], Any]:
+def _usable(target: str, model: _Model, data_format: DataFormat, tensor: str | None) -> Callable[[Array], Any]:
     """The model as a function, run once on an image no two axes of which can be confused: an image must come out.
 
     A graph may turn images over before or after it preprocesses them; then the output is turned back.
@@ -135,7 +139,7 @@ def _usable(target: str, model: _Model, data_format: str, tensor: str | None) ->
 # Frames -----------------------------------------------------------------------------------------------------------
 
 
-def _framed(model: _Model, data_format: str, turned: bool, x: Array) -> Any:
+def _framed(model: _Model, data_format: DataFormat, turned: bool, x: Array) -> Any:
     """Run the model on images of any number and size, in as many calls as its fixed sizes take."""
     images = x if x.ndim == 4 else x[None]
     last = images if data_format == "channels_last" else images.transpose(0, 2, 3, 1)

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vggprep.implementations import Implementation, Level, commands, models
+from vggprep.errors import VggprepError
+from vggprep.implementations import Implementation, commands, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe
+from vggprep.spec import DataFormat, Level, ModeName
 
 SYNTAX = (
     "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, tf_keras, tf_keras:PATH, "
@@ -20,7 +22,7 @@ SYNTAX = (
 )
 
 
-class TargetError(Exception):
+class TargetError(VggprepError):
     """A target that cannot be loaded; the message is one line that says what and what to do."""
 
 
@@ -86,7 +88,7 @@ def _load(target: str, timeout: float | None) -> list[Implementation]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TargetSpec:
     """What a command line names: targets, perhaps an inverse for them, and how to take them."""
 
     targets: tuple[str, ...]
@@ -98,7 +100,7 @@ class Wanted:
     tensor_name: str | None = None
 
 
-def load_all(wanted: Wanted) -> list[Implementation]:
+def load_all(wanted: TargetSpec) -> list[Implementation]:
     """The implementations that a command line names. Raises ``TargetError``."""
     found = [
         implementation
@@ -138,7 +140,7 @@ def load_all(wanted: Wanted) -> list[Implementation]:
 
 def load_inverse(
     target: str, timeout: float | None = None
-) -> tuple[Callable[..., Any], Callable[[str, str], str] | None, Implementation | None]:
+) -> tuple[Callable[..., Any], Callable[[ModeName, DataFormat], str] | None, Implementation | None]:
     """The inverse function that ``target`` names, how a reproducer calls it, and the Implementation it is of, if so.
 
     Raises ``TargetError``.
@@ -192,7 +194,7 @@ def _attribute(target: str, module: str, path: str) -> Any:
     return found
 
 
-def _call_source(module: str, path: str, function: Callable[..., Any], mode: str, data_format: str) -> str:
+def _call_source(module: str, path: str, function: Callable[..., Any], mode: ModeName, data_format: DataFormat) -> str:
     from vggprep.implementations.callables import keywords
 
     words = [f"{k}={v!r}" for k, v in keywords(function, mode, data_format).items()]
@@ -217,19 +219,19 @@ def _ours(target: str) -> list[Implementation]:
         raise TargetError(f'{target} needs numba, which is not installed: pip install "vggprep[numba]"')
     words = {"backend": backend} if backend else {}
 
-    def preprocess(x: Any, data_format: str, mode: str) -> Any:
+    def preprocess(x: Any, data_format: DataFormat, mode: ModeName) -> Any:
         return preprocess_input(x, data_format, mode, **words)  # type: ignore[arg-type]
 
-    def deprocess(y: Any, data_format: str, mode: str) -> Any:
+    def deprocess(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
         return deprocess_input(y, data_format, mode, **words)  # type: ignore[arg-type]
 
-    def unrounded(y: Any, data_format: str, mode: str) -> Any:
+    def unrounded(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
         return deprocess_input(y, data_format, mode, dtype=None, **words)  # type: ignore[arg-type]
 
     extra = "".join(f", {key}={value!r}" for key, value in words.items())
     call = "import vggprep\nvggprep.{}(x, {data_format}, {mode}{})"
 
-    def source(name: str, more: str, mode: str, data_format: str) -> str:
+    def source(name: str, more: str, mode: ModeName, data_format: DataFormat) -> str:
         return call.format(name, more, mode=repr(mode), data_format=repr(data_format))
 
     forward = functools.partial(source, "preprocess_input", extra)

@@ -24,15 +24,15 @@ from typing import Any, NamedTuple
 
 from vggprep.cases import Cell, available_dtypes
 from vggprep.checks.subject import Subject
-from vggprep.conformance import Selection, scope
+from vggprep.conformance.engine import Selection, scope
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import describe
-from vggprep.implementations.targets import TargetError, Wanted
-from vggprep.oracle import Direction
+from vggprep.implementations.targets import TargetError, TargetSpec
 from vggprep.proof import environment, executors
 from vggprep.proof.certificates import Certificate, Done, Progress, ProofError, Row, describe_domain, fold, now
 from vggprep.proof.domains import DTYPES, SMALL, domain
 from vggprep.proof.shards import Part, Worst, fed_dtype, implementations, judge
+from vggprep.spec import DataFormat, Direction, ModeName
 
 __all__ = [
     "Certificate", "Plan", "ProofError", "Row", "Verified", "Worst", "fed_dtype", "implementations_of",
@@ -54,7 +54,7 @@ class Group(NamedTuple):
 class Plan:
     """What there is to do: groups of rows with their parts, rows that are refused, and remarks."""
 
-    wanted: Wanted
+    wanted: TargetSpec
     groups: tuple[Group, ...]
     refused: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -74,7 +74,7 @@ def _values(part: Part) -> int:
     return (part.stop - part.start) * 3 * len(part.data_formats)
 
 
-def plan(wanted: Wanted, selection: Selection | None = None, *, everything: bool = False) -> Plan:
+def plan(wanted: TargetSpec, selection: Selection | None = None, *, everything: bool = False) -> Plan:
     """What to enumerate of the target in ``wanted``: by default the dtypes of up to 16 bits, which take seconds.
 
     Raises ``TargetError`` if there is no such target, ``ProofError`` if nothing of it can be enumerated.
@@ -116,7 +116,7 @@ def plan(wanted: Wanted, selection: Selection | None = None, *, everything: bool
     return Plan(wanted, tuple(groups), tuple(refused), tuple(dict.fromkeys(notes)))
 
 
-def _refusal(subject: Subject, direction: Direction, mode: str, data_format: str, dtype: str) -> str:
+def _refusal(subject: Subject, direction: Direction, mode: ModeName, data_format: DataFormat, dtype: str) -> str:
     """What it says to images of this kind, if it takes none."""
     cell = Cell(mode, data_format, fed_dtype(direction, mode, dtype), 4)
     return "" if subject.accepts(direction, cell) else subject.refusal(direction, cell) or "refused"
@@ -162,7 +162,7 @@ def _work_and_say_where(part: Part, versions: dict[str, str]) -> tuple[Done | st
     return work(part, versions), f"{platform.node()}, process {os.getpid()}"
 
 
-def _target(wanted: Wanted) -> str:
+def _target(wanted: TargetSpec) -> str:
     return wanted.targets[0] if wanted.targets else wanted.inverse or ""
 
 
@@ -235,7 +235,7 @@ def _rows(what: Plan, done: dict[str, Done]) -> Iterable[Row]:
             yield fold(row, [known.tallies[at] if known else None for known in found], seconds)
 
 
-def _words(wanted: Wanted) -> str:
+def _words(wanted: TargetSpec) -> str:
     """The target as one would type it, with what changes the verdict."""
     options = [f"--inverse {wanted.inverse}"] if wanted.inverse else []
     options += [f"--level {wanted.level}"] if wanted.level else []
@@ -319,10 +319,10 @@ def _result(future: Future[Any]) -> Done:
     return result
 
 
-def _wanted(certificate: Certificate) -> Wanted:
+def _wanted(certificate: Certificate) -> TargetSpec:
     words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in certificate.wanted.items()}
     try:
-        return Wanted(**words)
+        return TargetSpec(**words)
     except TypeError as error:
         raise ProofError(f"the certificate does not say what it is about: {error}") from error
 

@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from vggprep.oracle import Direction
+from vggprep.errors import VggprepError
 from vggprep.proof import environment
 from vggprep.proof.domains import SAMPLES, domain
 from vggprep.proof.shards import Tally, Worst
+from vggprep.spec import DataFormat, Direction, ModeName
 
 FORMAT = "vggprep-certificate/1"
 PROGRESS = "vggprep-progress/1"
@@ -28,7 +29,7 @@ PROGRESS = "vggprep-progress/1"
 Status = Literal["proven", "sampled", "wrong", "refused", "unfinished"]
 
 
-class ProofError(Exception):
+class ProofError(VggprepError):
     """What keeps a proof from being made, resumed, read or verified: one line that says what to do."""
 
 
@@ -46,8 +47,8 @@ class Row:
     implementation: str
     level: str
     direction: Direction
-    mode: str
-    data_format: str
+    mode: ModeName
+    data_format: DataFormat
     dtype: str
     domain: str
     status: Status
@@ -135,7 +136,7 @@ def now() -> str:
 
 def write(certificate: Certificate, path: Path) -> None:
     """Write a certificate; what is there is replaced by the whole of it or not touched."""
-    from vggprep.report import replacing
+    from vggprep.files import replacing
 
     said = _plain({"format": FORMAT, **asdict(certificate)})
     # A line for each row: short files that a person can read and compare.

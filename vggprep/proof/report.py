@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vggprep import conformance, ledger
 from vggprep.cases import Case, Cell, panel, regimes, to_format
 from vggprep.checks.subject import Finding, Subject, format_levels
-from vggprep.conformance import Result
+from vggprep.conformance import engine as conformance
+from vggprep.conformance import ledger
+from vggprep.conformance.engine import Result
+from vggprep.conformance.report import cause_text, causes
 from vggprep.implementations import Implementation
 from vggprep.proof import Certificate, Row, Worst, fed_dtype, implementations_of
 from vggprep.proof.shards import from_bits
-from vggprep.report import cause_text, causes
 
 _STYLES = {"proven": "green", "sampled": "green", "wrong": "bold red", "refused": "yellow", "unfinished": "dim"}
 STATUSES = tuple(_STYLES)

@@ -25,10 +25,10 @@ from vggprep.cases import Array, Case, Cell, dtype_of
 from vggprep.checks.subject import Subject
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call, describe, keywords
-from vggprep.implementations.targets import Wanted, load_all
-from vggprep.oracle import FORMATS, Direction, Float64
+from vggprep.implementations.targets import TargetSpec, load_all
+from vggprep.oracle import FORMATS, Float64
 from vggprep.proof.domains import domain
-from vggprep.spec import MODES
+from vggprep.spec import MODES, DataFormat, Direction, ModeName
 
 IMAGE = 1 << 17
 """Pixels in one image: enough that a call costs little, few enough that it stays in the cache."""
@@ -43,10 +43,10 @@ class Part(NamedTuple):
     ``implementation`` counts among those that ``wanted`` names. ``everything``: go on after a counterexample.
     """
 
-    wanted: Wanted
+    wanted: TargetSpec
     implementation: int
     direction: Direction
-    mode: str
+    mode: ModeName
     data_formats: tuple[str, ...]
     dtype: str
     start: int
@@ -76,7 +76,7 @@ class Tally:
     back. ``refusal`` says why nothing was judged, or what broke off.
     """
 
-    data_format: str
+    data_format: DataFormat
     patterns: int = 0
     wrong: int = 0
     digest: str = ""
@@ -88,7 +88,7 @@ class Tally:
 
 
 @lru_cache(maxsize=4)
-def implementations(wanted: Wanted) -> list[Implementation]:
+def implementations(wanted: TargetSpec) -> list[Implementation]:
     """The implementations that ``wanted`` names, loaded once in a process."""
     return load_all(wanted)
 
@@ -179,7 +179,7 @@ class _Run:
                 break
         return [self._tally(data_format, found) for data_format, found in seen.items()]
 
-    def _tally(self, data_format: str, seen: _Seen) -> Tally:
+    def _tally(self, data_format: DataFormat, seen: _Seen) -> Tally:
         return Tally(
             data_format,
             seen.patterns,
@@ -225,7 +225,7 @@ class _Run:
         return planes
 
     def _call(
-        self, planes: list[Array], data_format: str, width: int, *, carefully: bool
+        self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool
     ) -> tuple[list[Array] | None, str]:
         """The planes that come out, or why there are none; both, if they have a wrong dtype."""
         image = np.stack(planes, axis=-1).reshape(1, -1, width, 3)
@@ -252,7 +252,7 @@ class _Run:
             return [returned[0, channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
         return [returned[..., channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
 
-    def _culprit(self, planes: list[Array], data_format: str, trouble: str) -> tuple[int, str]:
+    def _culprit(self, planes: list[Array], data_format: DataFormat, trouble: str) -> tuple[int, str]:
         """Of an image that gives no result, a pixel that gives none by itself, if there is one, and what is said."""
         first, last = 0, len(planes[0])
         while last - first > 1:
@@ -266,7 +266,7 @@ class _Run:
                 break
         return first, trouble
 
-    def _case(self, planes: list[Array], data_format: str) -> Case:
+    def _case(self, planes: list[Array], data_format: DataFormat) -> Case:
         pixel = np.array([plane[0] for plane in planes])
         words = (self.part.direction, self.part.mode, data_format, self.fed, "c", "drawn", (1, 1, 1, 3))
         return Case(*words, pixels=pixel.tobytes())
@@ -421,7 +421,7 @@ class _Run:
         return abs(Fraction(got) - oracle.one_real(x, "forward", mode, number)) / unit
 
 
-def fed_dtype(direction: Direction, mode: str, dtype: str) -> str:
+def fed_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
     """What a function is fed for patterns of ``dtype``: an inverse what the definition produces, as a float."""
     if direction == "forward":
         return dtype
@@ -429,7 +429,7 @@ def fed_dtype(direction: Direction, mode: str, dtype: str) -> str:
     return computed if computed in ("float16", "float32", "float64") else "float32"
 
 
-def definition(planes: list[Array], direction: Direction, mode: str) -> list[Array]:
+def definition(planes: list[Array], direction: Direction, mode: ModeName) -> list[Array]:
     """The planes that come out for ``planes``, by the definition, in the dtype computed in."""
     dtype = planes[0].dtype
     if direction == "forward" and not MODES[mode].steps:

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vggprep import observation
-from vggprep.observation import Observation, ObservationError
+from vggprep.releases import observation
 from vggprep.releases.environments import (
     BASES,
     LINES,
@@ -24,8 +23,9 @@ from vggprep.releases.environments import (
     combinations,
     environment,
 )
+from vggprep.releases.observation import Observation, ObservationError
 from vggprep.releases.rebuild import check_running
-from vggprep.releases.store import Change, Record, history, record
+from vggprep.releases.record import Change, Record, history, record
 
 __all__ = ["Change", "Record", "counterpart", "history", "install_and_observe", "load_side", "nearest", "record"]
 

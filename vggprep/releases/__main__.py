@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from vggprep.observation import ObservationError
 from vggprep.releases.environments import cache_directory, combinations
+from vggprep.releases.observation import ObservationError
 from vggprep.releases.rebuild import rebuild
-from vggprep.releases.store import FILE
+from vggprep.releases.record import FILE
 
 
 def main(arguments: list[str] | None = None) -> int:

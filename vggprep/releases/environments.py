@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from vggprep.observation import ObservationError
+from vggprep.releases.observation import ObservationError
 
 
 @dataclass(frozen=True)

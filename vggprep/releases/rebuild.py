@@ -7,8 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vggprep import observation
-from vggprep.observation import Observation, ObservationError
+from vggprep.releases import observation
 from vggprep.releases.environments import (
     BASES,
     LINES,
@@ -18,7 +17,8 @@ from vggprep.releases.environments import (
     combinations,
     environment,
 )
-from vggprep.releases.store import Record, Recorded, pack, read
+from vggprep.releases.observation import Observation, ObservationError
+from vggprep.releases.record import Record, Recorded, pack, read
 
 Report = Callable[[str], None]
 

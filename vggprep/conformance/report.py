@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from vggprep.checks import CHECKS
-from vggprep.conformance import Report, Result
+from vggprep.conformance.engine import Report, Result
+from vggprep.files import json_line, replacing
 from vggprep.spec import MODES
 
 FORMAT = "vggprep-report/1"
@@ -49,23 +46,6 @@ def head(report: Report) -> dict[str, Any]:
     return {"name": report.implementation.name, "level": report.implementation.level, "notes": report.notes}
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open ``path`` for writing so that a write cut short leaves what was there before."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def write(path: Path, reports: Sequence[Report], **more: Any) -> None:
     """Write a report of everything that was judged."""
     write_rows(path, [head(r) for r in reports], [asdict(row) for r in reports for row in r.results], **more)
@@ -75,7 +55,7 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
     """Write a header, a row a result, and a footer that counts the rows, so that a truncated file is noticed."""
     with replacing(path) as file:
         file.write(
-            _line(
+            json_line(
                 {
                     "kind": "header",
                     "format": FORMAT,
@@ -88,22 +68,14 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
             )
         )
         for row in rows:
-            file.write(_line({"kind": "result", **row}))
+            file.write(json_line({"kind": "result", **row}))
         total = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
-        file.write(_line({"kind": "footer", "rows": len(rows), **total}))
+        file.write(json_line({"kind": "footer", "rows": len(rows), **total}))
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    """Infinite errors as the string ``"inf"``: JSON has no infinities."""
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    return value
+def exit_code(reports: Sequence[Report]) -> int:
+    """What a command ends with: 0 if everything conforms, else 1."""
+    return 0 if all(report.conforms for report in reports) else 1
 
 
 # For people -------------------------------------------------------------------------------------------------------

@@ -16,15 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import MODELS
+from vggprep.spec import DATA_FORMATS as FORMATS
+from vggprep.spec import FLOATS, INTEGERS, MODELS
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-FORMATS = ("channels_last", "channels_first")
 KERAS_MODES = ("caffe", "tf", "torch")
-INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, keywords
-from vggprep.oracle import Direction
+from vggprep.spec import DataFormat, Direction, ModeName
 
 
 def behaves_like(subject: Subject, finding: Finding, likely: Sequence[Fault] = ()) -> list[Fault]:
@@ -199,7 +199,7 @@ def _values(array: Array, digits: int) -> str:
     return re.sub(r"'", "", repr(np.vectorize(lambda v: f"{v:.{digits}g}", otypes=[object])(values).tolist()))
 
 
-def _lines(subject: Subject, direction: Direction, mode: str, data_format: str, x: str) -> str:
+def _lines(subject: Subject, direction: Direction, mode: ModeName, data_format: DataFormat, x: str) -> str:
     implementation = subject.implementation
     source = implementation.source if direction == "forward" else implementation.inverse_source
     head = "import numpy as np\n" + ("import ml_dtypes\n" if "ml_dtypes" in x else "")

@@ -14,9 +14,9 @@ from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from vggprep.comparison import Difference, compare
-from vggprep.observation import Observation, ObservationError, Row
+from vggprep.releases.changes import Difference, compare
 from vggprep.releases.environments import PUBLISHED
+from vggprep.releases.observation import Observation, ObservationError, Row
 
 FILE = Path(__file__).with_name("record.json.xz")
 FORMAT = "vggprep record of releases"

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from vggprep import reference
 from vggprep.functions import preprocess_input
 from vggprep.implementations import Implementation
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode, Operation, Step
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Mode, ModeName, Operation, Step
 
 Array = npt.NDArray[Any]
 Function = Callable[[Array, str, str], Array]
@@ -79,7 +79,7 @@ _TORCH_MEANS = ("0.485", "0.456", "0.406")
 _TORCH_STDS = ("0.229", "0.224", "0.225")
 
 
-def _check_arguments(x: Array, data_format: str, mode: str) -> None:
+def _check_arguments(x: Array, data_format: DataFormat, mode: ModeName) -> None:
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}")
     if data_format not in DATA_FORMATS:
@@ -88,14 +88,14 @@ def _check_arguments(x: Array, data_format: str, mode: str) -> None:
         raise ValueError(f"no RGB images in {data_format}: shape {x.shape}")
 
 
-def _channel_axis(data_format: str) -> int:
+def _channel_axis(data_format: DataFormat) -> int:
     return -1 if data_format == "channels_last" else -3
 
 
 def _channels_last(function: Images) -> Function:
     """Make a function on channels-last images take both data formats, refuse other arguments and never warn."""
 
-    def both_formats(x: Array, data_format: str, mode: str) -> Array:
+    def both_formats(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         _check_arguments(x, data_format, mode)
         axis = _channel_axis(data_format)
         with np.errstate(all="ignore"):
@@ -107,7 +107,7 @@ def _channels_last(function: Images) -> Function:
 def _any_format(function: Function) -> Function:
     """Make a function of ``(x, data_format, mode)`` refuse arguments out of its domain, and never warn."""
 
-    def checked(x: Array, data_format: str, mode: str) -> Array:
+    def checked(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         _check_arguments(x, data_format, mode)
         with np.errstate(all="ignore"):
             return function(x, data_format, mode)
@@ -136,11 +136,11 @@ def _numbers(constants: Sequence[str], dtype: np.dtype[Any]) -> Array:
     return np.array([float(constant) for constant in constants]).astype(dtype)
 
 
-def _right(x: Array, mode: str) -> Array:
+def _right(x: Array, mode: ModeName) -> Array:
     return preprocess_input(x, "channels_last", mode)
 
 
-def _right_inverse(y: Array, mode: str) -> Array:
+def _right_inverse(y: Array, mode: ModeName) -> Array:
     return reference.inverse(y, MODES[mode], _computed(y))
 
 
@@ -192,7 +192,7 @@ def _after(change: Callable[[Array], Array]) -> Function:
 def _refusing(refuses: Callable[[Array], bool], message: str) -> Function:
     """The right answer, but for some layouts, sizes or values an error."""
 
-    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if refuses(x):
             raise ValueError(message)
         return preprocess_input(x, data_format, mode)
@@ -203,19 +203,19 @@ def _refusing(refuses: Callable[[Array], bool], message: str) -> Function:
 # Values.
 
 
-def _integer_arithmetic(x: Array, mode: str) -> Array:
+def _integer_arithmetic(x: Array, mode: ModeName) -> Array:
     if mode != "caffe" or x.dtype.kind not in "iu":
         return _right(x, mode)
     dtype = _native(x)
     return x[..., ::-1].astype(dtype) - _numbers(_BGR_MEANS, dtype)
 
 
-def _saturating_subtraction(x: Array, mode: str) -> Array:
+def _saturating_subtraction(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     return np.clip(np.rint(y), 0, 255) if x.dtype == np.uint8 else y
 
 
-def _integer_division(x: Array, mode: str) -> Array:
+def _integer_division(x: Array, mode: ModeName) -> Array:
     if x.dtype.kind not in "iu":
         return _right(x, mode)
     quotient = np.floor_divide(x.astype(np.float64), 255).astype(np.float32)
@@ -236,12 +236,12 @@ def _unit_range_guessed(x: Array) -> Array:
     return values * values.dtype.type(255) if x.size and values.max() <= 1 else x
 
 
-def _preprocessed_guessed(x: Array, mode: str) -> Array:
+def _preprocessed_guessed(x: Array, mode: ModeName) -> Array:
     values = _floats(x)
     return values if x.size and values.min() < 0 else _right(x, mode)
 
 
-def _own_channel_means(x: Array, mode: str) -> Array:
+def _own_channel_means(x: Array, mode: ModeName) -> Array:
     if not x.size:
         return _right(x, mode)
     values = _floats(x)
@@ -252,7 +252,7 @@ def _own_channel_means(x: Array, mode: str) -> Array:
     return y
 
 
-def _min_max_stretched(x: Array, mode: str) -> Array:
+def _min_max_stretched(x: Array, mode: ModeName) -> Array:
     if not x.size:
         return _right(x, mode)
     values = _floats(x)
@@ -261,7 +261,7 @@ def _min_max_stretched(x: Array, mode: str) -> Array:
     return _right((values - low) / np.maximum(high - low, values.dtype.type(1e-6)) * values.dtype.type(255), mode)
 
 
-def _half_inside(x: Array, mode: str) -> Array:
+def _half_inside(x: Array, mode: ModeName) -> Array:
     return reference.forward(x, MODES[mode], np.dtype(np.float16)).astype(_computed(x))
 
 
@@ -272,7 +272,7 @@ def _round_to_bfloat16(x: Array) -> Array:
     return np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
 
 
-def _bfloat16_inside(x: Array, mode: str) -> Array:
+def _bfloat16_inside(x: Array, mode: ModeName) -> Array:
     y = _round_to_bfloat16(x[..., list(MODES[mode].order)].astype(np.float32))
     for step in MODES[mode].steps:
         constants = _round_to_bfloat16(_numbers(step.constants, np.dtype(np.float32)))
@@ -288,12 +288,12 @@ def _wide_integers_wrapped(x: Array) -> Array:
     return x.astype(np.uint8) if x.dtype.kind in "iu" and x.dtype.itemsize > 1 else x
 
 
-def _discards_image_with_nan(x: Array, mode: str) -> Array:
+def _discards_image_with_nan(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     return np.where(np.isnan(y).any(axis=(-3, -2, -1), keepdims=True), y.dtype.type(np.nan), y)
 
 
-def _matrix_product(x: Array, mode: str) -> Array:
+def _matrix_product(x: Array, mode: ModeName) -> Array:
     """Swap and scale by a 3 x 3 matrix, most of whose entries are 0: and 0 times NaN or infinity is NaN."""
     values = _floats(x)
     scale, offset = _folded(mode)
@@ -303,7 +303,7 @@ def _matrix_product(x: Array, mode: str) -> Array:
     return product
 
 
-def _folded(mode: str) -> tuple[Array, Array]:
+def _folded(mode: ModeName) -> tuple[Array, Array]:
     """The mode as ``x * scale + offset`` in float64, in the order of the output's channels."""
     scale, offset = np.ones(3), np.zeros(3)
     for step in MODES[mode].steps:
@@ -315,12 +315,12 @@ def _folded(mode: str) -> tuple[Array, Array]:
     return scale, offset
 
 
-def _only_uint8_scaled(x: Array, mode: str) -> Array:
+def _only_uint8_scaled(x: Array, mode: ModeName) -> Array:
     rows = _row("RGB", ("subtract", *_TORCH_MEANS), ("divide", *_TORCH_STDS))
     return _right(x, mode) if mode != "torch" or x.dtype == np.uint8 else reference.forward(x, rows, _computed(x))
 
 
-def _int64_through_half(x: Array, mode: str) -> Array:
+def _int64_through_half(x: Array, mode: ModeName) -> Array:
     return _half_inside(x, mode) if x.dtype.kind == "i" and x.dtype.itemsize == 8 else _right(x, mode)
 
 
@@ -335,7 +335,7 @@ def _finite(y: Array) -> Array:
 def _constants_along(ranks: tuple[int, ...], axis: int, operation: Operation) -> Function:
     """For channels_first images, the constants of one operation along ``axis`` when that has length 3."""
 
-    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if data_format != "channels_first" or x.ndim not in ranks or x.shape[axis] != 3:
             return preprocess_input(x, data_format, mode)
         y = np.take(x, MODES[mode].order, axis=-3).astype(_computed(x))
@@ -353,14 +353,14 @@ _means_along_width = _constants_along((3, 4), -1, "subtract")
 _rank_3_means_along_height = _constants_along((3,), -2, "subtract")
 
 
-def _means_as_bias(x: Array, data_format: str, mode: str) -> Array:
+def _means_as_bias(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """An addition that picks its axis by length: the last one of 3, else the second."""
     along = _rank_3_means_along_height if x.shape[-1] != 3 else _means_along_width
     result: Array = along(x, data_format, mode)
     return result
 
 
-def _means_through_single(x: Array, mode: str) -> Array:
+def _means_through_single(x: Array, mode: ModeName) -> Array:
     y = x[..., list(MODES[mode].order)].astype(_computed(x))
     for step in MODES[mode].steps:
         if step.operation == "divide":
@@ -371,26 +371,26 @@ def _means_through_single(x: Array, mode: str) -> Array:
 
 
 def _axis_guessed(axis: int, guess: str) -> Function:
-    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         return preprocess_input(x, guess if x.shape[axis] == 3 else data_format, mode)
 
     return _any_format(preprocess)
 
 
-def _channels_first_unswapped(x: Array, data_format: str, mode: str) -> Array:
+def _channels_first_unswapped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if data_format == "channels_first":
         return _by_rows({"caffe": _row("RGB", ("subtract", *_BGR_MEANS))})(x, data_format, mode)
     return preprocess_input(x, data_format, mode)
 
 
-def _reshaped_for_transposed(x: Array, data_format: str, mode: str) -> Array:
+def _reshaped_for_transposed(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if data_format != "channels_first":
         return preprocess_input(x, data_format, mode)
     *batch, channels, height, width = x.shape
     return preprocess_input(x.reshape(*batch, height, width, channels), "channels_last", mode).reshape(x.shape)
 
 
-def _always_channels_first(x: Array, data_format: str, mode: str) -> Array:
+def _always_channels_first(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if data_format == "channels_first":
         return preprocess_input(x, data_format, mode)
     y = np.flip(x, -3).astype(_computed(x))
@@ -399,14 +399,14 @@ def _always_channels_first(x: Array, data_format: str, mode: str) -> Array:
     return y
 
 
-def _first_image_only(x: Array, mode: str) -> Array:
+def _first_image_only(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     if x.ndim == 4:
         y[1:] = x[1:]
     return y
 
 
-def _batch_means(x: Array, mode: str) -> Array:
+def _batch_means(x: Array, mode: ModeName) -> Array:
     if x.ndim != 4 or not x.size:
         return _right(x, mode)
     values = _floats(x)
@@ -417,7 +417,7 @@ def _batch_means(x: Array, mode: str) -> Array:
     return y
 
 
-def _batch_reversed(x: Array, data_format: str, mode: str) -> Array:
+def _batch_reversed(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if data_format != "channels_first" or x.ndim != 4:
         return preprocess_input(x, data_format, mode)
     y = x[::-1].astype(_computed(x))
@@ -425,7 +425,7 @@ def _batch_reversed(x: Array, data_format: str, mode: str) -> Array:
     return y
 
 
-def _mean_image(x: Array, mode: str) -> Array:
+def _mean_image(x: Array, mode: ModeName) -> Array:
     """A mean image that is brighter by up to two grey levels to the bottom right, with the right mean overall."""
     y = _right(x, mode)
     height, width = x.shape[-3:-1]
@@ -435,7 +435,7 @@ def _mean_image(x: Array, mode: str) -> Array:
     return y
 
 
-def _standardised(x: Array, mode: str) -> Array:
+def _standardised(x: Array, mode: ModeName) -> Array:
     if not x.size:
         return _right(x, mode)
     values = _floats(x)
@@ -455,26 +455,26 @@ def _grey(x: Array) -> Array:
 # Contract.
 
 
-def _channels_last_result(x: Array, data_format: str, mode: str) -> Array:
+def _channels_last_result(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return np.moveaxis(preprocess_input(x, data_format, mode), _channel_axis(data_format), -1)
 
 
-def _batch_of_one_squeezed(x: Array, data_format: str, mode: str) -> Array:
+def _batch_of_one_squeezed(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     y = preprocess_input(x, data_format, mode)
     return y[0] if y.ndim == 4 and len(y) == 1 else y
 
 
-def _batch_axis_added(x: Array, data_format: str, mode: str) -> Array:
+def _batch_axis_added(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     y = preprocess_input(x, data_format, mode)
     return y[np.newaxis] if y.ndim == 3 else y
 
 
-def _cast_back(x: Array, mode: str) -> Array:
+def _cast_back(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     return _wrapped(y, _native(x)) if x.dtype.kind in "iu" else y
 
 
-def _in_place(x: Array, mode: str) -> Array:
+def _in_place(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     if not (_is_floating(x) and x.flags.writeable):
         return y
@@ -483,7 +483,7 @@ def _in_place(x: Array, mode: str) -> Array:
     return result
 
 
-def _scaled_and_scaled_back(x: Array, mode: str) -> Array:
+def _scaled_and_scaled_back(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     if _is_floating(x) and x.flags.writeable:
         scale = x.dtype.type(3 / 255)
@@ -492,7 +492,7 @@ def _scaled_and_scaled_back(x: Array, mode: str) -> Array:
     return y
 
 
-def _swapped_in_place(x: Array, mode: str) -> Array:
+def _swapped_in_place(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     if x.flags.writeable:
         x[...] = x[..., ::-1].copy()
@@ -502,7 +502,7 @@ def _swapped_in_place(x: Array, mode: str) -> Array:
 def _buffer_reused() -> Function:
     buffers: dict[tuple[Any, ...], Array] = {}
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         y = _right(x, mode)
         buffer = buffers.setdefault((y.shape, y.dtype), y)
         buffer[...] = y
@@ -514,7 +514,7 @@ def _buffer_reused() -> Function:
 def _large_buffer_reused() -> Function:
     small, large = _channels_last(_right), _buffer_reused()
 
-    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         return (large if x.size > 10_000 else small)(x, data_format, mode)
 
     return _any_format(preprocess)
@@ -523,7 +523,7 @@ def _large_buffer_reused() -> Function:
 def _kept_by_ends() -> Function:
     results: dict[tuple[Any, ...], Array] = {}
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         pixels = np.ascontiguousarray(x).reshape(-1)
         key = (mode, x.shape, x.dtype.name, pixels[:12].tobytes(), pixels[-12:].tobytes())
         return results.setdefault(key, _right(x, mode)).copy()
@@ -531,7 +531,7 @@ def _kept_by_ends() -> Function:
     return _channels_last(preprocess)
 
 
-def _planes_in_place(x: Array, data_format: str, mode: str) -> Array:
+def _planes_in_place(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """A copy to planes that is none when the image is made of planes already."""
     y = preprocess_input(x, data_format, mode)
     if data_format == "channels_last":
@@ -541,27 +541,27 @@ def _planes_in_place(x: Array, data_format: str, mode: str) -> Array:
     return y
 
 
-def _far_pixels_raw(x: Array, mode: str) -> Array:
+def _far_pixels_raw(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     y[..., 64:, 40:, :] = 0
     return y
 
 
-def _cropped_read_flat(x: Array, mode: str) -> Array:
+def _cropped_read_flat(x: Array, mode: ModeName) -> Array:
     y = _right(x, mode)
     if x.size and x.strides[-2] == x.itemsize * 3 and x.strides[-3] > x.shape[-2] * x.strides[-2]:
         y[..., 1:, :, :] = y[..., :-1, :, :]
     return y
 
 
-def _alpha_of_bytes_dropped(x: Array, data_format: str, mode: str) -> Array:
+def _alpha_of_bytes_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return _alpha_dropped(x, data_format, mode) if x.dtype == np.uint8 else preprocess_input(x, data_format, mode)
 
 
 def _scratch_shared() -> Function:
     scratches: dict[tuple[Any, ...], Array] = {}
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         y = _right(x, mode)
         scratch = scratches.setdefault((y.shape, y.dtype), y)
         scratch[...] = y
@@ -586,25 +586,25 @@ def _raw_memory(x: Array) -> Array:
     return np.resize(elements, x.shape)
 
 
-def _elements(x: Array, mode: str) -> tuple[Array, Array]:
+def _elements(x: Array, mode: ModeName) -> tuple[Array, Array]:
     """The right answer as one row of elements, pixel after pixel, and the input's in the same dtype."""
     y = _right(x, mode).reshape(-1)
     return y, x.reshape(-1).astype(y.dtype)
 
 
-def _vector_tail_raw(x: Array, mode: str) -> Array:
+def _vector_tail_raw(x: Array, mode: ModeName) -> Array:
     y, raw = _elements(x, mode)
     whole = y.size - y.size % 16
     y[whole:] = raw[whole:]
     return y.reshape(x.shape)
 
 
-def _short_rows_raw(x: Array, mode: str) -> Array:
+def _short_rows_raw(x: Array, mode: ModeName) -> Array:
     y, raw = _elements(x, mode)
     return (raw if y.size < 16 else y).reshape(x.shape)
 
 
-def _second_block_out_of_phase(x: Array, mode: str) -> Array:
+def _second_block_out_of_phase(x: Array, mode: ModeName) -> Array:
     if x.size <= 65536:
         return _right(x, mode)
     y = x[..., list(MODES[mode].order)].reshape(-1).astype(_computed(x))
@@ -615,13 +615,13 @@ def _second_block_out_of_phase(x: Array, mode: str) -> Array:
     return y.reshape(x.shape)
 
 
-def _ends_at_65536(x: Array, mode: str) -> Array:
+def _ends_at_65536(x: Array, mode: ModeName) -> Array:
     y, _ = _elements(x, mode)
     y[65536:] = 0
     return y.reshape(x.shape)
 
 
-def _last_block_missing(x: Array, mode: str) -> Array:
+def _last_block_missing(x: Array, mode: ModeName) -> Array:
     y, _ = _elements(x, mode)
     if y.size > 4096:
         y[y.size - y.size % 4096 :] = 0
@@ -631,7 +631,7 @@ def _last_block_missing(x: Array, mode: str) -> Array:
 def _stale_length() -> Function:
     lengths: list[int] = []
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         y, raw = _elements(x, mode)
         if lengths:
             y[lengths[-1] :] = raw[lengths[-1] :]
@@ -644,7 +644,7 @@ def _stale_length() -> Function:
 def _constants_of_previous_call() -> Function:
     previous: list[str] = []
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         used = previous[-1] if previous else mode
         previous[:] = [mode]
         return _right(x, used)
@@ -655,7 +655,7 @@ def _constants_of_previous_call() -> Function:
 def _running_means() -> Function:
     means = np.zeros(3)
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         if not x.size or mode != "caffe":
             return _right(x, mode)
         values = _floats(x)[..., ::-1]
@@ -670,7 +670,7 @@ def _running_means() -> Function:
 def _dithered() -> Function:
     generator = np.random.default_rng(0)
 
-    def preprocess(x: Array, mode: str) -> Array:
+    def preprocess(x: Array, mode: ModeName) -> Array:
         values = _floats(x)
         return _right(values + generator.uniform(-0.5, 0.5, x.shape).astype(values.dtype), mode)
 
@@ -680,7 +680,7 @@ def _dithered() -> Function:
 def _cached_by_shape() -> Function:
     results: dict[tuple[Any, ...], Array] = {}
 
-    def preprocess(x: Array, data_format: str, mode: str) -> Array:
+    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         key = (x.shape, x.dtype, data_format, mode)
         if key not in results:
             results.clear()
@@ -690,15 +690,15 @@ def _cached_by_shape() -> Function:
     return _any_format(preprocess)
 
 
-def _unknown_mode_is_caffe(x: Array, data_format: str, mode: str) -> Array:
+def _unknown_mode_is_caffe(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return preprocess_input(x, data_format, mode if mode in MODES else "caffe")
 
 
-def _unknown_format_is_channels_last(x: Array, data_format: str, mode: str) -> Array:
+def _unknown_format_is_channels_last(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return preprocess_input(x, data_format if data_format in DATA_FORMATS else "channels_last", mode)
 
 
-def _alpha_dropped(x: Array, data_format: str, mode: str) -> Array:
+def _alpha_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if data_format in DATA_FORMATS and x.ndim in RANKS and x.shape[_channel_axis(data_format)] == 4:
         x = np.take(x, (0, 1, 2), axis=_channel_axis(data_format))
     return preprocess_input(x, data_format, mode)
@@ -707,7 +707,7 @@ def _alpha_dropped(x: Array, data_format: str, mode: str) -> Array:
 # Inverses.
 
 
-def _promoted_then_truncated(y: Array, mode: str) -> Array:
+def _promoted_then_truncated(y: Array, mode: ModeName) -> Array:
     if mode != "caffe":
         return _to_bytes(_right_inverse(y, mode))
     means = [103.939, 116.779, 123.68]
@@ -715,27 +715,27 @@ def _promoted_then_truncated(y: Array, mode: str) -> Array:
     return np.clip(promoted[..., ::-1], 0, 255).astype(np.uint8)
 
 
-def _swap_before_means(y: Array, mode: str) -> Array:
+def _swap_before_means(y: Array, mode: ModeName) -> Array:
     if mode != "caffe":
         return _to_bytes(_right_inverse(y, mode))
     return _to_bytes(_floats(y)[..., ::-1] + _numbers(_BGR_MEANS, _computed(y)))
 
 
-def _inverse_always_channels_first(y: Array, data_format: str, mode: str) -> Array:
+def _inverse_always_channels_first(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
     x = y.astype(_computed(y))
     for row, mean in enumerate(_numbers(_BGR_MEANS, x.dtype)):
         x[..., row : row + 1, :, :] += mean
     return np.flip(x, -3)
 
 
-def _inverse_in_place(y: Array, mode: str) -> Array:
+def _inverse_in_place(y: Array, mode: ModeName) -> Array:
     if mode != "caffe" or not _is_floating(y) or not y.flags.writeable:
         return _right_inverse(y, mode)
     y += _numbers(_BGR_MEANS, _computed(y))
     return y[..., ::-1]
 
 
-def _inverse_squeezed_and_truncated(y: Array, data_format: str, mode: str) -> Array:
+def _inverse_squeezed_and_truncated(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
     x = _channels_last(_right_inverse)(y, data_format, mode)
     pixels: Array = np.nan_to_num(np.clip(x, 0, 255), nan=0).astype(np.uint8)
     return pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
@@ -754,7 +754,7 @@ def _contrast_stretched(y: Array) -> Array:
     return values.astype(np.uint8)
 
 
-def _stretched_for_display(y: Array, mode: str) -> Array:
+def _stretched_for_display(y: Array, mode: ModeName) -> Array:
     x = _floats(y)[..., list(MODES[mode].order)]
     if not x.size:
         return x.astype(np.uint8)
@@ -762,40 +762,40 @@ def _stretched_for_display(y: Array, mode: str) -> Array:
     return _to_bytes((x - low) / np.maximum(high - low, x.dtype.type(1e-6)) * 255)
 
 
-def _clipped_before_means(y: Array, mode: str) -> Array:
+def _clipped_before_means(y: Array, mode: ModeName) -> Array:
     return _to_bytes(_right_inverse(np.clip(_floats(y), 0, 255), mode))
 
 
-def _inverse_in_half(y: Array, mode: str) -> Array:
+def _inverse_in_half(y: Array, mode: ModeName) -> Array:
     return reference.inverse(y, MODES[mode], np.dtype(np.float16)).astype(_computed(y))
 
 
 # Honest variants: other arithmetic, same definition.
 
 
-def _steps(mode: str, dtype: np.dtype[Any]) -> list[tuple[Operation, Array]]:
+def _steps(mode: ModeName, dtype: np.dtype[Any]) -> list[tuple[Operation, Array]]:
     return [(step.operation, _numbers(step.constants, dtype)) for step in MODES[mode].steps]
 
 
-def _restored_order(x: Array, mode: str) -> Array:
+def _restored_order(x: Array, mode: ModeName) -> Array:
     return x[..., np.argsort(MODES[mode].order)]
 
 
-def _reciprocal(x: Array, mode: str) -> Array:
+def _reciprocal(x: Array, mode: ModeName) -> Array:
     y = x[..., list(MODES[mode].order)].astype(_computed(x))
     for operation, constants in _steps(mode, y.dtype):
         y = y * (1 / constants) if operation == "divide" else y - constants
     return y
 
 
-def _reciprocal_inverse(y: Array, mode: str) -> Array:
+def _reciprocal_inverse(y: Array, mode: ModeName) -> Array:
     x = y.astype(_computed(y))
     for operation, constants in reversed(_steps(mode, x.dtype)):
         x = x / (1 / constants) if operation == "divide" else x + constants
     return _to_bytes(_restored_order(x, mode))
 
 
-def _folded_affine(x: Array, mode: str) -> Array:
+def _folded_affine(x: Array, mode: ModeName) -> Array:
     dtype = _computed(x)
     scale, offset = _folded(mode)
     y = x[..., list(MODES[mode].order)].astype(dtype)
@@ -804,17 +804,17 @@ def _folded_affine(x: Array, mode: str) -> Array:
     return y
 
 
-def _folded_affine_inverse(y: Array, mode: str) -> Array:
+def _folded_affine_inverse(y: Array, mode: ModeName) -> Array:
     dtype = _computed(y)
     scale, offset = _folded(mode)
     return _restored_order(y.astype(dtype) * (1 / scale).astype(dtype) + (-offset / scale).astype(dtype), mode)
 
 
-def _float64_inside(x: Array, mode: str) -> Array:
+def _float64_inside(x: Array, mode: ModeName) -> Array:
     return reference.forward(x, MODES[mode], np.dtype(np.float64)).astype(_computed(x))
 
 
-def _float64_inside_inverse(y: Array, mode: str) -> Array:
+def _float64_inside_inverse(y: Array, mode: ModeName) -> Array:
     return reference.inverse(y, MODES[mode], np.dtype(np.float64)).astype(_computed(y))
 
 
@@ -832,16 +832,16 @@ def _fused(x: Array, scale: Array, offset: Array) -> Array:
     return y.astype(x.dtype)
 
 
-def _fused_forward(x: Array, mode: str) -> Array:
+def _fused_forward(x: Array, mode: ModeName) -> Array:
     return _fused(x[..., list(MODES[mode].order)].astype(_computed(x)), *_folded(mode))
 
 
-def _fused_inverse(y: Array, mode: str) -> Array:
+def _fused_inverse(y: Array, mode: ModeName) -> Array:
     scale, offset = _folded(mode)
     return _to_bytes(_restored_order(_fused(y.astype(_computed(y)), 1 / scale, -offset / scale), mode))
 
 
-def _table_lookup(x: Array, mode: str) -> Array:
+def _table_lookup(x: Array, mode: ModeName) -> Array:
     if x.dtype != np.uint8:
         return _reciprocal(x, mode)
     scale, offset = _folded(mode)
@@ -849,7 +849,7 @@ def _table_lookup(x: Array, mode: str) -> Array:
     return np.stack([table[x[..., source], output] for output, source in enumerate(MODES[mode].order)], axis=-1)
 
 
-def _nearest_byte(y: Array, mode: str) -> Array:
+def _nearest_byte(y: Array, mode: ModeName) -> Array:
     """The byte whose preprocessed value is nearest, found by searching the midpoints between neighbours."""
     scale, offset = _folded(mode)
     midpoints = (np.arange(255)[:, None] + 0.5) * scale + offset
@@ -858,18 +858,18 @@ def _nearest_byte(y: Array, mode: str) -> Array:
     return _restored_order(np.stack(found, axis=-1).astype(np.uint8), mode)
 
 
-def _single_inside(x: Array, mode: str) -> Array:
+def _single_inside(x: Array, mode: ModeName) -> Array:
     dtype = _computed(x)
     inside = np.dtype(np.float32) if dtype == np.float16 else dtype
     return reference.forward(x, MODES[mode], inside).astype(dtype)
 
 
-def _single_inside_inverse(y: Array, mode: str) -> Array:
+def _single_inside_inverse(y: Array, mode: ModeName) -> Array:
     inside = np.dtype(np.float32) if _computed(y) == np.float16 else _computed(y)
     return _to_bytes(reference.inverse(y, MODES[mode], inside))
 
 
-def _plane_by_plane(x: Array, mode: str) -> Array:
+def _plane_by_plane(x: Array, mode: ModeName) -> Array:
     """``(x - mean) / std`` with both in grey levels, one channel after the other."""
     scale, offset = _folded(mode)
     y = np.empty(x.shape, _computed(x))
@@ -879,7 +879,7 @@ def _plane_by_plane(x: Array, mode: str) -> Array:
     return y
 
 
-def _plane_by_plane_inverse(y: Array, mode: str) -> Array:
+def _plane_by_plane_inverse(y: Array, mode: ModeName) -> Array:
     scale, offset = _folded(mode)
     x = np.empty(y.shape, _computed(y))
     for source, output in enumerate(MODES[mode].order):

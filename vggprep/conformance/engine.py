@@ -18,14 +18,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from vggprep import ledger as ledgers
 from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject
 from vggprep.checks.subject import nearest_mode
+from vggprep.conformance import ledger as ledgers
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import describe
-from vggprep.oracle import FORMATS, Direction
-from vggprep.spec import DATA_FORMATS, MODES, RANKS
+from vggprep.oracle import FORMATS
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, ModeName
 
 Status = Literal["passed", "failed", "refused", "known", "skipped"]
 
@@ -63,8 +63,8 @@ class Result:
 
     implementation: str
     check: str
-    mode: str
-    data_format: str
+    mode: ModeName
+    data_format: DataFormat
     dtype: str
     rank: int
     status: Status
@@ -114,6 +114,36 @@ class Selection:
     modes: tuple[str, ...] | None = None
     data_formats: tuple[str, ...] | None = None
     dtypes: tuple[str, ...] | None = None
+
+
+def judge(
+    implementation: Implementation | Callable[..., Any],
+    *,
+    known: Sequence[ledgers.Entry] | None = None,
+    selection: Selection = Selection(),
+    profile: str = "dev",
+    examples: int | None = None,
+    seed: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Report:
+    """Judge an implementation with the ledger entries that apply to it: what every door calls."""
+    if not isinstance(implementation, Implementation):
+        name = getattr(implementation, "__name__", type(implementation).__name__)
+        implementation = Implementation(name, implementation)
+    ledger = ledgers.shipped(implementation.name) if known is None else ledgers.given(known, implementation.name)
+    report = run(
+        implementation,
+        ledger=ledger.entries,
+        warn_stale=bool(ledger.borrowed_from),
+        selection=selection,
+        profile=profile,
+        examples=examples,
+        seed=seed,
+        progress=progress,
+    )
+    if ledger.borrowed_from:
+        report.notes.append(ledger.note)
+    return report
 
 
 def run(
@@ -357,7 +387,7 @@ def _search(subject: Subject, cases: Any, about: str, profile: Profile, seed: in
     from hypothesis import seed as seeded
     from hypothesis.errors import Flaky
 
-    from vggprep import examples
+    from vggprep.conformance import examples
 
     def explore(case: Any) -> None:
         outcome = subject.call(case.direction, case.array(), case.mode, case.data_format)
@@ -436,7 +466,7 @@ def _apply_ledger(
 
 def diagnosed(subject: Subject, results: list[Result], findings: Sequence[Finding | None]) -> list[Result]:
     """The results with a cause and a reproducer for each failed one that has a finding, one a result."""
-    from vggprep import diagnosis
+    from vggprep.conformance import diagnosis
 
     wanted = [at for at, finding in enumerate(findings) if finding is not None and results[at].status == "failed"]
     by_case: dict[Any, Any] = {}
@@ -515,7 +545,7 @@ def check_implementation(
         implementation = Implementation(name, implementation)
     report = run(implementation, ledger=ledgers.expected(expected_failures), examples=examples, seed=seed)
     if not report.conforms and on_fail is not None:
-        from vggprep.report import failure_text
+        from vggprep.conformance.report import failure_text
 
         text = failure_text([report])
         if on_fail == "raise":

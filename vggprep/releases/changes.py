@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vggprep import judging, questions
-from vggprep.observation import Observation, Row
+from vggprep.releases import questions
+from vggprep.releases import verdicts as judging
+from vggprep.releases.observation import Observation, Row
 
 KINDS = ("value", "crash", "refusal", "writes", "outside", "error", "dtype", "aliasing", "rounding")
 """The kinds of difference, worst first; the first four matter."""

@@ -26,9 +26,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import questions
-from vggprep.judging import judge
-from vggprep.questions import Question
+from vggprep.errors import VggprepError
+from vggprep.releases import questions
+from vggprep.releases.questions import Question
+from vggprep.releases.verdicts import judge
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +40,7 @@ START_SECONDS = 600.0
 _PROBE = Path(__file__).with_name("probe.py")
 
 
-class ObservationError(Exception):
+class ObservationError(VggprepError):
     """An observation that cannot be made or read; the message is one line: what is wrong and what to do."""
 
 

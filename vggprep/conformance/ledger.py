@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vggprep.errors import VggprepError
 
-class LedgerError(ValueError):
+
+class LedgerError(VggprepError, ValueError):
     """A ledger that cannot be read; the message says where and what."""
 
 
@@ -50,9 +52,8 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
     for key in ("check", "reason"):
         if not given.get(key):
             raise LedgerError(f"{where}: {key!r} is missing")
-    from vggprep.cases import DTYPES
     from vggprep.checks import CHECKS
-    from vggprep.spec import DATA_FORMATS, MODES, RANKS
+    from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS
 
     names = [check.name for check in CHECKS]
     values: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """One table of several reports: checks down, environments across.
 
-``python -m vggprep.matrix FOLDER`` prints it, and ``python -m vggprep.matrix FILE`` that of one report.
+``python -m vggprep.conformance.matrix FOLDER`` prints it, and with a FILE that of one report.
 ``tox run -e matrix`` writes the reports, having cleared an environment's last one with ``--clear FILE``, so that a run
 that fails to start is missing from the table rather than shown as it was. Imports the report's vocabulary and rich.
 """
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggprep.checks import CHECKS
-from vggprep.report import FORMAT, counts
+from vggprep.conformance.report import FORMAT, counts
 
 _VERSIONS = ("python", "numpy", "keras", "tf_keras", "tensorflow", "torch", "jax")
 
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Path(given[1]).unlink(missing_ok=True)
         return 0
     if len(given) != 1:
-        print("usage: python -m vggprep.matrix FOLDER or FILE, or --clear FILE", file=sys.stderr)
+        print("usage: python -m vggprep.conformance.matrix FOLDER or FILE, or --clear FILE", file=sys.stderr)
         return 2
     place = Path(given[0])
     paths = [place] if place.is_file() else sorted(place.glob("*.jsonl"))

@@ -21,9 +21,9 @@ from vggprep.cases import Case, dtype_of, from_format, to_format
 from vggprep.checks import Subject
 from vggprep.faults import FAULTS
 from vggprep.functions import deprocess_input, preprocess_input
-from vggprep.implementations import Implementation, Level
+from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, parameters
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Level, ModeName
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -192,7 +192,7 @@ class _Probe:
 
     what: str
     image: Array  # channels last
-    data_format: str
+    data_format: DataFormat
 
     def array(self) -> Array:
         return np.ascontiguousarray(to_format(self.image, self.data_format)).copy()
@@ -240,7 +240,7 @@ _KINDS = {
 _DTYPES = ("float32", "float64", "float16", "uint8", "uint16", "int8", "int32", "int64", "bool")
 
 
-def _probes(dtype: str, rank: int, data_format: str) -> Iterator[_Probe]:
+def _probes(dtype: str, rank: int, data_format: DataFormat) -> Iterator[_Probe]:
     shape = (2, 11, 13, 3) if rank == 4 else (11, 26, 3)
     kinds = list(_KINDS) if dtype in oracle.FORMATS else ["plain", "dark", "wide"]
     if dtype in ("bool", "uint8", "int8"):
@@ -249,7 +249,7 @@ def _probes(dtype: str, rank: int, data_format: str) -> Iterator[_Probe]:
         yield _Probe(_KINDS[kind].format(dtype), _image(kind, dtype, shape), data_format)
 
 
-def _square_probes(dtype: str, ranks: Sequence[int], data_format: str) -> Iterator[_Probe]:
+def _square_probes(dtype: str, ranks: Sequence[int], data_format: DataFormat) -> Iterator[_Probe]:
     """Images three pixels high or wide, whose axes can be mistaken for each other."""
     for shape in ((3, 5, 3), (5, 3, 3), (1, 3, 5, 3), (1, 5, 3, 3)):
         if len(shape) in ranks:
@@ -312,7 +312,7 @@ def _candidates(asked: str | None) -> tuple[_Candidate, ...]:
 
 
 def _of_family(family: Family) -> Callable[..., Any]:
-    def function(x: Array, data_format: str) -> Array:
+    def function(x: Array, data_format: DataFormat) -> Array:
         dtype = np.dtype(oracle.computed_dtype(x.dtype.name, "tf"))
         y = _apply(family.channels, from_format(x, data_format).astype(np.float64))
         return to_format(y.astype(dtype), data_format)
@@ -320,7 +320,7 @@ def _of_family(family: Family) -> Callable[..., Any]:
     return function
 
 
-def _undo(y: Array, data_format: str, mode: str, dtype: str | None) -> Array:
+def _undo(y: Array, data_format: DataFormat, mode: ModeName, dtype: str | None) -> Array:
     return deprocess_input(y, data_format, mode, dtype=dtype)
 
 
@@ -371,7 +371,7 @@ class Answer:
     asked: str | None = None
     mode: str | None = None
     level: str | None = None
-    data_format: str = ""
+    data_format: DataFormat = ""
     dtype: str = ""
     channels: Affine | None = None
     story: str = ""
@@ -692,7 +692,7 @@ class ArrayIdentification:
 
     name: str
     story: str
-    data_format: str
+    data_format: DataFormat
     sure: str
     why: str
     shape: tuple[int, ...]
@@ -804,7 +804,7 @@ def _precision(a: Array) -> str:
     return a.dtype.name
 
 
-def _fit_array(a: Array, data_format: str) -> tuple[list[tuple[str, str, Affine]], float]:
+def _fit_array(a: Array, data_format: DataFormat) -> tuple[list[tuple[str, str, Affine]], float]:
     """The known maps whose undoing makes every value a whole number within 0..255, the best first; and how whole."""
     flat = oracle.as_float64(from_format(a, data_format)).reshape(-1, 3)
     if not np.isfinite(flat).all():

@@ -1,7 +1,7 @@
 """The part of an observation that runs where Keras is: asks ``preprocess_input`` what it does, row by row.
 
 One file with nothing of vggprep's: it runs in any interpreter from Python 3.6 to 3.13 with NumPy 1.16 or newer and the
-Keras in question, so it keeps to the syntax of Python 3.6 and judges nothing. ``vggprep.observation`` drives it::
+Keras in question, so it keeps to the syntax of Python 3.6 and judges nothing. ``observation`` drives it::
 
     INTERPRETER probe.py < work.jsonl > answers.jsonl
 

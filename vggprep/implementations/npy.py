@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.errors import VggprepError
+
 Array = npt.NDArray[Any]
 
 MAGIC = b"\x93NUMPY"
@@ -24,7 +26,7 @@ LONGEST_HEADER = 4096
 """Bytes. NumPy's headers for plain arrays have 118; whoever sends more is not sending an array."""
 
 
-class NpyError(ValueError):
+class NpyError(VggprepError, ValueError):
     """Bytes that are no ``.npy`` array of numbers; the message is one line that says why."""
 
 

@@ -1,0 +1,75 @@
+"""The command line, a module for each group of verbs, imported when one of its verbs is used.
+
+Exit codes: 0 conforms or nothing differs; 1 does not conform or differs; 2 wrong usage, or a target that cannot be
+loaded; 3 a fault of the suite itself; 130 interrupted. Tables go to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from vggprep import __version__
+from vggprep.errors import VggprepError
+
+# Verb: its module, and the first sentence of its help, so that --help imports none of them.
+VERBS = {
+    "check": ("check", "Judge implementations of preprocess_input, or of its inverse."),
+    "identify": ("identify", "Name what a black box does, or what an array has been through."),
+    "prove": ("prove", "Enumerate every bit pattern of a dtype."),
+    "vectors": ("vectors", "Write the corpus as files, for a program in another language."),
+    "verify": ("vectors", "Judge what a program made of the vectors."),
+    "diff": ("releases", "Say in words what changed between two releases or environments."),
+    "history": ("releases", "List the changes of behaviour in the recorded releases."),
+    "observe": ("releases", "Record how an installed Keras behaves."),
+    "modes": ("modes", "Print which model wants which mode, and what each mode does."),
+}
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"vggprep.cli.{VERBS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VggprepError as error:
+            click.echo(f"vggprep: {error}", err=True)
+            ctx.exit(2)
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except OSError as error:
+            click.echo(f"vggprep: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt as interruption:
+            click.echo(f"vggprep: stopped{'; ' if interruption.args else ''}{interruption}", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vggprep")
+def main() -> None:
+    """Is my image preprocessing exactly what this network was trained on?
+
+    \b
+    vggprep check keras                      judge the installed Keras
+    vggprep check mymodule:preprocess        judge your own function
+    vggprep prove reference                  every bit pattern, not a sample
+    vggprep diff keras==2.15.0 keras==3.15.1 what an upgrade changes
+    vggprep modes                            which model wants which mode
+    """

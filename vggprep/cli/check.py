@@ -1,0 +1,111 @@
+"""``vggprep check``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vggprep.cli.common import (
+    console,
+    fail,
+    level_option,
+    progress,
+    report_option,
+    selection_options,
+    target_options,
+    writing,
+)
+from vggprep.conformance import ledger, report
+from vggprep.conformance.engine import PROFILES, Report, Selection, judge
+from vggprep.implementations.targets import TargetSpec, load_all
+from vggprep.spec import Level
+
+
+@click.command()
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
+@click.option("--inverse", metavar="TARGET", help="An inverse to judge with it, or alone if no TARGET is given.")
+@selection_options()
+@level_option
+@click.option(
+    "--writes-input", is_flag=True, help="The target overwrites float input, as Keras does; do not count that as wrong."
+)
+@click.option(
+    "--known",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Ledger of known deviations (TOML), instead of the shipped one.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="dev",
+    help="How Hypothesis explores on top of the corpus. dev (the default): 40 cases, the same every time, after those "
+    "in the example database. ci: 400, the same every time. nightly: 4,000 new ones each time; failures are saved in "
+    "the database.",
+)
+@click.option(
+    "--examples",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Draw N cases instead of the profile's number; 0 for the corpus alone.",
+)
+@click.option("--seed", metavar="N", type=int, help="Draw other cases; by default they are the same every time.")
+@target_options
+@report_option
+def check(
+    targets: tuple[str, ...],
+    inverse: str | None,
+    selection: Selection,
+    level: Level | None,
+    writes_input: bool,
+    known: Path | None,
+    profile: str,
+    examples: int | None,
+    seed: int | None,
+    load_options: dict[str, Any],
+    report_file: Path | None,
+) -> None:
+    """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
+
+    TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
+    reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model,
+    a model file onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE, or command:PROGRAM ARGS, a program in
+    any language that reads .npy arrays from standard input and writes one for each; {mode} and {data_format} in
+    ARGS are filled in.
+
+    \b
+    vggprep check keras
+    vggprep check mymodule:preprocess --mode caffe --inverse mymodule:restore
+    vggprep check keras:tensor --mode torch --report tensor.jsonl
+    vggprep check "command:node port.js {mode} {data_format}"
+    vggprep check onnx:model.onnx --tensor preprocessed
+    """
+    if not targets and inverse is None:
+        fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
+    entries = None if known is None else ledger.read(known)
+    implementations = load_all(TargetSpec(targets, inverse, level, writes_input, **load_options))
+    out = console()
+    reports: list[Report] = []
+    with progress() as advance:
+        for implementation in implementations:
+            name = implementation.name
+            reports.append(
+                judge(
+                    implementation,
+                    known=entries,
+                    selection=selection,
+                    profile=profile,
+                    examples=examples,
+                    seed=seed,
+                    progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
+                )
+            )
+            report.print_report(reports[-1], out)
+            out.print()
+    if report_file is not None:
+        with writing(report_file):
+            report.write(report_file, reports, arguments=sys.argv[1:])
+    raise SystemExit(report.exit_code(reports))

@@ -1,0 +1,175 @@
+"""What verbs share: options, the console, progress, and writing files."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vggprep.implementations.targets import TargetSpec
+from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES
+
+if TYPE_CHECKING:
+    from click.decorators import FC
+
+
+def fail(message: str) -> NoReturn:
+    """End with exit code 2 and one line."""
+    click.echo(f"vggprep: {message}", err=True)
+    raise SystemExit(2)
+
+
+def console() -> Console:
+    """Standard output, 120 columns wide where it is no terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+# Options ----------------------------------------------------------------------------------------------------------
+
+level_option = click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="exact: Keras's bits. faithful: the real formula within 8 unit roundoffs.",
+)
+
+
+def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") -> Callable[[FC], FC]:
+    """``--mode``, ``--data-format`` and ``--dtype``, each repeatable; the verb gets ``selection``."""
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def bundled(*args: Any, modes: Any, data_formats: Any, dtypes: Any, **others: Any) -> Any:
+            from vggprep.conformance.engine import Selection
+
+            chosen = Selection(modes or None, data_formats or None, dtypes or None)
+            return function(*args, selection=chosen, **others)
+
+        for name, variable, choices, help_text in (
+            ("--dtype", "dtypes", dtypes, about_dtypes or "This input dtype only (repeatable)."),
+            ("--data-format", "data_formats", DATA_FORMATS, "This data format only (repeatable)."),
+            ("--mode", "modes", tuple(MODES), "This mode only (repeatable)."),
+        ):
+            bundled = click.option(name, variable, multiple=True, type=click.Choice(choices), help=help_text)(bundled)
+        return bundled
+
+    return decorate
+
+
+def target_options(function: FC) -> FC:
+    """``--timeout``, ``--input`` and ``--tensor``; the verb gets ``load_options``, a dict for ``TargetSpec``."""
+
+    @functools.wraps(function)
+    def bundled(*args: Any, timeout: Any, input_name: Any, tensor_name: Any, **others: Any) -> Any:
+        options = {"timeout": timeout, "input_name": input_name, "tensor_name": tensor_name}
+        return function(*args, load_options=options, **others)
+
+    for option in (
+        click.option(
+            "--tensor",
+            "tensor_name",
+            metavar="NAME",
+            help="Of a model file: the tensor after preprocessing, where that is inside a larger graph.",
+        ),
+        click.option("--input", "input_name", metavar="NAME", help="Of a model file: the input that takes the images."),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            help="How long a command: target may take for one answer, its start included; 10 by default.",
+        ),
+    ):
+        bundled = option(bundled)
+    return bundled  # type: ignore[return-value]
+
+
+def output_option(*names: str, help: str, required: bool = False, metavar: str = "FILE.jsonl") -> Callable[[FC], FC]:
+    """An option that names a file to write; it is made absolute, as code under test may change the current folder."""
+
+    def writable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if not path.resolve().parent.is_dir():
+            fail(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            fail(f"cannot write {path}: it is a folder")
+        return path.resolve()
+
+    return click.option(
+        *names, required=required, metavar=metavar, type=click.Path(path_type=Path), callback=writable, help=help
+    )
+
+
+report_option = output_option("--report", "report_file", help="Also write every result as JSON Lines.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """One line, exit code 2, if ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+
+
+# Progress ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error where that is a terminal, else nothing: for what takes seconds."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=1.0)
+        yield lambda what, done: bar.update(task, description=what, completed=done)
+
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+@contextmanager
+def long_progress() -> Iterator[Callable[[int, int, float], None]]:
+    """For what takes minutes: a bar with rate and time left on a terminal, else a line now and then."""
+    with Progress(
+        TaskProgressColumn(), BarColumn(), TextColumn("{task.description}"),
+        TimeRemainingColumn(elapsed_when_finished=True), console=Console(stderr=True), transient=True,
+        disable=not sys.stderr.isatty(), speed_estimate_period=120.0,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=1.0)
+        last = time.monotonic()
+
+        def report(done: int, total: int, rate: float) -> None:
+            nonlocal last
+            speed = f"{rate / 1e6:,.0f} million values a second"
+            bar.update(task, description=speed, completed=done, total=total)
+            if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES and done > total / 100:
+                last = time.monotonic()
+                left = (total - done) / rate
+                minutes = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+                click.echo(f"{done / total:.1%} of {total:,} values, {speed}, {minutes} left", err=True)
+
+        yield report
+
+
+__all__ = [
+    "TargetSpec",
+    "console",
+    "fail",
+    "level_option",
+    "long_progress",
+    "output_option",
+    "progress",
+    "report_option",
+    "selection_options",
+    "target_options",
+    "writing",
+]

@@ -1,0 +1,147 @@
+"""``vggprep prove``."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from vggprep import proof
+from vggprep.cli.common import (
+    console,
+    fail,
+    level_option,
+    long_progress,
+    output_option,
+    selection_options,
+    target_options,
+)
+from vggprep.conformance.engine import Selection
+from vggprep.implementations.targets import TargetSpec
+from vggprep.proof import certificates
+from vggprep.proof.domains import DTYPES
+from vggprep.proof.report import print_certificate
+from vggprep.spec import Level
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--inverse", metavar="TARGET", help="An inverse to prove with it, or alone if no TARGET is given.")
+@selection_options(
+    DTYPES,
+    "This dtype (repeatable); by default those of up to 16 bits, which take seconds. 32 bits take minutes; of 64 bits "
+    "a sample is tried.",
+)
+@level_option
+@click.option(
+    "--all", "everything", is_flag=True, help="Go on after a counterexample, and count everything that is wrong."
+)
+@output_option(
+    "-o",
+    "--output",
+    metavar="FILE.json",
+    help="Write the certificate. Until it is finished, FILE.json.progress remembers what is done.",
+)
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="How many processes; one a core by default.")
+@click.option(
+    "--executor",
+    metavar="SPEC",
+    help="Where to run the work: dask:tcp://HOST:PORT, a Dask cluster, or module:factory, a function that makes a "
+    "concurrent.futures.Executor.",
+)
+@click.option(
+    "--verify",
+    "certificate_file",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Repeat a random part of a certificate, and compare.",
+)
+@click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="How many parts --verify repeats; 8.")
+@click.option("--seed", metavar="N", type=int, help="Let --verify choose the same parts again.")
+@target_options
+def prove(
+    target: str | None,
+    inverse: str | None,
+    selection: Selection,
+    level: Level | None,
+    everything: bool,
+    output: Path | None,
+    workers: int | None,
+    executor: str | None,
+    certificate_file: Path | None,
+    parts: int,
+    seed: int | None,
+    load_options: dict[str, Any],
+) -> None:
+    """Enumerate every bit pattern of a dtype, in every channel, mode and data format; not a sample.
+
+    A forward function gets every pattern, an inverse every output that the definition produces from one. TARGET is
+    as in vggprep check, with one implementation; vggprep:numpy and vggprep:numba name the kernels.
+
+    \b
+    vggprep prove mymodule:preprocess --mode caffe
+    vggprep prove reference --dtype float32 -o reference.json
+    vggprep prove --verify reference.json
+    vggprep prove keras:graph --dtype float32 --executor dask:tcp://127.0.0.1:8786
+    """
+    workers = workers or os.cpu_count() or 1
+    if certificate_file is not None:
+        if target or inverse:
+            fail("--verify takes the target from the certificate: leave TARGET and --inverse out")
+        _verify(certificate_file, parts, seed, executor, workers)
+    if target is None and inverse is None:
+        fail("name a TARGET, such as reference or mymodule:preprocess (vggprep prove --help)")
+    spec = TargetSpec((target,) if target else (), inverse, level, False, **load_options)
+    progress_file: Path | None = None
+    try:
+        plan = proof.plan(spec, selection, everything=everything)
+        progress_file = _progress_file(output, " ".join(filter(None, (target, inverse))), plan.values)
+        with long_progress() as report:
+            certificate = proof.prove(
+                plan,
+                progress_file=progress_file,
+                executor=executor,
+                workers=workers,
+                arguments=sys.argv[1:],
+                report=report,
+            )
+        if output is not None:
+            certificates.write(certificate, output)
+    except KeyboardInterrupt:
+        kept = f"what is done is kept in {progress_file}: the same command goes on from there"
+        raise KeyboardInterrupt(kept if progress_file else "nothing was kept") from None
+    if progress_file is not None:
+        progress_file.unlink(missing_ok=True)
+    print_certificate(certificate, plan.notes, console())
+    if output is not None:
+        click.echo(f"the certificate is in {output}")
+    raise SystemExit(0 if certificate.holds else 1)
+
+
+_WORTH_KEEPING = 1 << 31
+"""Values from which on progress is kept even where no certificate was asked for: a minute's work or so."""
+
+
+def _progress_file(output: Path | None, target: str, values: int) -> Path | None:
+    if output is not None:
+        return output.with_name(f"{output.name}.progress")
+    if values < _WORTH_KEEPING:
+        return None
+    from vggprep.releases.environments import cache_directory
+
+    return cache_directory().parent / "proofs" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+
+
+def _verify(path: Path, parts: int, seed: int | None, executor: str | None, workers: int) -> NoReturn:
+    certificate = certificates.read(path)
+    with long_progress() as report:
+        found = proof.verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, report=report)
+    for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
+        click.echo(line)
+    agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
+    click.echo(f"{certificate.target}: {found.again} of {found.of} parts repeated; {agree}")
+    raise SystemExit(1 if found.disagreements else 0)

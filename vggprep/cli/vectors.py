@@ -1,0 +1,46 @@
+"""``vggprep vectors`` and ``vggprep verify``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from vggprep import vectors as corpus
+from vggprep.cli.common import console, level_option, report_option, writing
+from vggprep.conformance import report
+from vggprep.spec import Level
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def vectors(folder: Path) -> None:
+    """Write the corpus as files, for a program in another language: inputs, expected outputs and a manifest.
+
+    \b
+    vggprep vectors vectors
+    your-program vectors/inputs outputs
+    vggprep verify vectors outputs
+    """
+    count = corpus.write(folder)
+    click.echo(f"{count} vectors in {folder}: see {folder / 'README.txt'}")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUTPUTS", type=click.Path(path_type=Path))
+@level_option
+@report_option
+def verify(folder: Path, outputs: Path, level: Level | None, report_file: Path | None) -> None:
+    """Judge what a program made of the vectors in DIR: OUTPUTS holds NAME.npy, or NAME.bin, for each input.
+
+    \b
+    vggprep verify vectors outputs
+    """
+    found = corpus.verify(folder, outputs, level or "faithful")
+    report.print_report(found, console())
+    if report_file is not None:
+        with writing(report_file):
+            report.write(report_file, [found], arguments=sys.argv[1:])
+    raise SystemExit(report.exit_code([found]))
