@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vggprep import faults, strategies
     from vggprep.checks import CHECKS
-    from vggprep.conformance.engine import Result, check_implementation
+    from vggprep.conformance.judging import check_implementation
+    from vggprep.conformance.results import Result
     from vggprep.functions import deprocess_input, preprocess_input
     from vggprep.identification import identify, identify_array
     from vggprep.implementations import Implementation
@@ -45,8 +46,8 @@ _HOMES = {
     "MODELS": "spec",
     "MODES": "spec",
     "Implementation": "implementations",
-    "Result": "conformance.engine",
-    "check_implementation": "conformance.engine",
+    "Result": "conformance.results",
+    "check_implementation": "conformance.judging",
     "deprocess_input": "functions",
     "identify": "identification",
     "identify_array": "identification",

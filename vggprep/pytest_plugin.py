@@ -8,6 +8,7 @@ rows are those of ``vggprep check``, and the staleness of a ledger is seen over 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ import pytest
 
 if TYPE_CHECKING:
     from vggprep.checks import Check
-    from vggprep.conformance.engine import Report, Result
     from vggprep.conformance.ledger import Entry
+    from vggprep.conformance.results import Report, Result
     from vggprep.implementations import Implementation
 
-_PROPERTY = "vggprep_rows"
+_PROPERTY = "vggprep"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,12 +55,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect rows for the report where tests are reported: not in the workers of xdist."""
+    """Collect notes and rows where tests are reported: not in the workers of xdist."""
+    if not config.getoption("--implementation", []) or hasattr(config, "workerinput"):
+        return
     path = config.getoption("--implementation-report", None)
-    if path and not hasattr(config, "workerinput"):
-        if not Path(path).resolve().parent.is_dir():
-            raise pytest.UsageError(f"--implementation-report: there is no folder {Path(path).parent}")
-        config.pluginmanager.register(_ReportWriter(Path(path)), "vggprep-report")
+    if path and not Path(path).resolve().parent.is_dir():
+        raise pytest.UsageError(f"--implementation-report: there is no folder {Path(path).parent}")
+    config.pluginmanager.register(_Reporter(Path(path) if path else None), "vggprep-report")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -110,13 +112,12 @@ class _Item(pytest.Item):
         self.add_marker(pytest.mark.xdist_group(implementation.name))
 
     def runtest(self) -> None:
+        from vggprep.conformance.report import head
+
         report = _judge(self.implementation, None, self.config.getoption("--implementation-profile"))
         rows = [result for result in report.results if result.check == self.check.name]
-        if self.config.getoption("--implementation-report"):
-            from dataclasses import asdict
-
-            head = {"name": self.implementation.name, "level": self.implementation.level, "notes": report.notes}
-            self.user_properties.append((_PROPERTY, {"head": head, "rows": [asdict(row) for row in rows]}))
+        wanted = rows if self.config.getoption("--implementation-report") else []
+        self.user_properties.append((_PROPERTY, {"head": head(report), "rows": [asdict(row) for row in wanted]}))
         refused = [row for row in rows if row.status == "refused"]
         if refused and len(refused) == len(rows):
             self.add_report_section("call", "vggprep", f"refused in all {len(rows)} cells: {refused[0].message}")
@@ -142,10 +143,14 @@ def _show(report: Report, rows: Sequence[Result]) -> None:
     __tracebackhide__ = True
     from vggprep.conformance.report import cause_text, causes, verdict
 
+    crashed = [row for row in rows if row.status == "error"]
+    if crashed:
+        advice = "this is a fault of vggprep: please report it"
+        raise _NonConformance(f"{crashed[0].message}\n{advice}\n{crashed[0].traceback}")
     if any(row.status == "failed" for row in rows):
         text = "\n".join(f"{n}. {cause_text(group)}" for n, group in enumerate(causes(rows), 1))
         raise _NonConformance(f"{report.implementation.name}, level {report.implementation.level}:\n{text}")
-    if not report.conforms and all(row.status != "failed" for row in report.results):
+    if not report.conforms and all(row.status not in ("failed", "error") for row in report.results):
         raise _NonConformance(verdict(report) + "".join(f"\n{note}" for note in report.notes))
     known = list(dict.fromkeys(row.diagnosis for row in rows if row.status == "known"))
     if known:
@@ -154,21 +159,18 @@ def _show(report: Report, rows: Sequence[Result]) -> None:
         pytest.skip(rows[0].message if rows else "nothing to judge")
 
 
-_REPORTS: dict[int, tuple[Implementation, Any, Report]] = {}
+_REPORTS: dict[int, tuple[Implementation, Sequence[Entry] | None, Report]] = {}
 
 
-def _judge(implementation: Implementation, expected: Sequence[Entry] | None, profile: str = "dev") -> Report:
-    """Judge an implementation once in this process; ``None`` takes the shipped ledger."""
-    from vggprep.conformance.engine import run
-    from vggprep.conformance.ledger import Shipped, shipped
+def _judge(implementation: Implementation, known: Sequence[Entry] | None, profile: str = "dev") -> Report:
+    """Judge an implementation once in this process; ``known`` as in ``judging.judge``."""
+    from vggprep.conformance.judging import judge
 
     found = _REPORTS.get(id(implementation))
-    if found is not None and found[1] is expected:
-        return found[2]
-    ledger = shipped(implementation.name) if expected is None else Shipped(tuple(expected))
-    report = run(implementation, ledger=ledger.entries, profile=profile, warn_stale=bool(ledger.borrowed_from))
-    _REPORTS[id(implementation)] = (implementation, expected, report)
-    return report
+    if found is None or found[1] is not known:
+        found = implementation, known, judge(implementation, known=known, profile=profile)
+        _REPORTS[id(implementation)] = found
+    return found[2]
 
 
 def parametrize_with_checks(
@@ -190,15 +192,11 @@ def parametrize_with_checks(
         expected_failures: as for ``check_implementation``; an expected failure is an xfail.
     """
     from vggprep.conformance.ledger import expected
-    from vggprep.implementations import Implementation
+    from vggprep.implementations import named
 
-    entries = expected(expected_failures)
+    entries = None if expected_failures is None else expected(expected_failures)
     parameters = []
-    for given in implementations:
-        implementation = given
-        if not isinstance(implementation, Implementation):
-            name = getattr(given, "__name__", type(given).__name__)
-            implementation = Implementation(name, implementation)
+    for implementation in map(named, implementations):
         parameters += [
             pytest.param(implementation, _Checker(check, entries), id=f"{implementation.name}-{check.name}")
             for check in _concerned(implementation)
@@ -209,7 +207,7 @@ def parametrize_with_checks(
 class _Checker:
     """What a parametrized test gets as ``check``."""
 
-    def __init__(self, check: Check, entries: Sequence[Entry]) -> None:
+    def __init__(self, check: Check, entries: Sequence[Entry] | None) -> None:
         self.name = check.name
         self.sentence = check.sentence
         self._entries = entries
@@ -220,10 +218,10 @@ class _Checker:
         _show(report, [result for result in report.results if result.check == self.name])
 
 
-class _ReportWriter:
-    """Gathers the rows from the test reports, which come here from xdist's workers too."""
+class _Reporter:
+    """Gathers notes and rows from the test reports, which come here from xdist's workers, too."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.heads: dict[str, dict[str, Any]] = {}
         self.rows: list[dict[str, Any]] = []
@@ -236,7 +234,13 @@ class _ReportWriter:
                 self.heads.setdefault(value["head"]["name"], value["head"])
                 self.rows += value["rows"]
 
-    def pytest_sessionfinish(self) -> None:
-        from vggprep.conformance.report import write_rows
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for head in self.heads.values():
+            for note in head["notes"]:
+                terminalreporter.write_line(f"{head['name']}: note: {note}")
 
-        write_rows(self.path, list(self.heads.values()), self.rows)
+    def pytest_sessionfinish(self) -> None:
+        if self.path is not None:
+            from vggprep.conformance.report import write_rows
+
+            write_rows(self.path, list(self.heads.values()), self.rows)

@@ -1,17 +1,18 @@
-"""The corpus as files, for a language with no way to Python, and the verdict on the files that came of them.
+"""The corpus as files, for a language that cannot be called from Python, and the verdict on its outputs.
 
 ``write`` makes a folder of inputs and expected outputs, as ``.npy`` and as raw little-endian bytes, with a JSON
-manifest; the same bytes on every machine. ``verify`` reads what another program made of the inputs and judges it
-by the rules, and with the diagnoses, of ``check``. Imports NumPy, the oracle, the cases and the engine.
+manifest; the same bytes on every machine. ``verify`` reads another program's outputs and judges them by the rules, and
+with the diagnoses, of ``check``.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from vggprep import oracle
 from vggprep.cases import Case, Cell, from_format, panel, size_shape, to_format
 from vggprep.checks import CHECKS, Finding, Subject
 from vggprep.checks.subject import canonical_bytes
-from vggprep.conformance.engine import Report, Result, diagnosed
+from vggprep.conformance.engine import Judgement, conclude
+from vggprep.conformance.results import Report
+from vggprep.conformance.words import predicate
 from vggprep.errors import VggprepError
 from vggprep.faults import FAULTS
 from vggprep.implementations import Implementation, npy
-from vggprep.implementations.callables import NoArray, Outcome, call
+from vggprep.implementations.callables import Outcome, Problem, call
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, Level, ModeName
 
 Array = npt.NDArray[Any]
@@ -37,9 +40,9 @@ _README = """\
 Test vectors for ImageNet preprocessing, written by vggprep.
 
 inputs/NAME.npy   read this array (or inputs/NAME.bin: the same numbers as raw little-endian bytes, C order)
-expected/NAME.npy what must come of it (or NAME.bin)
+expected/NAME.npy what must come out (or NAME.bin)
 manifest.json     shape, dtype, mode, data format, tolerance and SHA-256 of each, and the faults that it catches
-list.txt          a line a vector: name, direction, mode, data format, dtype, shape; for programs without JSON
+list.txt          one line per vector: name, direction, mode, data format, dtype, shape; for programs without JSON
 
 Write your results as OUTPUTS/NAME.npy or OUTPUTS/NAME.bin (raw: in the expected dtype, or in float32 or float64), then:
 
@@ -51,7 +54,7 @@ answered with pixels (uint8) or with unrounded floats.
 
 
 class VectorsError(VggprepError):
-    """A folder that cannot be written or holds no vectors; one line that says what to do."""
+    """A folder that cannot be written or holds no vectors; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ def _first_catches() -> dict[Vector, list[str]]:
             ):  # fmt: skip
                 continue
             outcome = call(function, case.array(), case.mode, case.data_format)
-            if judge[case.direction].judge(case, outcome=outcome) is not None:
+            if judge[case.direction].verdict(case, outcome)[0] is not None:
                 caught.setdefault(vector, []).append(name)
                 del open_faults[name, mode]
     return caught
@@ -265,46 +268,67 @@ def verify(folder: Path, outputs: Path, level: Level = "faithful") -> Report:
     extra = [name for name in there if name.removesuffix(".npy").removesuffix(".bin") not in cases]
     if extra:
         notes.append(f"{len(extra)} files belong to no vector: {_some(extra)}")
-    delivered = {(cases[name].case.direction, cases[name].case.cell) for name in found}
-    pixels = {
-        ("inverse", cases[name].case.cell)
-        for name, outcome in found.items()
-        if cases[name].case.direction == "inverse" and outcome.output is not None and outcome.output.dtype.kind in "iub"
-    }
-    rows: list[tuple[Result, Finding | None]] = []
-    missing: list[str] = []
-    gaps: list[str] = []
-    unusable: list[str] = []
-    for name, vector in cases.items():
-        place = (vector.case.direction, vector.case.cell)
-        if name in found:
-            row = _judge(subject, vector, found[name])
-            if row[1] is not None and row[1].got is None:  # there is nothing to compare
-                unusable.append(found[name].problem or f"{name} {row[1].message.removeprefix('inverse: ')}")
-            rows.append(row)
-        elif vector.check == "nonfinite" and place in pixels:
-            rows.append((_result(subject, vector, "skipped", "the inverse returns pixels"), None))
-        elif place in delivered:
-            gaps.append(name)
-            message = (
-                f"{_of(vector.case)}there is no output for this vector, though there are others of its kind ({name})"
-            )
-            finding = Finding(vector.case.direction, vector.case.cell, message)
-            rows.append((_result(subject, vector, "failed", message), finding))
-        else:
-            missing.append(name)
-            rows.append((_result(subject, vector, "refused", "no outputs of this kind"), None))
+    judgements = _judge_all(subject, cases, found)
+    order = [check.name for check in CHECKS]
+    judged = sorted(zip(cases, judgements, strict=True), key=lambda pair: order.index(pair[1].check))
+    findings = {name: judgement.finding for name, judgement in judged if judgement.finding is not None}
+    unusable = [
+        str(found[name].problem or f"{name} {predicate(finding)}")
+        for name, finding in findings.items()
+        if name in found and finding.deviation is None
+    ]
     notes += unusable[:6] + ([f"and {len(unusable) - 6} more like these"] if len(unusable) > 6 else [])
+    gaps = [f"{name}.npy" for name, finding in findings.items() if finding.kind == "missing_output"]
     if gaps:
-        notes.append(f"missing: {_some([f'{name}.npy' for name in gaps])}")
+        notes.append(f"missing: {_some(gaps)}")
+    missing = [cases[name].case for name, judgement in judged if judgement.status == "refused"]
     if missing:
-        kinds = dict.fromkeys(f"{cases[n].case.direction} {cases[n].case.cell}" for n in missing)
+        kinds = dict.fromkeys(f"{case.direction} {case.cell}" for case in missing)
         notes.append(
             f"{len(missing)} outputs are missing, whole kinds of input, taken as refused: {_some(list(kinds))}"
         )
-    rows.sort(key=lambda row: [check.name for check in CHECKS].index(row[0].check))
-    results = diagnosed(subject, [result for result, _ in rows], [finding for _, finding in rows])
-    return Report(subject.implementation, results, notes)
+    report = conclude(subject, [judgement for _, judgement in judged])
+    return Report(subject.implementation, report.results, notes)
+
+
+def _judge_all(subject: Subject, cases: Mapping[str, Vector], found: Mapping[str, Outcome]) -> list[Judgement]:
+    """A judgement for each vector. Outputs may be missing for whole kinds of input only."""
+    delivered = {(cases[name].case.direction, cases[name].case.cell) for name in found}
+    pixels = {
+        cases[name].case.cell
+        for name, outcome in found.items()
+        if cases[name].case.direction == "inverse" and outcome.output is not None and outcome.output.dtype.kind in "iub"
+    }
+    judgements = []
+    for name, vector in cases.items():
+        case = vector.case
+        judge = functools.partial(Judgement, vector.check, case.cell, case.direction)
+        if name in found:
+            judgements.append(_judge(subject, vector, found[name]))
+        elif vector.check == "nonfinite" and case.direction == "inverse" and case.cell in pixels:
+            judgements.append(judge("skipped", reasons=(_PIXELS,)))
+        elif (case.direction, case.cell) in delivered:
+            finding = Finding("missing_output", case.direction, case.cell, about={"name": name})
+            judgements.append(judge("failed", finding))
+        else:
+            judgements.append(judge("refused", reasons=("no outputs of this kind",)))
+    return judgements
+
+
+_PIXELS = "the inverse returns pixels"
+
+
+def _judge(subject: Subject, vector: Vector, outcome: Outcome) -> Judgement:
+    case, output = vector.case, outcome.output
+    judge = functools.partial(Judgement, vector.check, case.cell, case.direction)
+    pixels = case.direction == "inverse" and output is not None and output.dtype.kind in "iub"
+    if pixels and case.regime in ("wide", "nonfinite"):
+        return judge("skipped", reasons=(_PIXELS,))
+    with subject.recording() as record:
+        finding, levels = subject.verdict(case, outcome)
+        record.add(case, outcome)
+    digest = record.digest if output is not None else ""
+    return judge("passed" if finding is None else "failed", finding, levels=levels, digest=digest)
 
 
 def _some(names: list[str]) -> str:
@@ -316,7 +340,7 @@ def _read_manifest(folder: Path) -> dict[str, Vector]:
     try:
         manifest = json.loads(path.read_bytes())
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise VectorsError(f"{path} is no manifest of {FORMAT}: write the vectors again with this vggprep")
+            raise VectorsError(f"{path} is not a manifest of {FORMAT}: write the vectors again with this vggprep")
         return {row["name"]: _read_row(folder, row) for row in manifest["vectors"]}
     except FileNotFoundError as error:
         raise VectorsError(f"there is no {error.filename}; write the vectors with: vggprep vectors {folder}") from error
@@ -349,7 +373,7 @@ def _outcome(name: str, case: Case, there: Mapping[str, Path]) -> Outcome | None
         path = there[f"{name}.bin"]
         return _raw_outcome(path, case)
     except (npy.NpyError, OSError) as error:
-        return Outcome(None, problem=f"{path.name} {error}")
+        return Outcome(None, problem=Problem("no_answer", {"why": f"{path.name} {error}"}))
 
 
 def _raw_outcome(path: Path, case: Case) -> Outcome:
@@ -368,31 +392,13 @@ def _raw_outcome(path: Path, case: Case) -> Outcome:
 
 
 def _recorded(name: str, level: Level, cases: Mapping[str, Vector], found: Mapping[str, Outcome]) -> Subject:
-    """What the other program did, as an implementation: it can be asked for the vectors, and for their pixels."""
-    by_input = {
-        (vector.case.direction, vector.case.mode, vector.case.data_format, canonical_bytes(vector.case.array())): key
-        for key, vector in cases.items()
-    }
+    """The other program as an implementation that can be asked for single pixels of the images that it answered."""
 
-    def ask(direction: Direction, x: Array, mode: ModeName, data_format: DataFormat) -> Any:
-        key = by_input.get((direction, mode, data_format, canonical_bytes(x)))
-        if key is None:
-            return _pixel(direction, x, mode, data_format)
-        if key not in found:
-            raise FileNotFoundError(f"{key}.npy")
-        outcome = found[key]
-        return NoArray(outcome.problem or "") if outcome.output is None else outcome.output.copy()
-
-    def _pixel(direction: Direction, x: Array, mode: ModeName, data_format: DataFormat) -> Array:
-        """What became of a single pixel, where it is one of an image that was answered."""
+    def pixel(direction: Direction, x: Array, mode: ModeName, data_format: DataFormat) -> Array:
+        wanted = (direction, mode, data_format, x.dtype.name)
         for key, outcome in found.items():
             case = cases[key].case
-            if (case.direction, case.mode, case.data_format, case.dtype) != (
-                direction,
-                mode,
-                data_format,
-                x.dtype.name,
-            ):
+            if (case.direction, case.mode, case.data_format, case.dtype) != wanted:
                 continue
             if outcome.output is None or outcome.output.shape != case.array().shape:
                 continue
@@ -400,14 +406,14 @@ def _recorded(name: str, level: Level, cases: Mapping[str, Vector], found: Mappi
             same = (canonical_bytes(p) == canonical_bytes(x.reshape(3)) for p in image)
             at = next((n for n, equal in enumerate(same) if equal), None)
             if at is not None:
-                pixel: Array = output[at].reshape(x.shape)
-                return pixel
+                answer: Array = output[at].reshape(x.shape)
+                return answer
         raise FileNotFoundError("no vector has this input")
 
     implementation = Implementation(
         name,
-        lambda x, mode, data_format: ask("forward", x, mode, data_format),
-        lambda x, mode, data_format: ask("inverse", x, mode, data_format),
+        lambda x, mode, data_format: pixel("forward", x, mode, data_format),
+        lambda x, mode, data_format: pixel("inverse", x, mode, data_format),
         level=level,
         native_only=True,
         serial=True,
@@ -415,30 +421,3 @@ def _recorded(name: str, level: Level, cases: Mapping[str, Vector], found: Mappi
         inverse_source=lambda mode, data_format: f"your_inverse(x)  # mode {mode}, {data_format}",
     )
     return Subject(implementation)
-
-
-def _of(case: Case) -> str:
-    return "inverse: " if case.direction == "inverse" else ""
-
-
-def _result(subject: Subject, vector: Vector, status: Any, message: str = "") -> Result:
-    case = vector.case
-    name = subject.implementation.name
-    return Result(name, vector.check, *case.cell, status=status, message=message, direction=case.direction)
-
-
-def _judge(subject: Subject, vector: Vector, outcome: Outcome) -> tuple[Result, Finding | None]:
-    subject.start_digest()
-    case = vector.case
-    pixels = case.direction == "inverse" and outcome.output is not None and outcome.output.dtype.kind in "iub"
-    if pixels and case.regime in ("wide", "nonfinite"):
-        return _result(subject, vector, "skipped", "the inverse returns pixels"), None
-    finding = subject.judge(case, outcome=outcome)
-    if outcome.output is not None:
-        subject.run(case)  # for the digest
-    if finding is None:
-        result = _result(subject, vector, "passed")
-    else:
-        result = _result(subject, vector, "failed", finding.message)
-    worst = max(subject.levels, finding.levels if finding else 0.0)
-    return replace(result, worst_levels=worst, digest=subject.digest() if outcome.output is not None else ""), finding

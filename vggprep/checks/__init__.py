@@ -14,8 +14,9 @@ from vggprep.checks.contract import (
     sizes,
     threads,
 )
+from vggprep.checks.findings import Finding
 from vggprep.checks.inverse import restores_floats, restores_pixels
-from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.checks.subject import Skipped, Subject, Unusable
 from vggprep.checks.symmetries import batch_consistency, channel_independence, layout_equivariance, pixel_equivariance
 from vggprep.checks.values import every_byte, integers_agree, monotone, nonfinite, value
 
@@ -43,4 +44,4 @@ CHECKS: tuple[Check, ...] = (
 )
 """Every check, in the order of the report."""
 
-__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject"]
+__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable"]

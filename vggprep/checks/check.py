@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vggprep.cases import Cell
-from vggprep.checks.subject import Finding, Subject
+from vggprep.checks.findings import Finding
+from vggprep.checks.subject import Subject
 from vggprep.spec import FLOATS, INTEGERS, Direction
 
 Judge = Callable[[Subject, Cell, Direction], Iterable[Finding | None]]
@@ -18,8 +19,9 @@ Domain = Literal["all", "integers", "floats"]
 class Check:
     """A property of an implementation, judged cell by cell.
 
-    ``sentence`` is what the report prints, ``judge`` yields what is wrong in a cell (``None`` where nothing is) and
-    raises ``Skipped`` where it cannot be run. ``domain`` says for which dtypes there is anything to judge.
+    ``sentence`` is what the report prints. ``judge`` yields what is wrong in a cell (``None`` where nothing is); it
+    raises ``Skipped`` where it cannot be run, ``Unusable`` where an output cannot be compared with anything. ``domain``
+    says for which dtypes there is anything to judge.
     """
 
     name: str
@@ -28,7 +30,7 @@ class Check:
     directions: tuple[Direction, ...]
     domain: Domain
 
-    def concerns(self, cell: Cell, direction: Direction) -> bool:
+    def applies_to(self, cell: Cell, direction: Direction) -> bool:
         """Whether there is anything to judge: inverses take floats only."""
         if direction not in self.directions or (direction == "inverse" and cell.dtype not in FLOATS):
             return False

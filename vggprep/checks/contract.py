@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, BrokenBarrierError
 from typing import Any
@@ -25,8 +25,9 @@ from vggprep.cases import (
     to_format,
 )
 from vggprep.checks.check import check
-from vggprep.checks.subject import Finding, Skipped, Subject, canonical_bytes
-from vggprep.implementations.callables import Outcome, keywords, quiet
+from vggprep.checks.findings import Arguments, Finding, Kind
+from vggprep.checks.subject import Skipped, Subject, canonical_bytes
+from vggprep.implementations.callables import captured_output, keywords, raised
 from vggprep.spec import DATA_FORMATS, MODES, Direction
 
 Array = npt.NDArray[Any]
@@ -40,44 +41,31 @@ def shape_and_dtype(subject: Subject, cell: Cell, direction: Direction) -> Itera
         shapes += ((1, 1, 3), (2, 1, 3)) if cell.rank == 3 else ((1, 1, 1, 3), (1, 5, 4, 3), (3, 1, 2, 3))
     for shape in shapes:
         case = Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
-        outcome = subject.run(case)
-        finding = subject.unusable(case, case.array(), outcome)
-        if finding is not None:
-            yield finding
-            continue
-        assert outcome.output is not None
-        wrong = subject.wrong_dtype(case, outcome.output)
-        if wrong is not None:
-            got = from_format(outcome.output, cell.data_format)
-            yield Finding(direction, cell, wrong, case, x=case.values(), got=got)
-        yield None
+        subject.output(case)
+        yield subject.wrong_dtype(case, subject.run(case))
 
 
 @check("forward", "inverse")
 def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The caller's array is left as it was (or, where writing to float input is declared, becomes the result)."""
+    may_write = subject.implementation.writes_input and direction == "forward"
     case = panel(direction, cell)
-    outcome = subject.run(case)
     for other in (*_elsewhere(subject, cell, direction), case):
-        may_write = subject.implementation.writes_input and direction == "forward" and other.array().dtype.kind == "f"
-        if subject.run(other).changed_input and not may_write:
-            case, outcome = other, subject.run(other)  # the panel, if it shows there, is the plainest
-    may_write = subject.implementation.writes_input and direction == "forward" and case.array().dtype.kind == "f"
-    prefix = "inverse: " if direction == "inverse" else ""
-    if outcome.changed_input and not may_write:
-        yield Finding(direction, cell, f"{prefix}overwrites the caller's array", case, hint="# x has changed")
+        if subject.run(other).changed_input and not (may_write and other.array().dtype.kind == "f"):
+            case = other  # the panel, if it shows there, is the plainest
+    outcome = subject.run(case)
+    if outcome.changed_input and not (may_write and case.array().dtype.kind == "f"):
+        yield Finding("mutation", direction, cell, case, outcome=outcome)
     elif outcome.changed_input:
         # Keras: tf and torch return the array itself, caffe a view of it with the channels reversed.
-        after, output = outcome.input_after, outcome.output
-        assert after is not None
-        channel = 2 if cell.data_format == "channels_last" else 0
-        channel += cell.rank - 3
-        seen = np.flip(after, channel) if MODES[cell.mode].order != (0, 1, 2) else after
+        assert outcome.input_after is not None
+        channel = cell.rank - (1 if cell.data_format == "channels_last" else 3)
+        reversed_channels = MODES[cell.mode].order != (0, 1, 2)
+        seen = np.flip(outcome.input_after, channel) if reversed_channels else outcome.input_after
+        output = outcome.output
         if output is None or not outcome.shares_input or canonical_bytes(seen) != canonical_bytes(output):
-            yield Finding(
-                direction, cell, "overwrites the caller's array with something else than the result it returns", case
-            )
-    # It must not hang on to an array and write to it later, either.
+            yield Finding("other_write", direction, cell, case, outcome=outcome)
+    # It must not keep an array and write to it later, either.
     kept = case.array()
     subject.call(direction, kept, cell.mode, cell.data_format)
     before = kept.tobytes()
@@ -86,7 +74,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
             later = panel(direction, cell, regime)
             subject.call(direction, later.array(), cell.mode, cell.data_format)
     if kept.tobytes() != before:
-        yield Finding(direction, cell, f"{prefix}keeps the caller's array and writes to it in a later call", case)
+        yield Finding("late_write", direction, cell, case, outcome=outcome)
     yield None
 
 
@@ -94,34 +82,26 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
 def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """A result is the caller's own: no later call changes it, and it is not the input."""
     case = panel(direction, cell)
-    prefix = "inverse: " if direction == "inverse" else ""
-    outcome = subject.run(case)
-    finding = subject.unusable(case, case.array(), outcome)
-    if finding is not None:
-        yield finding
-        return
+    subject.output(case)
     implementation = subject.implementation
     if not implementation.writes_input and not implementation.native_only:
         for other in (*_elsewhere(subject, cell, direction), case):
             if subject.run(other).shares_input:
-                case, outcome = other, subject.run(other)
+                case = other
+        outcome = subject.run(case)
         if outcome.shares_input:
-            itself = outcome.returned is outcome.input_after
-            what = "the caller's array itself" if itself else "a view of the caller's array"
-            yield Finding(direction, cell, f"{prefix}returns {what}", case, hint="# the result shares memory with x")
+            kind: Kind = "input_returned" if outcome.returned is outcome.input_after else "view_returned"
+            yield Finding(kind, direction, cell, case, outcome=outcome)
     for case in _small_and_large(subject, cell, direction):
         first = subject.call(direction, case.array(), cell.mode, cell.data_format)
         if not isinstance(first.returned, np.ndarray) or first.output is None:
             continue
         before = first.output.tobytes()
-        image = case.values()
-        changed = np.ascontiguousarray(to_format(image[..., ::-1, :], cell.data_format)).copy()
+        changed = np.ascontiguousarray(to_format(case.values()[..., ::-1, :], cell.data_format)).copy()
         subject.call(direction, changed, cell.mode, cell.data_format)
         after = np.asarray(first.returned, first.output.dtype)
         if np.ascontiguousarray(after).tobytes() != before:
-            hint = "# keep this result, call with another image, and look at it again: it has changed"
-            message = f"{prefix}a later call changes the result of an earlier one"
-            yield Finding(direction, cell, message, case, hint=hint)
+            yield Finding("overwritten_result", direction, cell, case, outcome=first)
     yield None
 
 
@@ -134,7 +114,7 @@ def _small_and_large(subject: Subject, cell: Cell, direction: Direction) -> list
 
 
 def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
-    """Cases in other layouts and sizes, where a copy that protects the caller's array may not be made."""
+    """Cases in other layouts and sizes, where a copy that protects the caller's array may be missing."""
     if subject.implementation.native_only:
         return []
     layouts = [case for case in layout_cases(direction, cell) if case.layout not in ("zero", "readonly")]
@@ -142,12 +122,12 @@ def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]
     return [one, *layouts]
 
 
-def _tried_on(subject: Subject, cell: Cell, direction: Direction) -> bool:
-    """Whether a dear check is run in this cell: uint8 and float32, or what is accepted in place of both."""
+def _runs_expensive_checks(subject: Subject, cell: Cell, direction: Direction) -> bool:
+    """Whether an expensive check runs in this cell: uint8 and float32, or the first accepted dtype if neither is."""
     accepted = [
         dtype
         for dtype in ("uint8", "float32", *available_dtypes())
-        if subject.accepts_quietly(direction, cell._replace(dtype=dtype))
+        if subject.accepts(direction, cell._replace(dtype=dtype))
     ]
     usual = [dtype for dtype in accepted if dtype in ("uint8", "float32")]
     return cell.dtype in (usual or accepted[:1])
@@ -175,36 +155,33 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     direction, cell = case.direction, case.cell
     if direction == "inverse" and case.regime == "nonfinite" and subject.returns_pixels(cell):
         return None  # pixels cannot hold NaN
-    array = case.array()
-    outcome = subject.run(case)
+    array, outcome = case.array(), subject.run(case)
     may_refuse = subject.implementation.writes_input and not array.flags.writeable and array.dtype.kind == "f"
     if outcome.refusal is not None and may_refuse:
         return None
     if outcome.refusal is not None and case.layout == "big_endian":
-        raise Skipped(f"refuses big-endian input, as it may a dtype: {outcome.refusal}")
-    finding = subject.unusable(case, array, outcome)
-    if finding is not None:
-        return finding
-    if case.layout == "zero":  # one row for all
-        copied = np.array(array, array.dtype.newbyteorder("="), order="C")
-        plain = subject.call(direction, copied, cell.mode, cell.data_format)
-    else:
-        plain = subject.run(replace(case, layout="c"))
-    if plain.output is None or plain.output.shape != array.shape:
-        return subject.unusable(panel(direction, cell, case.regime), array, plain)
-    assert outcome.output is not None
-    if canonical_bytes(plain.output) == canonical_bytes(outcome.output):
+        raise Skipped(f"refuses big-endian input, as it may refuse a dtype: {outcome.refusal}")
+    got = subject.usable(case, outcome, array)
+    # All rows of the layout "zero" are one row.
+    plain = (
+        subject.try_input(
+            direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format
+        )
+        if case.layout == "zero"
+        else subject.run(replace(case, layout="c"))
+    )
+    expected = subject.usable(panel(direction, cell, case.regime), plain, array)
+    if canonical_bytes(expected) == canonical_bytes(got):
         return None
-    x, got, expected = (from_format(a, cell.data_format) for a in (array, outcome.output, plain.output))
-    message = f"{case.layout} layout gives other bits than a C-ordered copy of the same values"
-    found = subject.disagreement(case, x.astype(x.dtype.newbyteorder("=")), got, expected, message)
-    prefix = "inverse: " if direction == "inverse" else ""
-    return found or Finding(direction, cell, f"{prefix}{message} (in rounding only)", case)
+    x, got, expected = (from_format(a, cell.data_format) for a in (array, got, expected))
+    x = x.astype(x.dtype.newbyteorder("="))
+    found = subject.disagreement("memory_layout", case, x, got, expected, layout=case.layout)
+    return found or Finding("memory_layout", direction, cell, case, outcome=outcome, about={"layout": case.layout})
 
 
 @check("forward", "inverse")
 def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """Any number of pixels will do: none, the lengths around vectors and blocks, and the large."""
+    """Any number of pixels is accepted: none, the lengths around vectors and blocks, and the large."""
     compiled = subject.implementation.compiled
     if compiled and (cell.dtype != "float32" or cell.rank != 4):
         raise Skipped("it compiles for every shape: sizes are tried on float32 batches only")
@@ -218,26 +195,19 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
 def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The same input gives the same bits, whatever was called before."""
     case = panel(direction, cell)
-    first = subject.run(case)
-    if first.output is None:
-        yield subject.unusable(case, case.array(), first)
-        return
+    first = subject.output(case)
     for mode in MODES:
         for data_format in DATA_FORMATS if subject.takes(direction, "data_format") else (cell.data_format,):
             other = panel(direction, cell._replace(mode=mode, data_format=data_format))
             if subject.takes(direction, "mode") or mode == cell.mode:
                 subject.call(direction, other.array(), mode, data_format)
     array = case.array()
-    again = subject.call(direction, array.copy(), cell.mode, cell.data_format)
-    finding = subject.unusable(case, array, again)
-    if finding is not None or again.output is None:
-        yield finding
-    elif canonical_bytes(again.output) != canonical_bytes(first.output):
-        x, got, expected = (from_format(a, cell.data_format) for a in (array, again.output, first.output))
-        message = "the same input gives other bits after calls in other modes"
-        prefix = "inverse: " if direction == "inverse" else ""
-        found = subject.disagreement(case, x, got, expected, message)
-        yield found or Finding(direction, cell, f"{prefix}{message} (in rounding only)", case)
+    outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
+    again = subject.usable(case, outcome, array)
+    if canonical_bytes(again) != canonical_bytes(first):
+        x, got, expected = (from_format(a, cell.data_format) for a in (array, again, first))
+        found = subject.disagreement("state", case, x, got, expected)
+        yield found or Finding("state", direction, cell, case, outcome=outcome)
     else:
         yield _middle_changed(subject, case)
 
@@ -249,10 +219,10 @@ def _middle_changed(subject: Subject, case: Case) -> Finding | None:
     other = replace(case, regime="drawn", pixels=image.tobytes())
     array = other.array()
     outcome = subject.call(case.direction, array.copy(), case.mode, case.data_format)
-    levels = subject.levels
-    before, after = subject.judge(case), subject.judge(other, array, outcome)
-    subject.levels = levels  # how far off it is, other checks tell
-    return after if before is None else None
+    # Only a change for the worse is this check's: how far off the values are, other checks report.
+    if subject.verdict(case, subject.run(case))[0] is not None:
+        return None
+    return subject.verdict(other, outcome, array)[0]
 
 
 _THREADS = 4
@@ -262,7 +232,7 @@ _ROUNDS = 3
 @check("forward", "inverse")
 def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Calls from several threads at once give the bits of calls one after the other."""
-    if not _tried_on(subject, cell, direction):
+    if not _runs_expensive_checks(subject, cell, direction):
         return
     if subject.implementation.serial:
         raise Skipped("it answers one call at a time")
@@ -276,12 +246,7 @@ def _in_threads(subject: Subject, case: Case) -> Iterator[Finding | None]:
     arrays = [
         np.ascontiguousarray(to_format(np.roll(image, n, axis=-2), cell.data_format)).copy() for n in range(_THREADS)
     ]
-    serial = [subject.call(direction, a.copy(), cell.mode, cell.data_format) for a in arrays]
-    for array, outcome in zip(arrays, serial, strict=True):
-        finding = subject.unusable(case, array, outcome)
-        if finding is not None:
-            yield finding
-            return
+    alone = [subject.usable(case, subject.call(direction, a.copy(), cell.mode, cell.data_format), a) for a in arrays]
     function = subject.function(direction)
     assert function is not None
     words = keywords(function, cell.mode, cell.data_format)
@@ -299,29 +264,24 @@ def _in_threads(subject: Subject, case: Case) -> Iterator[Finding | None]:
             raise
         return results
 
-    with quiet(), ThreadPoolExecutor(_THREADS) as pool:
+    with captured_output(), ThreadPoolExecutor(_THREADS) as pool:
         futures = [pool.submit(work, n) for n in range(_THREADS)]
-    for n, future in enumerate(futures):
-        error = future.exception()
-        if not isinstance(error, BrokenBarrierError):
-            yield _compare_thread(subject, case, error, future, arrays[n], serial[n])
+    for future, expected in zip(futures, alone, strict=True):
+        yield _compare_thread(case, future, expected)
 
 
-def _compare_thread(
-    subject: Subject, case: Case, error: BaseException | None, future: Any, array: Array, serial: Outcome
-) -> Finding | None:
-    prefix = "inverse: " if case.direction == "inverse" else ""
+def _compare_thread(case: Case, future: Future[list[Any]], expected: Array) -> Finding | None:
+    error = future.exception()
+    if isinstance(error, BrokenBarrierError):
+        return None  # another thread has raised
     if error is not None:
-        return Finding(case.direction, case.cell, f"{prefix}raises when called from several threads: {error!r}", case)
-    assert serial.output is not None
+        return Finding("thread_error", case.direction, case.cell, case, about={"error": raised(error)})
     for result in future.result():
         same = isinstance(result, np.ndarray) and np.array_equal(
-            np.asarray(result, serial.output.dtype), serial.output, equal_nan=True
+            np.asarray(result, expected.dtype), expected, equal_nan=True
         )
         if not same:
-            return Finding(
-                case.direction, case.cell, f"{prefix}calls from several threads at once disturb each other", case
-            )
+            return Finding("thread_race", case.direction, case.cell, case)
     return None
 
 
@@ -330,10 +290,9 @@ UNKNOWN = "no_such_name"
 
 @check("forward", "inverse")
 def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """An unknown mode or data format is an error, and a fourth channel is not dropped without a word."""
-    if not _tried_on(subject, cell, direction):
+    """An unknown mode or data format is an error, and a fourth channel is not dropped silently."""
+    if not _runs_expensive_checks(subject, cell, direction):
         return
-    prefix = "inverse: " if direction == "inverse" else ""
     image = panel(direction, cell).values()[..., :2, :2, :]
     array = np.ascontiguousarray(to_format(image, cell.data_format))
     for keyword, mode, data_format in (("mode", UNKNOWN, cell.data_format), ("data_format", cell.mode, UNKNOWN)):
@@ -341,15 +300,15 @@ def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
             continue
         outcome = subject.call(direction, array.copy(), mode, data_format)
         if outcome.refusal is None:
-            message = f"{prefix}accepts {keyword}={UNKNOWN!r} without an error"
-            yield Finding(direction, cell, message, given=(array, mode, data_format))
+            given, about = Arguments(array, mode, data_format), {"keyword": keyword, "value": UNKNOWN}
+            yield Finding("unknown_accepted", direction, cell, given=given, outcome=outcome, about=about)
     four = np.concatenate([image, image[..., :1]], axis=-1)
     array = np.ascontiguousarray(to_format(four, cell.data_format))
     outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
     if outcome.output is not None and outcome.output.size < array.size:
-        message = (
-            f"{prefix}drops the fourth channel of an RGBA image without an error: shape {array.shape} becomes "
-            f"{outcome.output.shape}"
+        given, shapes = (
+            Arguments(array, cell.mode, cell.data_format),
+            {"shape": array.shape, "got": outcome.output.shape},
         )
-        yield Finding(direction, cell, message, given=(array, cell.mode, cell.data_format))
+        yield Finding("alpha_dropped", direction, cell, given=given, outcome=outcome, about=shapes)
     yield None

@@ -9,7 +9,8 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import Cell, from_format, panel
 from vggprep.checks.check import check
-from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.checks.findings import Deviation, Finding
+from vggprep.checks.subject import Skipped, Subject
 from vggprep.spec import Direction
 
 
@@ -24,25 +25,14 @@ def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Itera
         if finding is not None or regime == "noise" or cell.dtype == "bfloat16":
             yield finding  # bfloat16 has too few bits to keep a byte
             continue
-        array = case.array()
-        output = subject.run(case).output
-        assert output is not None
-        got = from_format(output, cell.data_format)
+        x, got = (from_format(z, cell.data_format) for z in (case.array(), subject.output(case)))
         image = from_format(panel("forward", cell).array(), cell.data_format).astype(np.float64)
         wrong = oracle.as_float64(got) != image
         if wrong.any():
             worst = tuple(int(i[0]) for i in np.nonzero(wrong))
-            yield Finding(
-                direction,
-                cell,
-                f"inverse: {int(wrong.sum())} of {wrong.size} pixels do not come back",
-                case,
-                from_format(array, cell.data_format),
-                got,
-                image,
-                worst,
-                float(np.abs(oracle.as_float64(got) - image).max()),
-            )
+            levels = float(np.abs(oracle.as_float64(got) - image).max())
+            deviation = Deviation(x, got, image, int(wrong.sum()), worst, levels)
+            yield Finding("lost_pixels", direction, cell, case, None, subject.run(case), deviation)
 
 
 @check("inverse", domain="floats")

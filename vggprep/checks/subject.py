@@ -1,14 +1,16 @@
 """The implementation under test as the checks see it: what it accepts, and what it did on a case.
 
-Runs each small case once and remembers the outcome, so that checks can look at the same call from their own
-angles. ``Finding`` is what a check returns when something is wrong.
+Each small input is tried once and the outcome remembered, so that checks can look at the same call from their own
+angles.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,46 +18,47 @@ import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.cases import Case, Cell, from_format, panel, regimes
+from vggprep.checks.findings import Deviation, Finding, Kind, worst_index
 from vggprep.implementations import Implementation
-from vggprep.implementations.callables import Outcome, call, parameters
-from vggprep.spec import DATA_FORMATS, MODES, Direction
+from vggprep.implementations.callables import Outcome, Raised, call, parameters
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, MODES, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 
-_REMEMBERED = 4096  # elements: outputs of larger cases are not kept
+_REMEMBERED = 4096  # elements: outputs of larger inputs are not kept
 
 
 class Skipped(Exception):
     """Raised by a check that cannot be run on a cell; says why."""
 
 
-@dataclass(frozen=True, eq=False)
-class Finding:
-    """One thing that is wrong.
+class Unusable(Exception):
+    """Raised where what came back cannot be compared with anything; the finding says why."""
 
-    ``x``, ``got`` and ``expected`` are channels last; they are there when values are wrong, and then ``worst`` is
-    the index of the worst element. ``levels`` is the error in grey levels. ``given`` is what it was called with,
-    as (array, mode, data format), where that is not simply the case; ``hint`` is a last line for the reproducer.
-    """
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.kind)
+        self.finding = finding
 
-    direction: Direction
-    cell: Cell
-    message: str
-    case: Case | None = None
-    x: Array | None = None
-    got: Array | None = None
-    expected: Array | None = None
-    worst: tuple[int, ...] | None = None
+
+@dataclass
+class Record:
+    """What is gathered while a check runs: the largest error in grey levels, and the digest of the outputs."""
+
     levels: float = 0.0
-    given: tuple[Array, Any, Any] | None = None
-    hint: str = ""
+    _outputs: dict[Case, Array] = field(default_factory=dict)
 
-    def input(self) -> tuple[Array, Any, Any]:
-        """A new copy of what it was called with: array, mode, data format."""
-        if self.given is not None:
-            return (self.given[0].copy(), *self.given[1:])
-        assert self.case is not None
-        return self.case.array(), self.case.mode, self.case.data_format
+    def add(self, case: Case, outcome: Outcome) -> None:
+        """Add the output for a small case to the digest."""
+        if outcome.output is not None and outcome.output.size <= _REMEMBERED:
+            self._outputs[case] = outcome.output
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the outputs of small cases, in the order in which they were run, all NaNs made one."""
+        digest = hashlib.sha256()
+        for output in self._outputs.values():
+            digest.update(canonical_bytes(output))
+        return digest.hexdigest()
 
 
 class Subject:
@@ -64,13 +67,13 @@ class Subject:
     def __init__(self, implementation: Implementation) -> None:
         self.implementation = implementation
         self.exact = implementation.level == "exact"
-        self._outcomes: dict[Case, Outcome] = {}
-        self._accepts: dict[tuple[Direction, Cell], bool] = {}
         self.remarks: set[str] = set()
-        self.scope: dict[Direction, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        self._digest = hashlib.sha256()
-        self.levels = 0.0
-        self.units = 0.0
+        self.scope: dict[Direction, tuple[tuple[ModeName, ...], tuple[DataFormat, ...]]] = {}
+        self._outcomes: dict[Case, Outcome] = {}
+        self._of_inputs: dict[tuple[Any, ...], Outcome] = {}
+        self._judged: dict[Case, tuple[Finding | None, float]] = {}
+        self._accepts: dict[tuple[Direction, Cell], bool] = {}
+        self._record = Record()
 
     # Calling
 
@@ -80,12 +83,11 @@ class Subject:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """What there is to judge."""
-        both: tuple[Direction, Direction] = ("forward", "inverse")
-        return tuple(d for d in both if self.function(d) is not None)
+        """The directions that there is a function for."""
+        return tuple(d for d in DIRECTIONS if self.function(d) is not None)
 
     def call(self, direction: Direction, array: Array, mode: Any, data_format: Any) -> Outcome:
-        """Call on an array that is given away."""
+        """Call the function. It owns ``array`` and may write to it."""
         function = self.function(direction)
         assert function is not None
         outcome = call(function, array, mode, data_format)
@@ -93,24 +95,37 @@ class Subject:
         return outcome
 
     def run(self, case: Case) -> Outcome:
-        """What it does on a case. Cases of up to 4,096 elements are run once."""
+        """The outcome on a case; cases of up to 4,096 elements are run once."""
         outcome = self._outcomes.get(case)
         if outcome is None:
-            outcome = self.call(case.direction, case.array(), case.mode, case.data_format)
-            if np.prod(case.shape, dtype=np.int64) <= _REMEMBERED:
+            small = math.prod(case.shape) <= _REMEMBERED
+            call = self.try_input if small and case.layout == "c" else self.call
+            outcome = call(case.direction, case.array(), case.mode, case.data_format)
+            if small:
                 self._outcomes[case] = outcome
-        if outcome.output is not None and outcome.output.size <= _REMEMBERED:
-            self._digest.update(canonical_bytes(outcome.output))
+        self._record.add(case, outcome)
         return outcome
 
-    def start_digest(self) -> None:
-        """Forget what ``digest``, ``levels`` and ``units`` have gathered."""
-        self._digest = hashlib.sha256()
-        self.levels = self.units = 0.0
+    def try_input(self, direction: Direction, array: Array, mode: Any, data_format: Any) -> Outcome:
+        """The outcome on a native, C-contiguous array, which is called for once, under whatever name it comes."""
+        function = self.function(direction)
+        assert function is not None
+        takes = parameters(function)
+        asked = (mode if takes.mode else None, data_format if takes.data_format else None)
+        key = (direction, *asked, oracle.name_of(array.dtype), array.shape, array.tobytes())
+        outcome = self._of_inputs.get(key)
+        if outcome is None:
+            outcome = self._of_inputs[key] = self.call(direction, array.copy(), mode, data_format)
+        return outcome
 
-    def digest(self) -> str:
-        """SHA-256 of the outputs of the small cases run since ``start_digest``, all NaNs made one."""
-        return self._digest.hexdigest()
+    @contextmanager
+    def recording(self) -> Iterator[Record]:
+        """Gather errors and the digest of what is run and judged in the block."""
+        before, self._record = self._record, Record()
+        try:
+            yield self._record
+        finally:
+            self._record = before
 
     # What it accepts
 
@@ -122,23 +137,20 @@ class Subject:
     def accepts(self, direction: Direction, cell: Cell) -> bool:
         """Whether anything in the cell gives an answer; the rest of the cell must then be accepted too.
 
-        A broadcast along the wrong axis fits, without an error, images with a side of 3 alone: they are tried too.
+        False for an inverse and a dtype that is not floating. A broadcast along the wrong axis raises no error for
+        images with a side of 3, and for no others: they are tried, too.
         """
         key = (direction, cell)
         if key not in self._accepts:
             tried = [panel(direction, cell, r) for r in regimes(direction, cell.dtype) if r != "nonfinite"]
-            lead = () if cell.rank == 3 else (1,)
-            tried.append(replace(tried[0], shape=(*lead, 3, 3, 3)))
+            if tried:
+                tried.append(replace(tried[0], shape=(3, 3, 3) if cell.rank == 3 else (1, 3, 3, 3)))
             self._accepts[key] = any(self.run(case).refusal is None for case in tried)
         return self._accepts[key]
 
-    def accepts_quietly(self, direction: Direction, cell: Cell) -> bool:
-        """``accepts``, for inverses too, which are only ever given floats."""
-        return bool(regimes(direction, cell.dtype)) and self.accepts(direction, cell)
-
-    def refusal(self, direction: Direction, cell: Cell) -> str:
-        """What it says when it does not accept the cell."""
-        return self.run(panel(direction, cell)).refusal or ""
+    def refusal(self, direction: Direction, cell: Cell) -> Raised:
+        """What it raises where it does not accept the cell."""
+        return self.run(panel(direction, cell)).refusal or Raised("", "")
 
     def returns_pixels(self, cell: Cell) -> bool:
         """Whether the inverse returns an integer dtype in this cell."""
@@ -152,93 +164,91 @@ class Subject:
 
     # Judging
 
-    def judge(self, case: Case, array: Array | None = None, outcome: Outcome | None = None) -> Finding | None:
-        """Judge what it does on a case against the definition: refusals, types, shapes, dtypes and values."""
-        outcome = self.run(case) if outcome is None else outcome
-        array = case.array() if array is None else array
-        x = from_format(array, case.data_format)
-        finding = self.unusable(case, array, outcome)
+    def output(self, case: Case) -> Array:
+        """What it returns on a case. Raises ``Unusable`` where that cannot be compared with anything."""
+        return self.usable(case, self.run(case), case.array())
+
+    def usable(self, case: Case, outcome: Outcome, array: Array) -> Array:
+        """The output of an outcome on ``array``. Raises ``Unusable`` where it cannot be compared with anything."""
+        finding = self.unusable(case, outcome, array.shape)
         if finding is not None:
-            return finding
+            raise Unusable(finding)
         assert outcome.output is not None
-        wrong_dtype = self.wrong_dtype(case, outcome.output)
-        got = from_format(outcome.output, case.data_format)
+        return outcome.output
+
+    def unusable(self, case: Case, outcome: Outcome, shape: tuple[int, ...]) -> Finding | None:
+        """The finding where an outcome on an array of ``shape`` cannot be compared with anything."""
+        kind: Kind
+        if outcome.refusal is not None:
+            kind, about = "refusal", {"error": outcome.refusal, "shape": shape}
+        elif outcome.problem is not None:
+            kind, about = outcome.problem.kind, dict(outcome.problem.about)
+        elif outcome.output is not None and outcome.output.shape != shape:
+            kind, about = "shape", {"got": outcome.output.shape, "shape": shape}
+        else:
+            return None
+        return Finding(kind, case.direction, case.cell, case, outcome=outcome, about=about)
+
+    def judge(self, case: Case, outcome: Outcome | None = None) -> Finding | None:
+        """Judge a case, or an outcome on it, against the definition; the error is recorded."""
+        found = self._judged.get(case) if outcome is None else None
+        if found is None:
+            known = outcome or self.run(case)
+            found = self.verdict(case, known)
+            if outcome is None and case in self._outcomes:
+                self._judged[case] = found
+        elif case in self._outcomes:
+            self.run(case)  # for the digest
+        self._record.levels = max(self._record.levels, found[1])
+        return found[0]
+
+    def verdict(self, case: Case, outcome: Outcome, array: Array | None = None) -> tuple[Finding | None, float]:
+        """The finding about an outcome on a case, if any, and its error in grey levels."""
+        array = case.array() if array is None else array
+        finding = self.unusable(case, outcome, array.shape)
+        if finding is not None:
+            return finding, 0.0
+        assert outcome.output is not None
+        x, got = (from_format(z, case.data_format) for z in (array, outcome.output))
         compare = oracle.compare_exact if self.exact else oracle.compare_faithful
         result = compare(x, got, case.direction, case.mode)
-        self.levels = max(self.levels, result.levels)
-        self.units = max(self.units, result.units)
         if result.ok:
-            return None if wrong_dtype is None else Finding(case.direction, case.cell, wrong_dtype, case, x=x, got=got)
+            return self.wrong_dtype(case, outcome), result.levels
         worst = _worst(result, got)
-        message = (
-            f"{_of(case.direction)}{int(result.wrong.sum())} of {result.wrong.size} values wrong, "
-            f"up to {format_levels(result.levels)}"
-        )
-        return Finding(case.direction, case.cell, message, case, x, got, result.expected, worst, result.levels)
+        deviation = Deviation(x, got, result.expected, int(result.wrong.sum()), worst, result.levels)
+        return Finding("value", case.direction, case.cell, case, None, outcome, deviation), result.levels
 
-    def unusable(self, case: Case, array: Array, outcome: Outcome) -> Finding | None:
-        """The finding if what came back cannot be compared with anything."""
-        where = (case.direction, case.cell)
-        if outcome.refusal is not None:
-            what = f"refuses this input ({case.layout} layout, {case.regime}, shape {array.shape}) and accepts others"
-            return Finding(*where, f"{_of(case.direction)}{what} of the same kind: {outcome.refusal}", case)
-        if outcome.problem is not None:
-            return Finding(*where, f"{_of(case.direction)}{outcome.problem}", case)
+    def wrong_dtype(self, case: Case, outcome: Outcome) -> Finding | None:
+        """The finding about an output's dtype, if it is wrong."""
         assert outcome.output is not None
-        if outcome.output.shape != array.shape:
-            return Finding(
-                *where,
-                f"{_of(case.direction)}returns shape {outcome.output.shape} for an input of shape {array.shape}",
-                case,
-                x=from_format(array, case.data_format),
-            )
-        return None
-
-    def wrong_dtype(self, case: Case, output: Array) -> str | None:
-        """What is wrong with the dtype of an output, if anything."""
-        got = oracle.name_of(output.dtype)
-        if case.direction == "inverse" and output.dtype.kind in "iu":
-            if np.iinfo(output.dtype).max < 255:
-                return f"inverse: returns {got}, which cannot hold 0..255"
-            return None
         expected = oracle.computed_dtype(case.dtype, case.mode, case.direction)
-        if self.exact and case.direction == "forward":
-            return None if got == expected else f"returns {got} for {case.dtype}, where Keras's arrays give {expected}"
+        kind = self._wrong_dtype(case, outcome.output.dtype, expected)
+        if kind is None:
+            return None
+        about = {"got": oracle.name_of(outcome.output.dtype), "expected": expected, "dtype": case.dtype}
+        return Finding(kind, case.direction, case.cell, case, outcome=outcome, about=about)
+
+    def _wrong_dtype(self, case: Case, dtype: np.dtype[Any], expected: str) -> Kind | None:
+        got = oracle.name_of(dtype)
+        if case.direction == "inverse" and dtype.kind in "iu":
+            return "dtype_pixels" if np.iinfo(dtype).max < 255 else None
         if got == expected:
             return None
+        if self.exact and case.direction == "forward":
+            return "dtype_exact"
+        if got not in oracle.FORMATS:
+            return "dtype_integer"
         # A floating input's own precision, or float32, is enough.
         kept = case.dtype if case.dtype in oracle.FORMATS else "float32"
         needed = min(oracle.FORMATS[kept].precision, oracle.FORMATS["float32"].precision)
-        if got not in oracle.FORMATS:
-            return f"{_of(case.direction)}returns {got} for {case.dtype}, not a floating dtype"
-        if oracle.FORMATS[got].precision < needed:
-            return f"{_of(case.direction)}returns {got} for {case.dtype}, which is too narrow"
-        return None
+        return "dtype_narrow" if oracle.FORMATS[got].precision < needed else None
 
-    def agree(self, case: Case, a: Array, b: Array, x: Array, *, at_least: float = 0.0) -> npt.NDArray[np.bool_]:
-        """Where two outputs that should agree do not. All channels last, of the case's direction and mode.
+    def disagreement(self, kind: Kind, case: Case, x: Array, a: Array, b: Array, **about: Any) -> Finding | None:
+        """The finding if two outputs for ``x`` that should agree do not: ``a`` where ``b`` is expected.
 
-        ``at_least``: a unit roundoff to grant, should the outputs' own be smaller.
+        All are channels last.
         """
-        first, second = oracle.as_float64(a), oracle.as_float64(b)
-        same = oracle.same_values(first, second, signed_zero=self.exact)
-        if self.exact or not MODES[case.mode].steps:
-            return ~same
-        if case.direction == "inverse" and a.dtype.kind in "iub":
-            return ~same
-        names = [n if n in oracle.FORMATS else "float32" for n in (oracle.name_of(a.dtype), oracle.name_of(b.dtype))]
-        u = max(at_least, *(oracle.FORMATS[n].unit_roundoff for n in names))
-        _, scale = oracle.real(x, case.direction, case.mode)
-        with np.errstate(all="ignore"):
-            near = np.abs(first - second) <= oracle.AGREEMENT_BOUND * u * scale
-            beyond = ~(np.abs(oracle.as_float64(x)) <= oracle.limit(oracle.name_of(x.dtype), *names)).all(
-                axis=-1, keepdims=True
-            )
-        return ~(same | near | (beyond & np.isfinite(first) & np.isfinite(second)))
-
-    def disagreement(self, case: Case, x: Array, a: Array, b: Array, message: str) -> Finding | None:
-        """The finding if two outputs that should agree do not. All channels last."""
-        wrong = self.agree(case, a, b, x)
+        wrong = disagreeing(case.direction, case.mode, x, a, b, exact=self.exact)
         if not wrong.any():
             return None
         with np.errstate(all="ignore"):
@@ -246,19 +256,30 @@ class Subject:
             if case.direction == "forward" and MODES[case.mode].steps:
                 difference = difference * oracle.grey_levels(case.mode)
         difference = np.where(wrong, np.nan_to_num(difference, nan=np.inf), 0.0)
-        worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), difference.shape))
-        return Finding(
-            case.direction,
-            case.cell,
-            f"{_of(case.direction)}{message}: {int(wrong.sum())} of {wrong.size} values, "
-            f"by up to {format_levels(float(difference[worst]))}",
-            case,
-            x,
-            a,
-            oracle.as_float64(b),
-            worst,
-            float(difference[worst]),
-        )
+        worst = worst_index(difference)
+        deviation = Deviation(x, a, oracle.as_float64(b), int(wrong.sum()), worst, float(difference[worst]))
+        return Finding(kind, case.direction, case.cell, case, deviation=deviation, about=about)
+
+
+def disagreeing(
+    direction: Direction, mode: ModeName, x: Array, a: Array, b: Array, *, exact: bool, at_least: float = 0.0
+) -> npt.NDArray[np.bool_]:
+    """Where two outputs for ``x`` that should agree do not. All channels last.
+
+    ``exact``: compare bits. ``at_least``: a unit roundoff to grant, should the outputs' own be smaller.
+    """
+    first, second = oracle.as_float64(a), oracle.as_float64(b)
+    same = oracle.same_values(first, second, signed_zero=exact)
+    if exact or not MODES[mode].steps or (direction == "inverse" and a.dtype.kind in "iub"):
+        return ~same
+    names = [n if n in oracle.FORMATS else "float32" for n in (oracle.name_of(a.dtype), oracle.name_of(b.dtype))]
+    u = max(at_least, *(oracle.FORMATS[n].unit_roundoff for n in names))
+    _, scale = oracle.real(x, direction, mode)
+    with np.errstate(all="ignore"):
+        near = np.abs(first - second) <= oracle.AGREEMENT_BOUND * u * scale
+        largest = oracle.limit(oracle.name_of(x.dtype), *names)
+        beyond = ~(np.abs(oracle.as_float64(x)) <= largest).all(axis=-1, keepdims=True)
+    return ~(same | near | (beyond & np.isfinite(first) & np.isfinite(second)))
 
 
 def canonical_bytes(array: Array) -> bytes:
@@ -273,18 +294,6 @@ def canonical_bytes(array: Array) -> bytes:
     return head + array.tobytes()
 
 
-def format_levels(levels: float) -> str:
-    """An error in grey levels, readable."""
-    if not np.isfinite(levels):
-        return "beyond any number of grey levels"
-    number = f"{levels:.3g}" if levels < 1000 else f"{levels:.3e}"
-    return f"{number} grey level{'' if number == '1' else 's'}"
-
-
-def _of(direction: Direction) -> str:
-    return "inverse: " if direction == "inverse" else ""
-
-
 def _worst(result: oracle.Comparison, got: Array) -> tuple[int, ...]:
     """Index of the worst wrong element, among those of pixel size if there are any; NaN and infinities come first."""
     with np.errstate(all="ignore"):
@@ -292,16 +301,21 @@ def _worst(result: oracle.Comparison, got: Array) -> tuple[int, ...]:
     error = np.where(np.isnan(error), np.inf, error)
     usual = result.wrong & (np.abs(result.expected) <= 1024.0)
     error = np.where(usual if usual.any() else result.wrong, error, -1.0)
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
+    return worst_index(error)
 
 
-def nearest_mode(subject: Subject, direction: Direction, data_formats: tuple[str, ...] = DATA_FORMATS) -> str | None:
+_NEAREST: tuple[ModeName, ...] = ("caffe", "tf", "torch")
+
+
+def nearest_mode(
+    subject: Subject, direction: Direction, data_formats: tuple[DataFormat, ...] = DATA_FORMATS
+) -> ModeName | None:
     """Of caffe, tf and torch, the one whose definition a function without a ``mode`` parameter comes nearest to."""
     for data_format in data_formats:
         for dtype in ("float32", "uint8", "float64", "float16") if direction == "forward" else ("float32", "float64"):
             for rank in (4, 3):
-                errors = {}
-                for mode in ("caffe", "tf", "torch"):
+                errors: dict[ModeName, float] = {}
+                for mode in _NEAREST:
                     case = panel(direction, Cell(mode, data_format, dtype, rank))
                     outcome = subject.run(case)
                     array = case.array()

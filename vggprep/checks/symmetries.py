@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from vggprep.cases import SQUARES, Case, Cell, from_format, panel, to_format
 from vggprep.checks.check import check
-from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.checks.findings import Finding
+from vggprep.checks.subject import Skipped, Subject
 from vggprep.oracle import sources
 from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction
 
@@ -29,30 +30,25 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
         and _offers(subject, direction, data_format)
         and subject.accepts(direction, other)
     ]
-    _affordable(subject, cell)
+    _skip_if_recompiling(subject, cell)
     if not others:
         raise Skipped("only one data format and rank is accepted: there is nothing to compare with")
     squares = SQUARES[:2] if subject.implementation.compiled else SQUARES
     for height, width in squares:
         mine = _case(direction, cell, height, width)
-        finding = subject.unusable(mine, mine.array(), subject.run(mine))
-        if finding is not None:
-            yield finding
-            continue
-        x, output = _image(mine, mine.array()), subject.run(mine).output
-        assert output is not None
+        x, output = _image(mine, mine.array()), subject.output(mine)
         findings = []
         for other in others:
             theirs = _case(direction, other, height, width)
             twin = subject.run(theirs).output
             if twin is None or twin.shape != theirs.array().shape:
                 continue
-            message = (
-                f"{height} by {width} pixels: differs from {other.data_format}, rank {other.rank}, for the same image"
+            about = {"height": height, "width": width, "data_format": other.data_format, "rank": other.rank}
+            findings.append(
+                subject.disagreement("layout", mine, x, _image(mine, output), _image(theirs, twin), **about)
             )
-            findings.append(subject.disagreement(mine, x, _image(mine, output), _image(theirs, twin), message))
-        # Who is to blame? A cell that stands alone against all; of two, the one further from a channels_last batch.
-        if findings and all(findings) and (len(findings) > 1 or _rank_of_trust(cell) > _rank_of_trust(others[0])):
+        # Which to blame? A cell that disagrees with all others; of two, the one further from a channels_last batch.
+        if findings and all(findings) and (len(findings) > 1 or _blame_order(cell) > _blame_order(others[0])):
             yield findings[0]
     yield None
     if cell.rank == 4 and not subject.implementation.compiled:
@@ -60,19 +56,19 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
 
 
 def _offers(subject: Subject, direction: Direction, data_format: DataFormat) -> bool:
-    """Whether the data format can be asked for; images with a side of 3 fit a function for the other one too."""
+    """Whether the data format can be asked for; images with a side of 3 fit a function for the other one, too."""
     claimed = subject.implementation.data_formats
-    if claimed is None:
-        claimed = DATA_FORMATS if subject.takes(direction, "data_format") else ("channels_last",)
-    return data_format in claimed
+    if claimed is not None:
+        return data_format in claimed
+    return data_format == "channels_last" or subject.takes(direction, "data_format")
 
 
-def _affordable(subject: Subject, cell: Cell) -> None:
+def _skip_if_recompiling(subject: Subject, cell: Cell) -> None:
     if subject.implementation.compiled and cell.dtype not in ("uint8", "float32"):
         raise Skipped("it compiles for every shape: this is tried on uint8 and float32 only")
 
 
-def _rank_of_trust(cell: Cell) -> tuple[int, int]:
+def _blame_order(cell: Cell) -> tuple[int, int]:
     return DATA_FORMATS.index(cell.data_format), -cell.rank
 
 
@@ -89,21 +85,16 @@ def _image(case: Case, array: Array) -> Array:
 
 def _batch_of_three(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """A batch whose every axis is 3: nothing but the data format says where the channels are."""
-    case = Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (3, 3, 3, 3))
-    if len(DATA_FORMATS) < 2 or cell.data_format == "channels_last":
+    if cell.data_format == "channels_last":
         return
+    case = Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (3, 3, 3, 3))
     partner = cell._replace(data_format="channels_last")
     if not (_offers(subject, direction, "channels_last") and subject.accepts(direction, partner)):
         return
-    finding = subject.unusable(case, case.array(), subject.run(case))
+    x, mine = (from_format(z, case.data_format) for z in (case.array(), subject.output(case)))
     twin = subject.run(replace(case, data_format="channels_last")).output
-    mine = subject.run(case).output
-    if finding is not None:
-        yield finding
-    elif mine is not None and twin is not None and twin.shape == case.shape:
-        x = from_format(case.array(), case.data_format)
-        message = "3 images of 3 by 3 pixels: differs from channels_last for the same images"
-        yield subject.disagreement(case, x, from_format(mine, case.data_format), twin, message)
+    if twin is not None and twin.shape == case.shape:
+        yield subject.disagreement("batch_of_three", case, x, mine, twin)
 
 
 @check("forward", "inverse")
@@ -111,76 +102,47 @@ def batch_consistency(subject: Subject, cell: Cell, direction: Direction) -> Ite
     """Each image of a batch gets the result it gets alone."""
     if cell.rank != 4:
         return
-    _affordable(subject, cell)
+    _skip_if_recompiling(subject, cell)
     case = panel(direction, cell)
-    array = case.array()
-    finding = subject.unusable(case, array, subject.run(case))
-    if finding is not None:
-        yield finding
-        return
-    together = subject.run(case).output
-    assert together is not None
+    array, together = case.array(), subject.output(case)
     for n in range(len(array)):
         one = array[n : n + 1].copy()
-        alone = subject.call(direction, one.copy(), cell.mode, cell.data_format)
-        finding = subject.unusable(case, one, alone)
-        if finding is not None:
-            yield finding
-            continue
-        assert alone.output is not None
-        x, a, b = (from_format(z, cell.data_format) for z in (one, together[n : n + 1], alone.output))
-        yield subject.disagreement(case, x, a, b, f"image {n} of a batch of {len(array)} differs from the image alone")
+        alone = subject.usable(case, subject.try_input(direction, one, cell.mode, cell.data_format), one)
+        x, a, b = (from_format(z, cell.data_format) for z in (one, together[n : n + 1], alone))
+        yield subject.disagreement("batch", case, x, a, b, image=n, images=len(array))
 
 
-def _related(
-    subject: Subject, cell: Cell, direction: Direction, image: Array
-) -> tuple[Case, Array | None, Array | None, Finding | None]:
-    """The panel's output, that of a related image of the same shape, and the finding if there is no such pair."""
-    case = panel(direction, cell)
-    first = subject.run(case)
-    finding = subject.unusable(case, case.array(), first)
-    if finding is not None or first.output is None:
-        return case, None, None, finding
-    array = np.ascontiguousarray(to_format(image, cell.data_format))
-    second = subject.call(direction, array.copy(), cell.mode, cell.data_format)
-    finding = subject.unusable(case, array, second)
-    if finding is not None or second.output is None:
-        return case, None, None, finding
-    return case, from_format(first.output, cell.data_format), from_format(second.output, cell.data_format), None
+def _result_for(subject: Subject, case: Case, image: Array) -> Array:
+    """The output for another image of the shape of the case, both channels last. Raises ``Unusable``."""
+    array = np.ascontiguousarray(to_format(image, case.data_format))
+    outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
+    return from_format(subject.usable(case, outcome, array), case.data_format)
 
 
 @check("forward", "inverse")
 def pixel_equivariance(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """Moving the pixels about moves the results about: no pixel's result depends on its place or its neighbours."""
-    image = panel(direction, cell).values()
+    """Rearranging pixels rearranges the results: no pixel's result depends on its position or its neighbours."""
+    case = panel(direction, cell)
+    image, output = case.values(), from_format(subject.output(case), cell.data_format)
     # A permutation without fixed points that mixes rows, columns and images.
     order = (np.arange(image.size // 3) * 77 + 13) % (image.size // 3)
     moved = image.reshape(-1, 3)[order].reshape(image.shape)
-    case, first, second, finding = _related(subject, cell, direction, moved)
-    if first is None or second is None:
-        yield finding
-        return
-    expected = first.reshape(-1, 3)[order].reshape(image.shape)
-    yield subject.disagreement(
-        case, moved, second, expected, "a pixel's result changes when the pixels are moved about"
-    )
+    expected = output.reshape(-1, 3)[order].reshape(image.shape)
+    yield subject.disagreement("permutation", case, moved, _result_for(subject, case, moved), expected)
 
 
 @check("forward", "inverse")
 def channel_independence(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Changing one input channel changes its own output channel and no other."""
-    image = panel(direction, cell).values()
+    case = panel(direction, cell)
+    image, before = case.values(), from_format(subject.output(case), cell.data_format)
     reads = sources(direction, cell.mode)
     for channel in range(3):
         changed = image.copy()
         changed[..., channel] = image[..., channel].reshape(-1)[::-1].reshape(image.shape[:-1])
-        case, before, after, finding = _related(subject, cell, direction, changed)
-        if before is None or after is None:
-            yield finding
-            return
+        after = _result_for(subject, case, changed)
         own = reads.index(channel)
         expected = before.copy()
         expected[..., own] = after[..., own]
         name = "RGB"[channel] if direction == "forward" else f"channel {channel}"
-        message = f"changing {name} changes outputs other than channel {own}"
-        yield subject.disagreement(case, changed, after, expected, message)
+        yield subject.disagreement("channels", case, changed, after, expected, channel=name, own=own)

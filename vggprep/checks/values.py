@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.cases import Cell, from_format, panel, regimes
 from vggprep.checks.check import check
-from vggprep.checks.subject import Finding, Skipped, Subject
+from vggprep.checks.findings import Finding
+from vggprep.checks.subject import Skipped, Subject, disagreeing
 from vggprep.spec import Direction
-
-Array = npt.NDArray[Any]
 
 
 @check("forward")
 def value(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Every pixel gets the value that the mode's definition gives it, whatever the range of the image."""
     for regime in regimes(direction, cell.dtype):
-        if regime != "nonfinite" and not (regime == "bytes" and every_byte.concerns(cell, direction)):
+        if regime != "nonfinite" and not (regime == "bytes" and every_byte.applies_to(cell, direction)):
             yield subject.judge(panel(direction, cell, regime))
 
 
@@ -46,33 +43,20 @@ def integers_agree(subject: Subject, cell: Cell, direction: Direction) -> Iterat
     if not subject.accepts(direction, other):
         raise Skipped("float32, the dtype to compare with, is not accepted")
     case = panel(direction, cell)
-    array = case.array()
-    outcome = subject.run(case)
-    finding = subject.unusable(case, array, outcome)
-    if finding is not None:
-        yield finding
-        return
-    twin = subject.call(direction, array.astype(np.float32), cell.mode, cell.data_format)
+    array, output = case.array(), subject.output(case)
+    twin = subject.try_input(direction, array.astype(np.float32), cell.mode, cell.data_format)
     if twin.output is None or twin.output.shape != array.shape:
         raise Skipped("float32, the dtype to compare with, gives nothing that can be compared")
-    assert outcome.output is not None
-    x, got, same = (from_format(a, cell.data_format) for a in (array, outcome.output, twin.output))
-    yield subject.disagreement(case, x, got, same, f"differs from float32 for the same values in {cell.dtype}")
+    x, got, same = (from_format(a, cell.data_format) for a in (array, output, twin.output))
+    yield subject.disagreement("integer_dtypes", case, x, got, same, dtype=cell.dtype)
 
 
 @check("forward", "inverse")
 def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """No output falls as the channel it is made from rises."""
     case = panel(direction, cell)
-    array = case.array()
-    outcome = subject.run(case)
-    finding = subject.unusable(case, array, outcome)
-    if finding is not None:
-        yield finding
-        return
-    assert outcome.output is not None
-    x = from_format(array, cell.data_format).reshape(-1, 3)
-    got = from_format(outcome.output, cell.data_format).reshape(-1, 3)
+    x = from_format(case.array(), cell.data_format).reshape(-1, 3)
+    got = from_format(subject.output(case), cell.data_format).reshape(-1, 3)
     sources = oracle.sources(direction, cell.mode)
     order = [np.argsort(x[:, source], kind="stable") for source in sources]
     rising = np.stack([x[o, s] for o, s in zip(order, sources, strict=True)], axis=-1)
@@ -80,19 +64,14 @@ def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Fin
     # What each value must not fall below: the largest before it. Where it does, they must at least be near.
     highest = np.maximum.accumulate(values, axis=0)
     inputs = rising[:, np.argsort(sources)]
-    falls = subject.agree(case, values, highest, inputs)
+    falls = disagreeing(direction, cell.mode, inputs, values, highest, exact=subject.exact)
     if falls.any():
-        channel = "RGB"[sources[int(np.nonzero(falls)[1][0])]]
-        row = int(np.nonzero(falls)[0][0])
-        yield Finding(
-            direction,
-            cell,
-            f"the output falls from {_show(highest, falls)} to {_show(values, falls)} "
-            f"although {channel} has risen to {rising[row, int(np.nonzero(falls)[1][0])]}",
-            case,
-        )
+        row, column = (int(index[0]) for index in np.nonzero(falls))
+        about = {
+            "before": str(highest[row, column]),
+            "after": str(values[row, column]),
+            "channel": "RGB"[sources[column]] if direction == "forward" else f"channel {sources[column]}",
+            "input": str(rising[row, column]),
+        }
+        yield Finding("falling", direction, cell, case, outcome=subject.run(case), about=about)
     yield None
-
-
-def _show(values: Array, where: npt.NDArray[np.bool_]) -> str:
-    return str(values[where][0])

@@ -19,7 +19,10 @@ from vggprep.cli.common import (
     writing,
 )
 from vggprep.conformance import ledger, report
-from vggprep.conformance.engine import PROFILES, Report, Selection, judge
+from vggprep.conformance.engine import Selection
+from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.judging import judge
+from vggprep.conformance.results import Report, exit_code
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.spec import Level
 
@@ -108,4 +111,4 @@ def check(
     if report_file is not None:
         with writing(report_file):
             report.write(report_file, reports, arguments=sys.argv[1:])
-    raise SystemExit(report.exit_code(reports))
+    raise SystemExit(exit_code(reports))

@@ -10,6 +10,7 @@ import click
 from vggprep import vectors as corpus
 from vggprep.cli.common import console, level_option, report_option, writing
 from vggprep.conformance import report
+from vggprep.conformance.results import exit_code
 from vggprep.spec import Level
 
 
@@ -43,4 +44,4 @@ def verify(folder: Path, outputs: Path, level: Level | None, report_file: Path |
     if report_file is not None:
         with writing(report_file):
             report.write(report_file, [found], arguments=sys.argv[1:])
-    raise SystemExit(report.exit_code([found]))
+    raise SystemExit(exit_code([found]))

@@ -4,68 +4,122 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vggprep import oracle
 from vggprep.cases import Case, from_format, panel, to_format
-from vggprep.checks.subject import Array, Finding, Subject
+from vggprep.checks import Finding, Subject
+from vggprep.checks.findings import Array, Kind
+from vggprep.checks.subject import disagreeing
+from vggprep.conformance.results import Example
 from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
-from vggprep.implementations import Implementation
-from vggprep.implementations.callables import Outcome, call, keywords
-from vggprep.spec import DataFormat, Direction, ModeName
+from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
+from vggprep.spec import Direction, ModeName
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The fault that a finding behaves like, if any, and lines that show it."""
+
+    fault: Fault | None = None
+    reproducer: str = ""
+    example: Example = ""
+
+    @property
+    def text(self) -> str:
+        """The fault in a sentence."""
+        if self.fault is None:
+            return ""
+        origin = f" [{self.fault.origin}]" if self.fault.origin else ""
+        return f"behaves like {self.fault.name}: {self.fault.story}{origin}"
+
+
+UNEXPLAINED = Explanation()
+
+
+def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[Explanation]:
+    """A cause and a reproducer for each finding of a check."""
+    of_input: dict[object, list[Fault]] = {}
+    likely: dict[tuple[Direction, ModeName], list[Fault]] = {}
+    candidates = []
+    for number, (_, finding) in enumerate(findings):
+        key = number if finding.given is not None or finding.case is None else finding.case
+        if key not in of_input:
+            kind = (finding.direction, finding.cell.mode)
+            of_input[key] = behaves_like(subject, finding, likely.get(kind, ()))
+            likely[kind] = of_input[key] or likely.get(kind, [])
+        candidates.append(of_input[key])
+    chosen = _choose(candidates, [check for check, _ in findings])
+    shown: dict[object, tuple[str, Example]] = {}
+    explanations = []
+    for number, ((check, finding), fault) in enumerate(zip(findings, chosen, strict=True)):
+        # Where every shape is compiled, one example a cause and dtype is enough.
+        cause = (fault.name if fault else check, finding.kind, finding.direction, finding.cell.dtype)
+        example = cause if subject.implementation.compiled else number
+        if example not in shown:
+            shown[example] = _reproduce(subject, finding)
+        explanations.append(Explanation(fault, *shown[example]))
+    return explanations
+
+
+_WRONG_BY_NATURE = frozenset({*PROBLEMS, "value", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "refusal"})
+"""Kinds of findings whose outcome itself is wrong, not only by comparison with another."""
 
 
 def behaves_like(subject: Subject, finding: Finding, likely: Sequence[Fault] = ()) -> list[Fault]:
     """The faults that do the same on the finding's input: same result or refusal, same effect on the input.
 
-    Only where that is not what it should do: most faults are right most of the time. ``likely`` are tried first, and
-    if some of them fit, no others.
+    Only where that is wrong: most faults are right most of the time. ``likely`` are tried first, and if some of them
+    fit, no others.
     """
-    if finding.case is None and finding.given is None:
-        return []
-    array, mode, data_format = finding.input()
-    outcome = subject.call(finding.direction, array, mode, data_format)
-    if _as_it_should(subject, finding, outcome):
+    outcome = finding.outcome
+    if finding.case is not None and (outcome is None or finding.kind not in _WRONG_BY_NATURE):
+        outcome = subject.run(finding.case)
+    if outcome is None or _as_it_should(subject, finding, outcome):
         return []
     if outcome.refusal is not None and subject.run(panel(finding.direction, finding.cell)).refusal is not None:
-        return []  # it refuses the plainest image too: nothing about this one is to blame
+        return []  # it refuses the plainest image, too: this one is not to blame
     found = _matching(subject, finding, outcome, 0.0, likely)
     if not found and finding.case is not None and finding.case.regime == "huge":
         return []  # where nearly everything may overflow, nearly everything looks alike
     found = found or _matching(subject, finding, outcome, 0.0)
     single = oracle.FORMATS["float32"].unit_roundoff
-    if not found and finding.expected is not None and outcome.output is not None and outcome.output.dtype == np.float64:
-        # Constants in float32 that met a wider image: the same fault, blurred. But the right answer blurred is none.
-        array, mode, data_format = finding.input()
-        right = call(
-            preprocess_input if finding.direction == "forward" else deprocess_input,
-            array.astype(np.float64),
-            mode,
-            data_format,
-        )
+    double = outcome.output is not None and outcome.output.dtype == np.float64
+    if not found and double and finding.deviation is not None:
+        # Constants in float32 on a wider image: the same fault, blurred. But the right answer blurred is none.
+        arguments = finding.arguments()
+        assert arguments is not None
+        right = call(_reference(finding.direction), arguments.array.astype(np.float64), *arguments[1:])
         if not _same(subject, finding, outcome, right, single):
             found = _matching(subject, finding, outcome, single)
     return found
 
 
+def _reference(direction: Direction) -> Callable[..., Array]:
+    return preprocess_input if direction == "forward" else deprocess_input
+
+
 def _matching(
     subject: Subject, finding: Finding, outcome: Outcome, at_least: float, among: Sequence[Fault] = FAULTS
 ) -> list[Fault]:
-    large = finding.input()[0].size > _LARGE
     found = []
     for fault in among:
         function = fault.preprocess if finding.direction == "forward" else fault.deprocess
         if function is None or not fault.stateless or finding.cell.mode not in fault.modes:
             continue
-        if large and fault.caught_by != "sizes":
+        arguments = finding.arguments()  # anew, as its memory layout may matter
+        assert arguments is not None
+        array = arguments.array
+        if array.size > _LARGE and fault.caught_by != "sizes":
             continue
-        array, mode, data_format = finding.input()
-        if outcome.output is not None and finding.expected is not None and _narrower(array, outcome.output):
+        if outcome.output is not None and finding.deviation is not None and _narrower(array, outcome.output):
             array = array.astype(outcome.output.dtype)  # it computes with more bits than it was given; so must they
-        if _same(subject, finding, outcome, call(function, array, mode, data_format), at_least):
+        if _same(subject, finding, outcome, call(function, array, *arguments[1:]), at_least):
             found.append(fault)
     return found
 
@@ -77,11 +131,13 @@ def _narrower(array: Array, output: Array) -> bool:
 
 
 def _as_it_should(subject: Subject, finding: Finding, outcome: Outcome) -> bool:
-    if finding.given is not None or finding.case is None:
-        right = call(preprocess_input if finding.direction == "forward" else deprocess_input, *finding.input())
+    if finding.given is not None:
+        right = call(_reference(finding.direction), *finding.given._replace(array=finding.given.array.copy()))
         return _same(subject, finding, outcome, right)
-    effects = outcome.changed_input or outcome.shares_input
-    return not effects and subject.judge(finding.case, outcome=outcome) is None
+    assert finding.case is not None
+    if finding.kind in _WRONG_BY_NATURE or outcome.changed_input or outcome.shares_input:
+        return False
+    return subject.verdict(finding.case, outcome)[0] is None
 
 
 _LARGE = 8192  # elements: beyond, only faults of size are tried
@@ -92,30 +148,28 @@ def _same(subject: Subject, finding: Finding, mine: Outcome, theirs: Outcome, at
         return mine.refusal is not None and theirs.refusal is not None
     a, b = mine.output, theirs.output
     floating = [z.dtype.kind == "f" or z.dtype.name == "bfloat16" for z in (a, b)]
+    of_values = finding.deviation is not None
     # A float of another width is the same behaviour where the values are at fault, not the dtype.
-    if a.shape != b.shape or (a.dtype.name != b.dtype.name and not (all(floating) and finding.expected is not None)):
+    if a.shape != b.shape or (a.dtype.name != b.dtype.name and not (all(floating) and of_values)):
         return False
     if all(floating) and _narrower(b, a) and not at_least:
         return False
     effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
-    free = subject.implementation.native_only or subject.implementation.writes_input or finding.expected is not None
+    free = subject.implementation.native_only or subject.implementation.writes_input or of_values
     if effects[0] != effects[1] and not free:
         return False
-    array, _, data_format = finding.input()
-    if finding.given is not None or a.shape != array.shape:
+    arguments = finding.arguments()
+    assert arguments is not None
+    if finding.case is None or finding.given is not None or a.shape != arguments.array.shape:
         return bool(oracle.same_values(oracle.as_float64(a), oracle.as_float64(b), signed_zero=False).all())
-    assert finding.case is not None
-    x, a, b = (from_format(z, data_format) for z in (array, a, b))
+    case = finding.case
+    x, a, b = (from_format(z, case.data_format) for z in (arguments.array, a, b))
     # An integer result may have wrapped around: there, nearly equal is not equal.
-    judge = _BITS if a.dtype.kind in "iub" else _ROUNDING
-    return not judge.agree(finding.case, a, b, x, at_least=at_least).any()
+    bits = a.dtype.kind in "iub"
+    return not disagreeing(case.direction, case.mode, x, a, b, exact=bits, at_least=at_least).any()
 
 
-_BITS = Subject(Implementation("bits", preprocess=np.asarray, level="exact"))
-_ROUNDING = Subject(Implementation("rounding", preprocess=np.asarray, level="faithful"))
-
-
-def choose(candidates: Sequence[list[Fault]], checks: Sequence[str]) -> list[Fault | None]:
+def _choose(candidates: Sequence[list[Fault]], checks: Sequence[str]) -> list[Fault | None]:
     """One fault for each finding, by check: of those that fit, one that this check is for, and fits most findings."""
     counts = Counter(fault.name for fitting in candidates for fault in fitting)
     order = {fault.name: n for n, fault in enumerate(FAULTS)}
@@ -128,51 +182,59 @@ def choose(candidates: Sequence[list[Fault]], checks: Sequence[str]) -> list[Fau
 # Reproducers ------------------------------------------------------------------------------------------------------
 
 
-def reproduce(subject: Subject, finding: Finding) -> str:
+def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
     """Lines to paste into a Python prompt that show the finding, on one pixel where one pixel shows it."""
     case = finding.case
     if finding.given is not None:
         array, mode, data_format = finding.given
-        return _lines(subject, finding.direction, mode, data_format, literal(array))
+        return _lines(subject, finding.direction, mode, data_format, literal(array)), "arguments"
     if case is None:
-        return ""
-    if finding.x is not None and finding.worst is not None:
-        small = _one_pixel(subject, finding)
-        if small is not None:
-            return small
+        return "", ""
+    small = _one_pixel(subject, finding)
+    if small is not None:
+        return small, "pixel"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
-    return "from vggprep.cases import Case\n" + shown + (f"\n{finding.hint}" if finding.hint else "")
+    hint = _HINTS.get(finding.kind)
+    return "from vggprep.cases import Case\n" + shown + (f"\n# {hint}" if hint else ""), "case"
+
+
+_HINTS: dict[Kind, str] = {
+    "mutation": "x has changed",
+    "input_returned": "the result shares memory with x",
+    "view_returned": "the result shares memory with x",
+    "overwritten_result": "keep this result, call with another image, and look at it again: it has changed",
+}
 
 
 def _one_pixel(subject: Subject, finding: Finding) -> str | None:
-    case = finding.case
-    assert case is not None
-    assert finding.x is not None
-    assert finding.worst is not None
-    pixel = np.array(finding.x[finding.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
+    case, deviation = finding.case, finding.deviation
+    if case is None or deviation is None:
+        return None
+    pixel = np.array(deviation.x[deviation.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
     array = np.ascontiguousarray(to_format(pixel, case.data_format))
     array = array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
-    outcome = subject.call(case.direction, array.copy(), case.mode, case.data_format)
+    outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
     plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", pixel.shape, pixel.tobytes())
-    again = subject.judge(plain, array, outcome)
-    if again is None or outcome.output is None or again.expected is None:
+    again = subject.verdict(plain, outcome, array)[0]
+    if again is None or again.deviation is None:
         return None
-    expected = to_format(again.expected, case.data_format)
-    digits = 4 if outcome.output.dtype.name in ("float16", "bfloat16") else 7
-    if _values(outcome.output, digits) == _values(expected, digits):
+    got, expected = (to_format(z, case.data_format) for z in (again.deviation.got, again.deviation.expected))
+    digits = 4 if got.dtype.name in ("float16", "bfloat16") else 7
+    if _values(got, digits) == _values(expected, digits):
         digits = 17
     return (
         _lines(subject, case.direction, case.mode, case.data_format, literal(array))
-        + f"\n# got      {_values(outcome.output, digits)} {outcome.output.dtype.name}"
+        + f"\n# got      {_values(got, digits)} {got.dtype.name}"
         + f"\n# expected {_values(expected, digits)}"
-        + (f" {_expected_dtype(subject, case, outcome.output)}" if case.direction == "forward" else "")
+        + (f" {_expected_dtype(subject, case, outcome)}" if case.direction == "forward" else "")
     )
 
 
-def _expected_dtype(subject: Subject, case: Case, output: Array) -> str:
-    """The dtype that is due; one that came back and will do is not held up to another."""
-    wrong = subject.wrong_dtype(case, output)
-    return output.dtype.name if wrong is None else oracle.computed_dtype(case.dtype, case.mode)
+def _expected_dtype(subject: Subject, case: Case, outcome: Outcome) -> str:
+    """The expected dtype; an acceptable returned dtype is kept."""
+    wrong = subject.wrong_dtype(case, outcome)
+    assert outcome.output is not None
+    return outcome.output.dtype.name if wrong is None else oracle.computed_dtype(case.dtype, case.mode)
 
 
 def _case_source(case: Case) -> str:
@@ -199,7 +261,7 @@ def _values(array: Array, digits: int) -> str:
     return re.sub(r"'", "", repr(np.vectorize(lambda v: f"{v:.{digits}g}", otypes=[object])(values).tolist()))
 
 
-def _lines(subject: Subject, direction: Direction, mode: ModeName, data_format: DataFormat, x: str) -> str:
+def _lines(subject: Subject, direction: Direction, mode: Any, data_format: Any, x: str) -> str:
     implementation = subject.implementation
     source = implementation.source if direction == "forward" else implementation.inverse_source
     head = "import numpy as np\n" + ("import ml_dtypes\n" if "ml_dtypes" in x else "")

@@ -1,19 +1,22 @@
 """Ledgers of known deviations: which failures are expected, and why.
 
-An entry that no longer fails anything is stale and fails the run, so that a ledger cannot rot. Imports the
-standard library only.
+An entry that no longer excuses anything is stale and fails the run, so that a ledger cannot rot.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
+from vggprep.checks import CHECKS
 from vggprep.errors import VggprepError
+from vggprep.implementations import keras
+from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS
 
 
 class LedgerError(VggprepError, ValueError):
@@ -34,6 +37,11 @@ class Entry:
     releases: tuple[str, ...] | None = None
     link: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The reason, with the link if there is one."""
+        return f"{self.reason} ({self.link})" if self.link else self.reason
+
     def matches(self, implementation: str, check: str, cell: tuple[str, str, str, int]) -> bool:
         """Whether the entry speaks of this check in this cell of this implementation."""
         given = (implementation, check, *cell)
@@ -52,9 +60,6 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
     for key in ("check", "reason"):
         if not given.get(key):
             raise LedgerError(f"{where}: {key!r} is missing")
-    from vggprep.checks import CHECKS
-    from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS
-
     names = [check.name for check in CHECKS]
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -66,7 +71,12 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
     for key, known in accepted.items():
         for name in values.get(key, ()):
             if name not in known:
-                raise LedgerError(f"{where}: {name!r} is no {key}; there are {', '.join(map(str, known))}")
+                raise LedgerError(f"{where}: unknown {key} {name!r}; expected one of {', '.join(map(str, known))}")
+    for release in values.get("releases", ()):
+        try:
+            Version(str(release))
+        except InvalidVersion:
+            raise LedgerError(f"{where}: {release!r} is not a release; expected one such as '3.15.1'") from None
     return Entry(**values)
 
 
@@ -95,54 +105,45 @@ def expected(given: Mapping[str, str] | Sequence[Any] | None) -> tuple[Entry, ..
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """The entries that vggprep ships for an installed release, and the older release they were written for, if so."""
+class Applicable:
+    """The entries for an implementation; those of an older release may serve: ``note`` says so."""
 
     entries: tuple[Entry, ...]
     note: str = ""
     borrowed_from: str = ""
 
 
-def shipped(name: str) -> Shipped:
-    """The shipped ledger for an implementation such as ``"keras:tensor"``; empty for anything but Keras."""
-    from vggprep.implementations import keras
+def applicable(known: Sequence[Entry] | None, name: str) -> Applicable:
+    """The entries that apply to an implementation such as ``"keras:tensor"``, of ``known`` or of the shipped ledgers.
 
+    An entry with ``releases`` speaks of these releases of Keras alone, and of nothing that is not Keras's.
+    """
     package = name.partition(":")[0]
     if package not in keras.PACKAGES:
-        return Shipped(())
-    path = _FOLDER / f"{package}-{keras.backend_of(package)}.toml"
-    if not path.exists():
-        return Shipped(())
-    return for_release(read(path), package, keras.version_of(package))
+        chosen = tuple(entry for entry in known or () if entry.releases is None)
+        note = "ledger entries with releases do not apply: they speak of releases of Keras"
+        return Applicable(chosen, note if len(chosen) < len(known or ()) else "")
+    if known is None:
+        path = _FOLDER / f"{package}-{keras.backend_of(package)}.toml"
+        known = read(path) if path.exists() else ()
+    if not any(entry.releases for entry in known):
+        return Applicable(tuple(known))
+    return for_release(known, package, keras.version_of(package))
 
 
-def given(entries: Sequence[Entry], name: str) -> Shipped:
-    """The entries of somebody's own ledger that speak of the installed release of Keras, or of anything else."""
-    from vggprep.implementations import keras
-
-    package = name.partition(":")[0]
-    if package not in keras.PACKAGES or not any(e.releases for e in entries):
-        return Shipped(tuple(entries))
-    return for_release(entries, package, keras.version_of(package))
-
-
-def for_release(entries: Sequence[Entry], package: str, version: str) -> Shipped:
+def for_release(entries: Sequence[Entry], package: str, version: str) -> Applicable:
     """The entries for a release; if none lists it, those of the nearest older release that some entry lists."""
-    listed = {release for e in entries for release in e.releases or ()}
+    listed = {release for entry in entries for release in entry.releases or ()}
+    nearest, note = version, ""
     if version not in listed:
-        older = [release for release in listed if _order(release) < _order(version)]
-        if not older:
-            return Shipped(tuple(e for e in entries if e.releases is None))
-        nearest = max(older, key=_order)
+        older = [release for release in listed if Version(release) < Version(version)]
+        nearest = max(older, key=Version, default="")
         note = (
-            f"the ledger does not know {package} {version}: the entries for {nearest} serve, stale ones are only named"
+            f"the ledger has no entries for {package} {version}: those for {nearest} are used, and stale ones do not "
+            "fail the run"
         )
-        return Shipped(tuple(e for e in entries if e.releases is None or nearest in e.releases), note, nearest)
-    return Shipped(tuple(e for e in entries if e.releases is None or version in e.releases))
-
-
-def _order(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", release))
+    chosen = tuple(entry for entry in entries if entry.releases is None or nearest in entry.releases)
+    return Applicable(chosen, note, nearest) if note and nearest else Applicable(chosen)
 
 
 _FOLDER = Path(__file__).parent / "ledgers"

@@ -1,12 +1,13 @@
-"""Reports: JSON Lines for programs, tables and causes for people."""
+"""Reports: JSON Lines for programs, written and read; tables and causes for people; one table of several reports."""
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,12 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vggprep.checks import CHECKS
-from vggprep.conformance.engine import Report, Result
+from vggprep.conformance.results import STATUSES, Report, Result, Status
+from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.spec import MODES
 
-FORMAT = "vggprep-report/1"
-STATUSES = ("passed", "failed", "refused", "known", "skipped")
+FORMAT = "vggprep-report/2"
+_READABLE = (FORMAT, "vggprep-report/1")
 
 
 # JSON Lines -------------------------------------------------------------------------------------------------------
@@ -69,19 +71,21 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
         )
         for row in rows:
             file.write(json_line({"kind": "result", **row}))
-        total = {status: sum(row["status"] == status for row in rows) for status in STATUSES}
-        file.write(json_line({"kind": "footer", "rows": len(rows), **total}))
-
-
-def exit_code(reports: Sequence[Report]) -> int:
-    """What a command ends with: 0 if everything conforms, else 1."""
-    return 0 if all(report.conforms for report in reports) else 1
+        total = Counter(row["status"] for row in rows)
+        file.write(json_line({"kind": "footer", "rows": len(rows), **{str(s): total[s] for s in STATUSES}}))
 
 
 # For people -------------------------------------------------------------------------------------------------------
 
-_STYLES = {"passed": "green", "failed": "bold red", "refused": "yellow", "known": "magenta", "skipped": "dim"}
-_WORDS = {"passed": "ok", "failed": "FAILED", "refused": "refused", "known": "known", "skipped": "skipped"}
+# The word and the style of each status, the loudest first.
+_SHOWN: dict[Status, tuple[str, str]] = {
+    "error": ("ERROR", "bold red"),
+    "failed": ("FAILED", "bold red"),
+    "known": ("known", "magenta"),
+    "passed": ("ok", "green"),
+    "refused": ("refused", "yellow"),
+    "skipped": ("skipped", "dim"),
+}
 
 
 def table(report: Report) -> Table:
@@ -104,42 +108,38 @@ def table(report: Report) -> Table:
     return grid
 
 
-def counts(found: Mapping[str, int], sep: str = ", ") -> Text:
+def counts(found: Mapping[Status, int], sep: str = ", ") -> Text:
     """How many results there are of each status, the loudest first; a dash for none."""
     text = Text()
-    for status in ("failed", "known", "passed", "refused", "skipped"):
+    for status, (word, style) in _SHOWN.items():
         if count := found.get(status, 0):
-            text.append((sep if text else "") + f"{_WORDS[status]} {count}", style=_STYLES[status])
+            text.append((sep if text else "") + f"{word} {count}", style=style)
     return text or Text("-", style="dim")
 
 
 def causes(results: Sequence[Result]) -> list[list[Result]]:
-    """Failed results grouped by cause, the widest-spread cause first; of each, the most telling result first."""
-    groups: dict[Any, list[Result]] = {}
+    """Failed results grouped by cause, the widest-spread cause first; of each, the most telling result first.
+
+    Wrong results that no fault explains, in exactly the same cells, are one cause seen from several sides.
+    """
+    groups: dict[str, list[Result]] = {}
     for result in results:
         if result.status == "failed":
             groups.setdefault(result.cause, []).append(result)
-    groups = _merged(groups)
-    for group in groups.values():
+    merged: dict[object, list[Result]] = {}
+    for cause, group in groups.items():
+        of_results = not group[0].diagnosis and all(r.check in _ABOUT_RESULTS for r in group)
+        key = (group[0].direction, frozenset(r.cell for r in group)) if of_results else cause
+        merged.setdefault(key, []).extend(group)
+    for group in merged.values():
         # Best to read: a reproducer on one pixel, then a plain dtype.
-        group.sort(key=lambda r: ("np.array(" not in r.reproducer, r.dtype not in ("uint8", "float32")))
-    return sorted(groups.values(), key=lambda group: -len(group))
+        group.sort(key=lambda r: (r.example not in ("pixel", "arguments"), r.dtype not in ("uint8", "float32")))
+    return sorted(merged.values(), key=lambda group: -len(group))
 
 
 _ABOUT_RESULTS = {check.name for check in CHECKS} - {
     "purity", "fresh_output", "memory_layouts", "byte_order", "determinism", "threads", "errors",
 }  # fmt: skip
-
-
-def _merged(groups: dict[Any, list[Result]]) -> dict[Any, list[Result]]:
-    """Wrong results that no fault explains, in exactly the same cells, are one cause seen from several sides."""
-    merged: dict[Any, list[Result]] = {}
-    for key, group in groups.items():
-        first = group[0]
-        if not first.diagnosis and all(r.check in _ABOUT_RESULTS for r in group):
-            key = (first.direction, frozenset(r.cell for r in group))
-        merged.setdefault(key, []).extend(group)
-    return merged
 
 
 def cause_text(group: Sequence[Result]) -> str:
@@ -169,29 +169,39 @@ def _listed(values: Any) -> str:
 
 
 def verdict(report: Report) -> str:
-    """The last line: what the results come to."""
-    total = {status: sum(r.status == status for r in report.results) for status in STATUSES}
-    said = ", ".join(f"{count} {status}" for status, count in total.items() if count)
+    """The last line: the outcome, and how many results there are of each status."""
+    total = Counter(result.status for result in report.results)
+    said = ", ".join(f"{total[status]} {status}" for status in STATUSES if total[status]) or "nothing was judged"
     word = "conforms" if report.conforms else "does NOT conform"
-    return f"{report.implementation.name} {word} at level {report.implementation.level}: {said or 'nothing was judged'}"
+    if total["error"]:
+        word = "cannot be judged"
+    return f"{report.implementation.name} {word} at level {report.implementation.level}: {said}"
 
 
 def known_text(report: Report) -> list[str]:
     """One line for each known deviation that was met."""
-    groups: dict[str, list[Result]] = {}
-    for result in report.results:
-        if result.status == "known":
-            groups.setdefault(result.diagnosis, []).append(result)
-    return [f"known ({len(group)} results): {reason}" for reason, group in groups.items()]
+    groups = Counter(result.diagnosis for result in report.results if result.status == "known")
+    return [f"known ({count} results): {reason}" for reason, count in groups.items()]
+
+
+def error_text(report: Report) -> list[str]:
+    """One line for each way in which the suite itself failed, and what to do about it."""
+    failed = [result for result in report.results if result.status == "error"]
+    groups = Counter((result.message, result.check) for result in failed)
+    lines = [f"{message} ({check}, {count} results)" for (message, check), count in groups.items()]
+    if lines:
+        lines.append(
+            "this is a fault of vggprep: please report it with the traceback, which --report FILE.jsonl writes"
+        )
+    return lines
 
 
 def failure_text(reports: Sequence[Report]) -> str:
     """Everything that failed, as plain text; for assertions and terminals."""
     parts = []
     for report in reports:
-        parts.append(verdict(report))
-        for number, group in enumerate(causes(report.results), 1):
-            parts.append(f"{number}. {cause_text(group)}")
+        parts += [verdict(report), *error_text(report)]
+        parts += [f"{number}. {cause_text(group)}" for number, group in enumerate(causes(report.results), 1)]
     return "\n".join(parts)
 
 
@@ -205,6 +215,80 @@ def print_report(report: Report, console: Console) -> None:
     for number, group in enumerate(causes(report.results), 1):
         console.print()
         console.print(f"{number}. {cause_text(group)}", markup=False, highlight=False, soft_wrap=True)
+    for line in error_text(report):
+        console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
     console.print()
     style = "bold green" if report.conforms else "bold red"
     console.print(verdict(report), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+# Several reports --------------------------------------------------------------------------------------------------
+
+
+class ReportError(VggprepError):
+    """A file that is not a whole report."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One report: its environment's name, the versions that ran, and how often each check had each status."""
+
+    name: str
+    versions: Mapping[str, str]
+    statuses: Mapping[str, Counter[Status]]
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing failed and something passed."""
+        total = sum(self.statuses.values(), Counter[Status]())
+        return not total["failed"] and not total["error"] and bool(total["passed"])
+
+
+def read(path: Path) -> Column:
+    """Read a report that ``vggprep check --report`` wrote. Raises ``ReportError`` for another or a truncated file."""
+    try:
+        header, *rows, footer = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        whole = footer["kind"] == "footer" and footer["rows"] == len(rows)
+        form = header["format"]
+    except (ValueError, LookupError, TypeError):
+        whole, form = False, FORMAT
+    if form not in _READABLE:
+        raise ReportError(f"{path} has the format {form!r}; this vggprep reads {' and '.join(_READABLE)}")
+    if not whole:
+        raise ReportError(f"{path} is not a whole report of vggprep check; run the check again")
+    statuses: dict[str, Counter[Status]] = {}
+    for row in rows:
+        statuses.setdefault(row["check"], Counter())[row["status"]] += 1
+    return Column(path.stem, header["versions"], statuses)
+
+
+_VERSIONS = ("python", "numpy", "keras", "tf_keras", "tensorflow", "torch", "jax")
+
+
+def matrix(columns: Sequence[Column]) -> Table:
+    """The versions, then a line for each check that any environment ran, then the verdicts."""
+    grid = Table(header_style="bold", pad_edge=False)
+    grid.add_column("check", no_wrap=True)
+    for column in columns:
+        grid.add_column("\n".join(column.name.split("-")), no_wrap=True)
+    for package in _VERSIONS:
+        if any(package in column.versions for column in columns):
+            grid.add_row(package, *(column.versions.get(package, "") for column in columns), style="dim")
+    grid.add_section()
+    for check in CHECKS:
+        if any(check.name in column.statuses for column in columns):
+            grid.add_row(check.name, *(_field(column.statuses.get(check.name, Counter())) for column in columns))
+    grid.add_section()
+    conforms, differs = Text("conforms", style="bold green"), Text("does NOT", style="bold red")
+    grid.add_row("verdict", *(conforms if column.conforms else differs for column in columns))
+    return grid
+
+
+def _field(found: Counter[Status]) -> Text:
+    """The statuses that say most: what failed or is known, else that it passed, else what there is."""
+    loud: dict[Status, int] = {status: found[status] for status in _LOUD if found[status]}
+    passed: dict[Status, int] = {"passed": found["passed"]} if found["passed"] else {}
+    return counts(loud or passed or found, sep="\n")
+
+
+_LOUD: tuple[Status, ...] = ("error", "failed", "known")

@@ -67,6 +67,13 @@ class Implementation:
         _one_of("dtypes", self.dtypes, DTYPES)
 
 
+def named(implementation: Implementation | Callable[..., Any]) -> Implementation:
+    """An implementation as it is, or a forward function as one with its name."""
+    if isinstance(implementation, Implementation):
+        return implementation
+    return Implementation(getattr(implementation, "__name__", type(implementation).__name__), implementation)
+
+
 def _one_of(what: str, given: Sequence[Any] | None, accepted: Sequence[Any]) -> None:
     if isinstance(given, str):
         raise TypeError(f"{what} must be a sequence such as ({given!r},); got the string {given!r}")

@@ -13,9 +13,10 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +26,52 @@ from vggprep.functions import overlap
 Array = npt.NDArray[Any]
 
 
+class Raised(NamedTuple):
+    """An exception: the name of its type, and the first line of its message."""
+
+    type: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}" if self.text else self.type
+
+
+ProblemKind = Literal[
+    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "unreadable", "no_answer"
+]
+
+PROBLEMS: Mapping[ProblemKind, str] = {
+    "returned_none": "returns None, not an array",
+    "returned_type": "returns a {got}, not a NumPy array",
+    "returned_dtype": "returns an array of dtype {got}, not of real numbers",
+    "returned_scalar": "returns a 0-d array",
+    "returned_huge": "returns an array of shape {got}, far larger than its input",
+    "unreadable": "returns something that cannot be read: {error}",
+    "no_answer": "{why}",
+}
+
+
+class Problem(NamedTuple):
+    """Why what came back cannot be judged, and what to fill into its sentence in ``PROBLEMS``."""
+
+    kind: ProblemKind
+    about: Mapping[str, Any] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return PROBLEMS[self.kind].format_map(self.about)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one call did.
 
-    ``output`` is a native, C-contiguous copy of the array that came back. Else ``refusal`` holds the exception,
-    or ``problem`` says what came back instead of an array of real numbers. ``returned`` is the object itself.
+    ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
+    raised, or ``problem`` says what came back instead of an array of real numbers. ``returned`` is the object itself.
     """
 
     output: Array | None
-    refusal: str | None = None
-    problem: str | None = None
+    refusal: Raised | None = None
+    problem: Problem | None = None
     remarks: frozenset[str] = frozenset()
     changed_input: bool = False
     shares_input: bool = False
@@ -45,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class NoArray:
-    """What programs and model files come back with when there is no array to judge: ``why`` completes "it ..."."""
+    """What programs and model files return when there is no array to judge; ``why`` completes "it ..."."""
 
     why: str
 
@@ -85,8 +121,8 @@ def keywords(function: Callable[..., Any], mode: Any, data_format: Any) -> dict[
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
-    """Catch what is printed and warned, whichever thread it comes from. NumPy's error state is its default."""
+def captured_output() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
+    """Catch prints and warnings of every thread. NumPy's error state is its default."""
     raw = io.BytesIO()
     printed = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
     streams = sys.stdout, sys.stderr
@@ -100,13 +136,18 @@ def quiet() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
         printed.detach()
 
 
-def describe(error: BaseException) -> str:
-    """An exception in one line, whatever it says of itself."""
+def raised(error: BaseException) -> Raised:
+    """An exception as data, even where its message cannot be read."""
     try:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = ["(its message cannot be read)"]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return Raised(type(error).__name__, lines[0][:200] if lines else "")
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    return str(raised(error))
 
 
 def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any) -> Outcome:
@@ -114,19 +155,19 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     before, form = array.tobytes(), _form(array)
     shape, dtype = array.shape, array.dtype
     returned: Any = None
-    refusal: str | None = None
+    refusal: Raised | None = None
     remarks: frozenset[str] = frozenset()
     folder = os.getcwd()
-    with quiet() as (raw, caught):
+    with captured_output() as (raw, caught):
         try:
             returned = function(array, **keywords(function, mode, data_format))
         except BaseException as error:  # a function under test may raise anything, SystemExit included
             if type(error) is KeyboardInterrupt:
                 raise
-            refusal = describe(error)
+            refusal = raised(error)
     if os.getcwd() != folder:
         os.chdir(folder)
-    with contextlib.suppress(Exception):  # what it says is welcome, but nothing to fall over
+    with contextlib.suppress(Exception):  # whatever was printed must not stop the suite
         remarks = _remarks(raw, caught)
     if refusal is not None:
         changed = _form(array) != form or array.tobytes() != before
@@ -144,7 +185,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
             output = np.array(plain, dtype=result, order="C")
             shares = overlap(plain, array)
     except Exception as error:
-        changed, problem = True, f"returns something that cannot be looked at: {describe(error)}"
+        changed, problem = True, Problem("unreadable", {"error": describe(error)})
     return Outcome(output, None, problem, remarks, changed, shares, returned, after)
 
 
@@ -164,22 +205,22 @@ def _remarks(raw: io.BytesIO, caught: list[warnings.WarningMessage]) -> frozense
     return frozenset(remarks)
 
 
-def _problem(returned: Any, size: int) -> str | None:
+def _problem(returned: Any, size: int) -> Problem | None:
     """Why what came back for an input of ``size`` bytes cannot be judged, if so."""
     if returned is None:
-        return "returns None, not an array"
+        return Problem("returned_none")
     if isinstance(returned, NoArray):
-        return returned.why
+        return Problem("no_answer", {"why": returned.why})
     if not isinstance(returned, np.ndarray):
         if inspect.iscoroutine(returned):
             returned.close()
         kind = type(returned)
         name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-        return f"returns a {name}, not a NumPy array"
+        return Problem("returned_type", {"got": name})
     if returned.dtype.kind not in "biuf" and returned.dtype.name != "bfloat16":
-        return f"returns an array of dtype {returned.dtype}, not of real numbers"
+        return Problem("returned_dtype", {"got": str(returned.dtype)})
     if returned.ndim == 0:
-        return "returns a 0-d array"
+        return Problem("returned_scalar")
     if returned.size * returned.itemsize > 1024 * (size + 1024):
-        return f"returns an array of shape {returned.shape}, far larger than its input"
+        return Problem("returned_huge", {"got": returned.shape})
     return None

@@ -1,0 +1,83 @@
+"""The one door: the command line, ``check_implementation`` and the pytest plugin all judge through ``judge``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from vggprep.conformance import ledger
+from vggprep.conformance.engine import EVERYTHING, Selection, run
+from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.report import failure_text
+from vggprep.conformance.results import Report, Result
+from vggprep.implementations import Implementation, named
+
+
+def judge(
+    implementation: Implementation | Callable[..., Any],
+    *,
+    known: Sequence[ledger.Entry] | None = None,
+    selection: Selection = EVERYTHING,
+    profile: str = "dev",
+    examples: int | None = None,
+    seed: int | None = None,
+    progress: Callable[[str, float], None] = lambda what, done: None,
+) -> Report:
+    """Judge an implementation.
+
+    ``known``: the deviations to excuse; ``None`` for those that ship with vggprep, which are all of Keras's. Of
+    either, only the entries for the installed release count. ``examples``: of ``profile``, another number.
+    """
+    implementation = named(implementation)
+    applicable = ledger.applicable(known, implementation.name)
+    chosen = PROFILES[profile]
+    report = run(
+        implementation,
+        ledger=applicable.entries,
+        tolerate_stale=bool(applicable.borrowed_from),
+        selection=selection,
+        profile=chosen if examples is None else chosen._replace(examples=examples),
+        seed=seed,
+        progress=progress,
+    )
+    return Report(implementation, report.results, [*report.notes, *filter(None, [applicable.note])])
+
+
+def check_implementation(
+    implementation: Implementation | Callable[..., Any],
+    *,
+    expected_failures: Mapping[str, str] | Sequence[Any] | None = None,
+    on_fail: Literal["raise", "warn"] | None = "raise",
+    examples: int | None = None,
+    seed: int | None = None,
+) -> list[Result]:
+    """Judge an implementation of ``preprocess_input``, of its inverse, or of both.
+
+    Args:
+        implementation: an ``Implementation``, or a function for the forward direction.
+        expected_failures: ``{check: reason}``, or a list of ledger entries (mappings with ``check``, ``reason``
+            and optionally ``mode``, ``data_format``, ``dtype``, ``rank``, ``releases``). One that no longer fails is a
+            failure. By default the ledger that ships with vggprep, which speaks of Keras alone.
+        on_fail: ``"raise"`` one ``AssertionError`` after all checks, ``"warn"``, or ``None``.
+        examples: how many cases Hypothesis draws on top of the corpus; 0 for none.
+        seed: makes Hypothesis draw other cases; by default they are the same every time.
+
+    Returns:
+        One result for each (check, mode, data_format, dtype, rank).
+
+    >>> import vggprep
+    >>> results = vggprep.check_implementation(vggprep.preprocess_input, examples=0)
+    >>> {result.status for result in results} <= {"passed", "skipped"}
+    True
+    """
+    if on_fail not in ("raise", "warn", None):
+        raise ValueError(f'on_fail must be "raise", "warn" or None; got {on_fail!r}')
+    known = None if expected_failures is None else ledger.expected(expected_failures)
+    report = judge(implementation, known=known, examples=examples, seed=seed)
+    if not report.conforms and on_fail is not None:
+        text = failure_text([report])
+        if on_fail == "raise":
+            raise AssertionError(text)
+        warnings.warn(text, stacklevel=2)
+    return report.results

@@ -1,0 +1,75 @@
+"""What judging comes to: results and reports, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vggprep.cases import Cell
+from vggprep.implementations import Implementation
+from vggprep.spec import DataFormat, Direction, ModeName
+
+Status = Literal["passed", "failed", "refused", "known", "skipped", "error"]
+STATUSES: tuple[Status, ...] = ("passed", "failed", "refused", "known", "skipped", "error")
+
+Example = Literal["", "pixel", "arguments", "case"]
+"""What a reproducer calls the function on: nothing, one pixel, the arguments written out, or a case by name."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check in one cell of one implementation.
+
+    ``status``: ``passed``; ``failed``; ``known`` (failed, and a ledger says why); ``refused`` (it raises for this
+    mode, data format, dtype and rank); ``skipped`` (the check could not be run; ``message`` says why); ``error`` (the
+    suite itself failed; ``message`` says how, ``traceback`` where). ``finding`` is the kind of what is wrong; failures
+    with an equal ``cause`` are shown once. ``worst_levels`` is the largest error in grey levels, ``digest`` the SHA-256
+    of the outputs judged.
+    """
+
+    implementation: str
+    check: str
+    mode: ModeName
+    data_format: DataFormat
+    dtype: str
+    rank: int
+    status: Status
+    message: str = ""
+    diagnosis: str = ""
+    reproducer: str = ""
+    worst_levels: float = 0.0
+    digest: str = ""
+    seconds: float = 0.0
+    direction: Direction = "forward"
+    finding: str = ""
+    cause: str = ""
+    example: Example = ""
+    traceback: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        """Where the result belongs."""
+        return Cell(self.mode, self.data_format, self.dtype, self.rank)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one implementation: its results, and notes about how it was judged."""
+
+    implementation: Implementation
+    results: list[Result]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing failed and something passed (or failed as known)."""
+        statuses = {result.status for result in self.results}
+        return not statuses & {"failed", "error"} and bool(statuses & {"passed", "known"})
+
+
+def exit_code(reports: Sequence[Report]) -> int:
+    """0 if everything conforms, 3 if the suite itself failed anywhere, else 1."""
+    if any(result.status == "error" for report in reports for result in report.results):
+        return 3
+    return 0 if all(report.conforms for report in reports) else 1
