@@ -29,7 +29,8 @@ else:
     keras = pytest.importorskip("keras")
 
 from vggprep import MODELS, MODES, deprocess_input, ledger, preprocess_input, strategies  # noqa: E402
-from vggprep.conformance.engine import Report, Selection, run  # noqa: E402
+from vggprep.conformance.engine import Selection, run  # noqa: E402
+from vggprep.conformance.results import Report
 from vggprep.implementations import keras as keras_paths  # noqa: E402
 from vggprep.implementations import targets  # noqa: E402
 
@@ -304,7 +305,7 @@ def judged(path: str, *, known: bool, selection: Selection, examples: int | None
         ledger=shipped.entries if known else (),
         selection=selection,
         examples=examples,
-        warn_stale=bool(shipped.borrowed_from),
+        tolerate_stale=bool(shipped.borrowed_from),
     )
 
 

@@ -16,7 +16,7 @@ from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable
 from vggprep.checks.subject import nearest_mode
 from vggprep.conformance.diagnosis import UNEXPLAINED, Explanation, explain
-from vggprep.conformance.exploration import Profile, explore
+from vggprep.conformance.exploration import PROFILES, Profile, explore
 from vggprep.conformance.ledger import Entry
 from vggprep.conformance.results import Report, Result, Status
 from vggprep.conformance.words import cause_of, directed, sentence
@@ -60,7 +60,8 @@ def run(
     ledger: Sequence[Entry] = (),
     tolerate_stale: bool = False,
     selection: Selection = EVERYTHING,
-    profile: Profile,
+    profile: str = "dev",
+    examples: int | None = None,
     seed: int | None = None,
     checks: Sequence[Check] = CHECKS,
     progress: Callable[[str, float], None] = lambda what, done: None,
@@ -68,8 +69,10 @@ def run(
     """Judge an implementation: every check in every cell, then Hypothesis on top, as ``profile`` says.
 
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
-    fails the run unless ``tolerate_stale``. ``progress`` is called with a word and the fraction done.
+    fails the run unless ``tolerate_stale``. ``examples``: another number than the profile's. ``progress`` is called with
+    a word and the fraction done.
     """
+    exploring = PROFILES[profile] if examples is None else PROFILES[profile]._replace(examples=examples)
     with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default
         subject = Subject(implementation)
         notes: list[str] = []
@@ -86,9 +89,9 @@ def run(
         if not judgements:
             notes.append("nothing was judged: no mode, data format and dtype that it claims was asked for")
         found: dict[tuple[str, Cell], Finding] = {}
-        if profile.examples:
+        if exploring.examples:
             progress("exploring with Hypothesis", 1.0)
-            found = _explored(subject, judgements, profile, seed)
+            found = _explored(subject, judgements, exploring, seed)
         report = conclude(subject, judgements, explored=found, ledger=ledger, tolerate_stale=tolerate_stale)
         return Report(implementation, report.results, [*notes, *report.notes, *_remarks(subject, chosen)])
 

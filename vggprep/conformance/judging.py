@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from vggprep.conformance import ledger
 from vggprep.conformance.engine import EVERYTHING, Selection, run
-from vggprep.conformance.exploration import PROFILES
 from vggprep.conformance.report import failure_text
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
@@ -31,13 +30,13 @@ def judge(
     """
     implementation = named(implementation)
     applicable = ledger.applicable(known, implementation.name)
-    chosen = PROFILES[profile]
     report = run(
         implementation,
         ledger=applicable.entries,
         tolerate_stale=bool(applicable.borrowed_from),
         selection=selection,
-        profile=chosen if examples is None else chosen._replace(examples=examples),
+        profile=profile,
+        examples=examples,
         seed=seed,
         progress=progress,
     )

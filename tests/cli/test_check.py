@@ -216,7 +216,7 @@ def test_a_ledger_that_makes_no_sense_is_one_line_and_exit_code_2(text: str, sai
 
 
 def test_a_write_cut_short_leaves_the_old_report(folder: Path) -> None:
-    from vggprep.conformance.report import replacing
+    from vggprep.files import replacing
 
     path = folder / "report.jsonl"
     path.write_text("good\n", encoding="utf-8")

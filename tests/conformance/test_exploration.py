@@ -8,12 +8,75 @@ import sys
 from pathlib import Path
 
 import pytest
+from judged import Array, correct, essence, failed, judge
 
-from vggprep import Implementation, preprocess_input
-from vggprep.conformance.engine import PROFILES, Selection, run
+from vggprep import (
+    CHECKS,
+    Implementation,
+    deprocess_input,
+    preprocess_input,
+)
+from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.exploration import PROFILES
+
+RARE = Implementation(
+    "rarely wrong",
+    lambda x, mode: rarely_wrong(x, mode),
+    modes=("tf",),
+    data_formats=("channels_last",),
+    dtypes=("float64",),
+)
+
+
+def rarely_wrong(x: Array, mode: str) -> Array:
+    """Wrong on dark pixels of red 77, which the corpus has not in float64."""
+    y = preprocess_input(x, mode=mode)
+    y[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] += 0.25
+    return y
+
+
+def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
+    assert judge(RARE, selection=Selection(), examples=0, checks=CHECKS).conforms
+    report = judge(RARE, selection=Selection(), examples=2000, seed=1)
+    assert not report.conforms
+    (result,) = failed(report)
+    assert result.check == "value"
+    assert result.message.endswith("(found by Hypothesis)")
+    assert result.worst_levels == pytest.approx(0.25 * 127.5)
+    assert "77.0" in result.reproducer
+
+
+def test_hypothesis_finds_the_same_with_the_same_seed_and_draws_the_same_without_one() -> None:
+    for seed in (1, None):
+        first, second = (judge(RARE, selection=Selection(), examples=150, seed=seed) for _ in range(2))
+        assert essence(first) == essence(second)
+
+
+def test_exploration_changes_no_digest() -> None:
+    assert [r.digest for r in judge(correct, examples=0).results] == [
+        r.digest for r in judge(correct, examples=20).results
+    ]
+
+
+def test_an_inverse_is_explored_too() -> None:
+    def inverse(y: Array, mode: str) -> Array:
+        x = deprocess_input(y, mode=mode)
+        x[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] ^= 1
+        return x
+
+    implementation = Implementation("it", deprocess=inverse, modes=("tf",), dtypes=("float64",))
+    assert judge(implementation, selection=Selection(), examples=0, checks=CHECKS).conforms
+    report = judge(implementation, selection=Selection(), examples=2000, seed=1)
+    (result,) = failed(report)
+    assert (result.check, result.direction) == ("restores_pixels", "inverse")
+    assert result.message.startswith("inverse: ")
+    assert result.message.endswith("(found by Hypothesis)")
+
+
+# Profiles and the database, in processes of their own
 
 # Wrong for some images of two pixels, of which the corpus has none; tells a file of each call.
-RARE = """
+RARE_FILE = """
 import os
 import vggprep
 
@@ -35,7 +98,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("C
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "odd.py").write_text(RARE, encoding="utf-8")
+    (tmp_path / "odd.py").write_text(RARE_FILE, encoding="utf-8")
     return tmp_path
 
 

@@ -1,0 +1,259 @@
+"""Which cells are judged, what claims mean, and that two runs give the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from judged import (
+    CELL,
+    FEW,
+    RIGHT,
+    WRONG,
+    Array,
+    Function,
+    correct,
+    essence,
+    failed,
+    judge,
+    refuses_caffe_bytes,
+    row,
+    spoiled,
+    swapped_in_caffe,
+)
+
+from vggprep import (
+    Implementation,
+    deprocess_input,
+    preprocess_input,
+)
+from vggprep.cases import Cell
+from vggprep.conformance.engine import Selection
+from vggprep.implementations.callables import parameters
+
+# Signatures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mode: str) -> None:
+    def fixed(x: Array, data_format: str) -> Array:
+        return preprocess_input(x, data_format, mode)
+
+    report = judge(fixed, selection=Selection(dtypes=("uint8", "float32")))
+    assert report.conforms
+    assert {result.mode for result in report.results} == {mode}
+    assert f"takes no mode: judged as {mode}, the nearest of caffe, tf and torch" in report.notes
+
+
+def test_an_inverse_without_a_mode_is_judged_as_the_nearest() -> None:
+    def fixed(y: Array) -> Array:
+        return deprocess_input(y, mode="torch")
+
+    report = judge(Implementation("it", deprocess=fixed), selection=Selection(dtypes=("float32",)))
+    assert report.conforms
+    assert {result.mode for result in report.results} == {"torch"}
+
+
+def test_a_function_without_a_data_format_is_judged_on_channels_last_and_that_is_said() -> None:
+    def fixed(x: Array, mode: str) -> Array:
+        return preprocess_input(x, mode=mode)
+
+    report = judge(fixed, selection=Selection(dtypes=("uint8",)))
+    assert report.conforms
+    assert {result.data_format for result in report.results} == {"channels_last"}
+    assert "takes no data_format: judged on channels_last only" in report.notes
+
+
+def test_a_claim_says_which_mode_and_format_a_function_without_them_has() -> None:
+    def fixed(x: Array) -> Array:
+        return preprocess_input(x, "channels_first", "identity")
+
+    report = judge(
+        Implementation("it", fixed, modes=("identity",), data_formats=("channels_first",)),
+        selection=Selection(dtypes=("uint8", "float32")),
+    )
+    assert report.conforms
+    assert {(r.mode, r.data_format) for r in report.results} == {("identity", "channels_first")}
+
+
+def test_keyword_catch_alls_count_for_neither_keyword() -> None:
+    given: set[str] = set()
+
+    def catch_all(x: Array, **words: Any) -> Array:
+        given.update(words)
+        return preprocess_input(x, mode="tf")
+
+    report = judge(catch_all, selection=Selection(dtypes=("uint8",)))
+    assert report.conforms
+    assert given == set()
+    assert {(r.mode, r.data_format) for r in report.results} == {("tf", "channels_last")}
+
+
+def test_a_signature_that_cannot_be_read_gets_the_array_only() -> None:
+    def odd(*arguments: Any) -> Array:
+        (x,) = arguments
+        return preprocess_input(x, mode="tf")
+
+    odd.__signature__ = "unreadable"  # type: ignore[attr-defined]
+    report = judge(odd, selection=Selection(dtypes=("uint8",)))
+    assert report.conforms
+    assert {r.mode for r in report.results} == {"tf"}
+
+
+def test_positional_only_parameters_are_not_named() -> None:
+    def positional(x: Array, mode: str = "tf", data_format: str = "channels_last", /) -> Array:
+        return preprocess_input(x, data_format, mode)
+
+    assert not parameters(positional).mode
+    assert not parameters(positional).data_format
+    assert judge(positional, selection=Selection(dtypes=("uint8",))).conforms
+
+
+@dataclass
+class Normalize:
+    """Callable and, as dataclasses are, unhashable."""
+
+    scale: float = 1.0
+
+    def __call__(self, x: Array, mode: str) -> Array:
+        return preprocess_input(x, mode=mode)
+
+
+@pytest.mark.parametrize("function", [Normalize(), partial(correct, data_format="channels_last"), Normalize().__call__])
+def test_callable_objects_are_functions(function: Function) -> None:
+    assert judge(function).conforms
+
+
+# Claims -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"modes": ("caffe", "tf")}, "refuses caffe, which it claims: TypeError: not this"),
+        ({"dtypes": ("uint8", "float32")}, "refuses uint8, which it claims: TypeError: not this"),
+        ({"ranks": (3, 4)}, "refuses rank 3, which it claims: TypeError: not this"),
+        ({"data_formats": ("channels_first",)}, "refuses channels_first, which it claims: TypeError: not this"),
+        ({"modes": ("tf",), "dtypes": ("uint8",)}, "refuses tf, uint8, which it claims: TypeError: not this"),
+    ],
+)
+def test_refusing_what_is_claimed_fails(claims: dict[str, Any], words: str) -> None:
+    selection = Selection(modes=("caffe", "tf"), dtypes=("uint8", "float32"))
+    report = judge(Implementation("it", refuses_caffe_bytes, **claims), selection=selection)
+    assert not report.conforms
+    assert words in {result.message for result in failed(report)}
+
+
+def test_refusing_what_is_not_claimed_is_allowed() -> None:
+    claims: dict[str, Any] = {
+        "modes": ("tf",),
+        "dtypes": ("float32",),
+        "ranks": (4,),
+        "data_formats": ("channels_last",),
+    }
+    for words in (claims, {}):
+        report = judge(Implementation("it", refuses_caffe_bytes, **words), selection=FEW)
+        assert report.conforms
+        assert row(report, "value", CELL._replace(mode="tf")).status == "passed"
+
+
+def test_only_what_is_claimed_is_judged() -> None:
+    implementation = Implementation(
+        "it", correct, modes=("tf",), data_formats=("channels_first",), dtypes=("int16",), ranks=(3,)
+    )
+    report = judge(implementation, selection=Selection())
+    assert {result.cell for result in report.results} == {Cell("tf", "channels_first", "int16", 3)}
+
+
+def test_an_inverse_that_refuses_its_claim_fails_though_the_forward_function_does_not() -> None:
+    def inverse(y: Array, mode: str) -> Array:
+        raise NotImplementedError
+
+    report = judge(Implementation("it", correct, inverse, modes=("tf",)), selection=Selection(dtypes=("float32",)))
+    assert {r.message for r in failed(report)} == {"inverse: refuses tf, which it claims: NotImplementedError"}
+
+
+def test_a_verdict_on_half_precision_alone_says_so() -> None:
+    def half(x: Array, data_format: str, mode: str) -> Array:
+        if x.dtype.name != "float16":
+            raise TypeError("float16 only")
+        return preprocess_input(x, data_format, mode)
+
+    selection = Selection(modes=("tf",), dtypes=("float16", "float32"))
+    report = judge(half, selection=selection)
+    assert report.conforms
+    assert report.notes == ["it accepts half precision only: the verdict rests on coarse rounding"]
+    assert judge(correct, selection=selection).notes == []
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        ({}, TypeError, "neither preprocess nor deprocess"),
+        ({"preprocess": 3}, TypeError, "3 is not callable"),
+        ({"preprocess": correct, "level": "roughly"}, ValueError, "level must be among exact, faithful; got 'roughly'"),
+        ({"preprocess": correct, "modes": ("bgr",)}, ValueError, "modes must be among caffe, .*; got 'bgr'"),
+        ({"preprocess": correct, "modes": "tf"}, TypeError, r"modes must be a sequence .*; got the string 'tf'"),
+        ({"preprocess": correct, "data_formats": ("nhwc",)}, ValueError, "data_formats must be among .*; got 'nhwc'"),
+        ({"preprocess": correct, "dtypes": ("float8",)}, ValueError, "dtypes must be among .*; got 'float8'"),
+        ({"preprocess": correct, "ranks": (5,)}, ValueError, "ranks must be among 3, 4; got 5"),
+    ],
+)
+def test_an_implementation_that_makes_no_sense_is_an_error(
+    words: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Implementation("it", **words)
+
+
+# The same verdict every time --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [correct, swapped_in_caffe])
+def test_two_runs_give_the_same_rows_and_digests(function: Function) -> None:
+    first, second = (judge(function, examples=30) for _ in range(2))
+    assert essence(first) == essence(second)
+    assert first.notes == second.notes
+
+
+def test_digests_do_not_depend_on_layout_byte_order_or_which_nan_comes_back() -> None:
+    def disguised(y: Array) -> Array:
+        other = np.asfortranarray(y)
+        if other.dtype == np.float32:
+            other.view(np.uint32)[np.isnan(other)] = 0xFFC12345
+        return other.astype(other.dtype.newbyteorder(">"))
+
+    plain, other = judge(correct), judge(spoiled(disguised))
+    assert [r.digest for r in plain.results] == [r.digest for r in other.results]
+
+
+def test_digests_tell_different_results_apart() -> None:
+    plain, other = judge(correct), judge(swapped_in_caffe)
+    assert row(plain, "value").digest != row(other, "value").digest
+    tf = CELL._replace(mode="tf")
+    assert row(plain, "value", tf).digest == row(other, "value", tf).digest
+
+
+# Failures tell ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_diagnosed_and_comes_with_one_pixel_to_paste() -> None:
+    result = row(judge(WRONG), "value")
+    assert result.diagnosis.startswith("behaves like ")
+    assert result.worst_levels > 100
+    lines = result.reproducer.splitlines()
+    assert lines[0] == "import numpy as np"
+    assert any(line.startswith("# got ") for line in lines)
+    assert any(line.startswith("# expected ") for line in lines)
+    (array,) = [line for line in lines if line.startswith("x = ")]
+    assert eval(array.removeprefix("x = "), {"np": np}).shape == (1, 1, 1, 3)
+
+
+def test_progress_is_told_in_words_and_fractions() -> None:
+    told: list[tuple[str, float]] = []
+    judge(RIGHT, examples=5, progress=lambda word, done: told.append((word, done)))
+    assert all(word and 0 <= done <= 1 for word, done in told)
+    assert [done for _, done in told] == sorted(done for _, done in told)

@@ -1,0 +1,110 @@
+"""Known failures: live, stale and ignored entries, and which release they are for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from judged import CELL, correct, failed, failing_checks, judge, refuses_caffe_bytes, row, swapped_in_caffe
+
+from vggprep import (
+    Implementation,
+    check_implementation,
+)
+from vggprep.conformance import ledger
+
+
+def entry(**words: Any) -> ledger.Entry:
+    return ledger.entry({"reason": "red and blue change places"} | words)
+
+
+def test_a_failure_that_a_ledger_knows_is_known_and_says_why() -> None:
+    report = judge(swapped_in_caffe)
+    checks = sorted(failing_checks(report))
+    assert checks
+    known = judge(swapped_in_caffe, ledger=[entry(check=checks, mode="caffe", link="https://example.org/1")])
+    assert known.conforms
+    assert not failed(known)
+    result = row(known, "value")
+    assert result.status == "known"
+    assert result.diagnosis == "red and blue change places (https://example.org/1)"
+    assert row(known, "value", CELL._replace(mode="tf")).status == "passed"
+
+
+def test_an_entry_covers_only_what_it_names() -> None:
+    checks = sorted(failing_checks(judge(swapped_in_caffe)))
+    for words in ({"rank": 4}, {"check": checks[:1]}, {"implementation": "another"}, {"dtype": "uint8"}):
+        report = judge(swapped_in_caffe, ledger=[entry(**({"check": checks, "mode": "caffe"} | words))])
+        assert not report.conforms
+    assert row(judge(swapped_in_caffe, ledger=[entry(check="value", rank=4)]), "value").status == "known"
+
+
+def test_cells_that_pass_stay_passed_under_a_live_entry() -> None:
+    report = judge(swapped_in_caffe, ledger=[entry(check="value")])
+    assert row(report, "value").status == "known"
+    assert row(report, "value", CELL._replace(dtype="uint8")).status == "passed"
+
+
+def test_an_entry_that_matches_what_was_judged_and_did_not_fail_is_stale_and_fails_the_run() -> None:
+    stale = entry(check="monotone", mode="tf")
+    report = judge(correct, ledger=[stale])
+    assert not report.conforms
+    (result,) = failed(report)
+    assert result.message == "stale ledger entry, nothing fails any more: red and blue change places"
+    warned = judge(correct, ledger=[stale], tolerate_stale=True)
+    assert warned.conforms
+    assert result.message in warned.notes
+
+
+def test_an_entry_that_matches_nothing_that_was_run_is_ignored() -> None:
+    for words in (
+        {"mode": "torch"},
+        {"implementation": "another"},
+        {"dtype": "float64"},
+        {"data_format": "channels_first"},
+    ):
+        assert judge(correct, ledger=[entry(check="value", **words)]).conforms
+    refusing = Implementation("it", refuses_caffe_bytes)
+    assert judge(refusing, ledger=[entry(check="value", mode="caffe")]).conforms
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"valeu": "a slip"}, r"unknown check 'valeu'; expected one of value, every_byte, .*errors"),
+        ([{"check": "value"}], "'reason' is missing"),
+        ([{"reason": "why"}], "'check' is missing"),
+        ([{"check": "value", "reason": "why", "color": "red"}], "unknown key 'color'; the keys are "),
+    ],
+)
+def test_expected_failures_that_make_no_sense_are_errors(given: Any, message: str) -> None:
+    with pytest.raises(ledger.LedgerError, match=message):
+        check_implementation(correct, expected_failures=given, examples=0)
+
+
+def keras_entry(*releases: str) -> ledger.Entry:
+    return entry(check="value", releases=list(releases))
+
+
+def test_releases_are_ordered_as_versions() -> None:
+    entries = [keras_entry("3.9.0"), keras_entry("3.16.0rc1"), keras_entry("3.15.1")]
+    for installed, used in (("3.16.0", "3.16.0rc1"), ("3.16.0rc1", "3.16.0rc1"), ("3.16.0.dev0", "3.15.1")):
+        applicable = ledger.for_release(entries, "keras", installed)
+        assert [found.releases for found in applicable.entries] == [(used,)]
+        assert (used in applicable.note) == bool(applicable.borrowed_from) == (used != installed)
+
+
+def test_without_an_older_release_only_entries_for_every_release_apply() -> None:
+    always = entry(check="value")
+    assert ledger.for_release([always, keras_entry("3.15.1")], "keras", "2.0.0") == ledger.Applicable((always,))
+
+
+def test_a_release_that_is_none_is_an_error() -> None:
+    with pytest.raises(ledger.LedgerError, match=r"'newest' is not a release; expected one such as '3\.15\.1'"):
+        keras_entry("newest")
+
+
+def test_entries_with_releases_speak_of_keras_and_excuse_nobody_else() -> None:
+    applicable = ledger.applicable([keras_entry("1.0.0")], "mine")
+    assert applicable.entries == ()
+    assert "releases of Keras" in applicable.note
