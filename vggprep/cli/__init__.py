@@ -16,15 +16,15 @@ from vggprep.errors import VggprepError
 
 # Verb: its module, and the first sentence of its help, so that --help imports none of them.
 VERBS = {
-    "check": ("check", "Judge implementations of preprocess_input, or of its inverse."),
-    "identify": ("identify", "Name what a black box does, or what an array has been through."),
-    "prove": ("prove", "Enumerate every bit pattern of a dtype."),
+    "check": ("check", "Judge implementations of preprocess_input, or of its inverse, against the exact definition."),
+    "identify": ("identify", "Name the mode, layout and any known fault of a black box, or the history of an array."),
+    "prove": ("prove", "Enumerate every bit pattern of a dtype, in every channel, mode and data format."),
     "vectors": ("vectors", "Write the corpus as files, for a program in another language."),
-    "verify": ("vectors", "Judge what a program made of the vectors."),
-    "diff": ("releases", "Say in words what changed between two releases or environments."),
-    "history": ("releases", "List the changes of behaviour in the recorded releases."),
-    "observe": ("releases", "Record how an installed Keras behaves."),
-    "modes": ("modes", "Print which model wants which mode, and what each mode does."),
+    "verify": ("vectors", "Judge the outputs of a program for the files that vectors wrote."),
+    "diff": ("releases", "Say in words what changed between two releases or environments, worst first."),
+    "history": ("releases", "List the changes of behaviour in the recorded releases, with the release that made each."),
+    "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
+    "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),
 }
 
 

@@ -17,7 +17,9 @@ from vggprep.spec import Level
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def vectors(folder: Path) -> None:
-    """Write the corpus as files, for a program in another language: inputs, expected outputs and a manifest.
+    """Write the corpus as files, for a program in another language.
+
+    DIR then holds inputs, expected outputs and a manifest.
 
     \b
     vggprep vectors vectors
@@ -34,7 +36,9 @@ def vectors(folder: Path) -> None:
 @level_option
 @report_option
 def verify(folder: Path, outputs: Path, level: Level | None, report_file: Path | None) -> None:
-    """Judge what a program made of the vectors in DIR: OUTPUTS holds NAME.npy, or NAME.bin, for each input.
+    """Judge the outputs of a program for the files that vectors wrote.
+
+    DIR is the folder with the vectors; OUTPUTS holds NAME.npy, or NAME.bin, for each input.
 
     \b
     vggprep verify vectors outputs

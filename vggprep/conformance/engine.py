@@ -69,8 +69,8 @@ def run(
     """Judge an implementation: every check in every cell, then Hypothesis on top, as ``profile`` says.
 
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
-    fails the run unless ``tolerate_stale``. ``examples``: another number than the profile's. ``progress`` is called with
-    a word and the fraction done.
+    fails the run unless ``tolerate_stale``. ``examples``: another number than the profile's. ``progress`` is called
+    with a word and the fraction done.
     """
     exploring = PROFILES[profile] if examples is None else PROFILES[profile]._replace(examples=examples)
     with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default

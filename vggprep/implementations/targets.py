@@ -13,7 +13,7 @@ from typing import Any
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, commands, models
 from vggprep.implementations import keras as keras_paths
-from vggprep.implementations.callables import describe
+from vggprep.implementations.callables import describe, keywords
 from vggprep.spec import DataFormat, Level, ModeName
 
 SYNTAX = (
@@ -23,73 +23,16 @@ SYNTAX = (
 
 
 class TargetError(VggprepError):
-    """A target that cannot be loaded; the message is one line that says what and what to do."""
-
-
-def load(
-    target: str,
-    *,
-    level: Level | None = None,
-    writes_input: bool = False,
-    timeout: float | None = None,
-    input_name: str | None = None,
-    tensor_name: str | None = None,
-) -> list[Implementation]:
-    """The implementations that ``target`` names. Raises ``TargetError``.
-
-    ``timeout``: the seconds that a program has for an answer. ``input_name``, ``tensor_name``: of a model file, the
-    input that takes images and the tensor to look at in place of the output.
-    """
-    if target.partition(":")[0] in models.KINDS:
-        found = _load_model(target, input_name, tensor_name)
-    elif input_name or tensor_name:
-        raise TargetError(f"{target} is no model file: --input and --tensor are for {', '.join(models.KINDS)}")
-    else:
-        found = _load(target, timeout)
-    if level is not None:
-        found = [replace(implementation, level=level) for implementation in found]
-    if writes_input:
-        found = [replace(implementation, writes_input=True) for implementation in found]
-    return found
-
-
-def _load_model(target: str, input_name: str | None, tensor_name: str | None) -> list[Implementation]:
-    kind, _, path = target.partition(":")
-    if not path:
-        raise TargetError(f"{target} needs a file, such as {kind}:model")
-    try:
-        return [models.load(target, kind, path, input_name, tensor_name)]
-    except models.ModelError as error:
-        raise TargetError(str(error)) from error
-
-
-def _load(target: str, timeout: float | None) -> list[Implementation]:
-    prefix, _, rest = target.partition(":")
-    if _is_ours(target):
-        return _ours(target)
-    if prefix in keras_paths.PACKAGES:
-        try:
-            return keras_paths.load(prefix, rest or None)
-        except keras_paths.UnavailableError as error:
-            raise TargetError(str(error)) from error
-    if prefix == "command":
-        try:
-            return [commands.load(target, rest, timeout)]
-        except commands.CommandError as error:
-            raise TargetError(str(error)) from error
-    if not rest:
-        raise TargetError(f"{target!r} is no target; a target is {SYNTAX}")
-    attribute = _attribute(target, prefix, rest)
-    if isinstance(attribute, Implementation):
-        return [attribute]
-    if not callable(attribute):
-        raise TargetError(f"{target} is {type(attribute).__name__}, neither a function nor an Implementation")
-    return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
+    """A target that cannot be loaded; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a command line names: targets, perhaps an inverse for them, and how to take them."""
+    """What a command line names: targets, perhaps an inverse for them, and how to load them.
+
+    ``timeout``: the seconds that a program has for an answer. ``input_name``, ``tensor_name``: of a model file, the
+    input that takes images and the tensor to judge instead of the output.
+    """
 
     targets: tuple[str, ...]
     inverse: str | None = None
@@ -100,75 +43,81 @@ class TargetSpec:
     tensor_name: str | None = None
 
 
-def load_all(wanted: TargetSpec) -> list[Implementation]:
-    """The implementations that a command line names. Raises ``TargetError``."""
-    found = [
-        implementation
-        for target in wanted.targets
-        for implementation in load(
-            target,
-            level=wanted.level,
-            writes_input=wanted.writes_input,
-            timeout=wanted.timeout,
-            input_name=wanted.input_name,
-            tensor_name=wanted.tensor_name,
-        )
-    ]
-    inverse, targets = wanted.inverse, wanted.targets
-    if inverse is None:
-        return found
-    function, source, whole = load_inverse(inverse, wanted.timeout)
-    forward = [i for i in found if i.preprocess is not None]
-    if targets and not forward:
-        raise TargetError(f"{', '.join(targets)} has no forward function to judge with --inverse; leave it out")
-    if forward:
-        return [replace(i, deprocess=function, inverse_source=source) for i in forward]
-    if whole is not None:
-        return [replace(whole, preprocess=None, level=wanted.level or whole.level)]
-    outside = inverse.startswith("command:")
-    return [
-        Implementation(
-            inverse,
-            deprocess=function,
-            level=wanted.level or "faithful",
-            native_only=outside,
-            serial=outside,
-            inverse_source=source,
-        )
-    ]
+def load(target: str, **options: Any) -> list[Implementation]:
+    """The implementations that ``target`` names; ``options`` as in ``TargetSpec``. Raises ``VggprepError``."""
+    return load_all(TargetSpec((target,), **options))
 
 
-def load_inverse(
-    target: str, timeout: float | None = None
-) -> tuple[Callable[..., Any], Callable[[ModeName, DataFormat], str] | None, Implementation | None]:
-    """The inverse function that ``target`` names, how a reproducer calls it, and the Implementation it is of, if so.
+def load_all(spec: TargetSpec) -> list[Implementation]:
+    """The implementations that a command line names. Raises ``VggprepError``."""
+    found = [implementation for target in spec.targets for implementation in _load(target, spec)]
+    if spec.inverse is not None:
+        inverse = _load_inverse(spec.inverse, spec.timeout)
+        forward = [implementation for implementation in found if implementation.preprocess is not None]
+        if spec.targets and not forward:
+            raise TargetError(
+                f"{', '.join(spec.targets)} has no forward function to judge with --inverse; leave it out"
+            )
+        found = [replace(f, deprocess=inverse.deprocess, inverse_source=inverse.inverse_source) for f in forward]
+        found = found or [replace(inverse, preprocess=None)]
+    if spec.level is not None:
+        found = [replace(implementation, level=spec.level) for implementation in found]
+    if spec.writes_input:
+        found = [replace(implementation, writes_input=True) for implementation in found]
+    return found
 
-    Raises ``TargetError``.
-    """
-    if _is_ours(target):
-        ours = _ours(target)[0]
-        assert ours.deprocess is not None
-        return ours.deprocess, ours.inverse_source, ours
+
+def _load(target: str, spec: TargetSpec) -> list[Implementation]:
     prefix, _, rest = target.partition(":")
+    if prefix in models.KINDS:
+        if not rest:
+            raise TargetError(f"{target} needs a file, such as {prefix}:model")
+        return [models.load(target, prefix, rest, spec.input_name, spec.tensor_name)]
+    if spec.input_name or spec.tensor_name:
+        raise TargetError(f"{target} is not a model file: --input and --tensor are for {', '.join(models.KINDS)}")
+    if _is_ours(target):
+        return _ours(target)
+    if prefix in keras_paths.PACKAGES:
+        return keras_paths.load(prefix, rest or None)
+    if prefix == "command":
+        return [commands.load(target, rest, spec.timeout)]
+    if not rest:
+        raise TargetError(f"{target!r} is not a valid target; a target is {SYNTAX}")
+    attribute = _callable(target, prefix, rest)
+    if isinstance(attribute, Implementation):
+        return [attribute]
+    return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
+
+
+def _load_inverse(target: str, timeout: float | None) -> Implementation:
+    """The inverse that ``target`` names, as an implementation that may have a forward function, too."""
+    prefix, _, rest = target.partition(":")
+    if _is_ours(target):
+        return _ours(target)[0]
     if prefix in keras_paths.PACKAGES:
         raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
     if prefix == "command":
-        try:
-            return (*commands.load_inverse(rest, timeout), None)
-        except commands.CommandError as error:
-            raise TargetError(str(error)) from error
+        function, source = commands.load_inverse(rest, timeout)
+        return Implementation(target, deprocess=function, native_only=True, serial=True, inverse_source=source)
     if not rest:
         raise TargetError(
-            f"{target!r} is no inverse; an inverse is module:attribute, command:PROGRAM, reference or vggprep"
+            f"{target!r} is not a valid inverse; an inverse is module:attribute, command:PROGRAM, reference or vggprep"
         )
-    attribute = _attribute(target, prefix, rest)
-    if isinstance(attribute, Implementation):
-        if attribute.deprocess is None:
-            raise TargetError(f"{target} is an Implementation without an inverse (deprocess)")
-        return attribute.deprocess, attribute.inverse_source, attribute
-    if not callable(attribute):
+    attribute = _callable(target, prefix, rest)
+    if not isinstance(attribute, Implementation):
+        source = functools.partial(_call_source, prefix, rest, attribute)
+        return Implementation(target, deprocess=attribute, inverse_source=source)
+    if attribute.deprocess is None:
+        raise TargetError(f"{target} is an Implementation without an inverse (deprocess)")
+    return attribute
+
+
+def _callable(target: str, module: str, path: str) -> Any:
+    """The function or ``Implementation`` that ``module:path`` names."""
+    attribute = _attribute(target, module, path)
+    if not isinstance(attribute, Implementation) and not callable(attribute):
         raise TargetError(f"{target} is {type(attribute).__name__}, neither a function nor an Implementation")
-    return attribute, functools.partial(_call_source, prefix, rest, attribute), None
+    return attribute
 
 
 def _attribute(target: str, module: str, path: str) -> Any:
@@ -195,8 +144,6 @@ def _attribute(target: str, module: str, path: str) -> Any:
 
 
 def _call_source(module: str, path: str, function: Callable[..., Any], mode: ModeName, data_format: DataFormat) -> str:
-    from vggprep.implementations.callables import keywords
-
     words = [f"{k}={v!r}" for k, v in keywords(function, mode, data_format).items()]
     first, _, rest = path.partition(".")
     name = f"{first}.{rest}" if rest else first
