@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import os
+import shutil
 import subprocess
 import sys
-import tomllib
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,13 +26,13 @@ MODULES = sorted(
 HEAVY = ("keras", "tensorflow", "tf_keras", "torch", "jax", "numba", "onnxruntime")
 
 
-def imports_at_import_time(path: Path) -> set[str]:
-    """The modules that a file names in imports outside functions."""
+def imports(path: Path, *, everywhere: bool) -> set[str]:
+    """The modules that a file imports: everywhere, or at import time alone. What mypy alone imports does not count."""
     found: set[str] = set()
     pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if not everywhere and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             pending.extend(node.orelse)
@@ -42,68 +45,155 @@ def imports_at_import_time(path: Path) -> set[str]:
     return found
 
 
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+OURS = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def arrows(*, everywhere: bool = True) -> dict[str, set[str]]:
+    """What each module of ours imports of ours; a name that is no module counts for the module that has it."""
+    found = {}
+    for name, path in OURS.items():
+        mine = {i for i in imports(path, everywhere=everywhere) if i in OURS and i != name}
+        # ``from vggprep import oracle`` is about oracle, not about the face of the package.
+        found[name] = {i for i in mine if not any(other.startswith(f"{i}.") for other in mine)}
+    return found
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_imports_a_framework_at_import_time(path: Path) -> None:
-    roots = {name.partition(".")[0] for name in imports_at_import_time(path)}
+    roots = {name.partition(".")[0] for name in imports(path, everywhere=False)}
     allowed = {"numba"} if path.name == "compiled.py" else set()
     assert not roots & set(HEAVY) - allowed
 
 
 def test_the_spec_imports_nothing_of_ours() -> None:
-    assert not {n for n in imports_at_import_time(PACKAGE / "spec.py") if n.startswith("vggprep")}
+    assert not {n for n in imports(PACKAGE / "spec.py", everywhere=True) if n.startswith("vggprep")}
 
 
 def test_oracle_and_reference_never_import_each_other() -> None:
-    assert not {n for n in imports_at_import_time(PACKAGE / "oracle.py") if "reference" in n or "functions" in n}
-    assert not {n for n in imports_at_import_time(PACKAGE / "reference.py") if "oracle" in n}
+    judge = {"vggprep.oracle", "vggprep.tolerance"}
+    computed = {"vggprep.reference", "vggprep.functions"} | {name for name in OURS if ".kernels" in name}
+    for name, found in arrows().items():
+        assert name not in judge or not found & computed, name
+        assert name not in computed or not found & judge, name
 
 
-def test_imports_go_one_way() -> None:
-    """spec <- {oracle, reference, cases} <- {implementations, strategies, checks} <- conformance <- {cli, plugin}."""
-    levels = [
-        ("spec",),
-        ("oracle", "reference", "cases", "functions", "kernels"),
-        ("implementations", "strategies", "checks", "faults"),
-        ("ledger", "diagnosis", "conformance"),
-        ("report",),
-        ("proof",),
-        ("cli", "pytest_plugin"),
+ROOMS = (
+    ("errors", "files", "machine", "spec"),
+    ("reference", "oracle", "kernels"),
+    ("tolerance", "functions", "cases"),
+    ("strategies", "implementations"),
+    ("checks", "faults"),
+    ("sequences", "conformance"),
+    ("vectors", "identification", "proof", "releases"),
+    ("pytest_plugin", "cli"),
+    ("__main__",),
+)
+"""The rooms of the house, floor by floor. A module imports from its own room, from rooms beside it and from below."""
+
+UPWARDS = {
+    # The face of the package: each name is imported when it is used.
+    "vggprep",
+    # A model file or a program is tried on a case when it is loaded.
+}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_module_is_in_a_room_and_imports_go_one_way() -> None:
+    floor = {room: n for n, rooms in enumerate(ROOMS) for room in rooms}
+    assert {room_of(name) for name in OURS if name not in UPWARDS} == set(floor)
+    wrong = [
+        f"{name} imports {other}"
+        for name, found in arrows().items()
+        if name not in UPWARDS
+        for other in found
+        if other not in UPWARDS and floor[room_of(other)] > floor[room_of(name)]
     ]
-    rank = {name: n for n, names in enumerate(levels) for name in names}
-    for path in PACKAGE.rglob("*.py"):
-        mine = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if mine not in rank:
-            continue
-        for name in imports_at_import_time(path):
-            parts = name.split(".")
-            if parts[0] == "vggprep" and len(parts) > 1 and parts[1] in rank:
-                assert rank[parts[1]] <= rank[mine], f"{path.name} imports {name}"
+    assert not wrong
 
 
-def test_there_are_no_import_cycles() -> None:
-    """Each module is imported before any other of ours."""
-    script = (
-        "import importlib, sys\n"
-        "for module in sys.argv[1:]:\n"
-        "    for name in [name for name in sys.modules if name.partition('.')[0] == 'vggprep']:\n"
-        "        del sys.modules[name]\n"
-        "    try:\n"
-        "        importlib.import_module(module)\n"
-        "    except ModuleNotFoundError as error:\n"
-        "        # An extra that is not installed here.\n"
-        "        assert module.endswith('compiled') and error.name in ('numba', 'llvmlite'), module\n"
-        "    except Exception as error:\n"
-        "        sys.exit(f'import {module}: {error!r}')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *MODULES], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, if there are any."""
+    left = {name: set(found) for name, found in graph.items()}
+    while free := [name for name, found in left.items() if not found & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
+
+
+def test_there_are_no_import_circles_not_even_inside_functions() -> None:
+    assert circle({"a": {"b"}, "b": {"a"}, "c": {"a"}, "d": set()}) == ["a", "b", "c"]
+    graph = {name: found - UPWARDS for name, found in arrows().items() if name not in UPWARDS}
+    assert circle(graph) == []
+    rooms: dict[str, set[str]] = {}
+    for name, found in graph.items():
+        rooms.setdefault(room_of(name), set()).update(room_of(other) for other in found)
+    assert circle({room: found - {room} for room, found in rooms.items()}) == []
+
+
+PROSE = {"message", "diagnosis", "reproducer", "why", "sentence", "story", "reason", "arguments", "text"}
+"""Attributes that hold words for people, or the words that a command was given."""
+
+
+def decisions_on_words(tree: ast.AST) -> list[int]:
+    """Lines that compare, search or cut what is said to people."""
+
+    def prose(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr in PROSE and not isinstance(node.ctx, ast.Store)
+
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            words = [node.left, *node.comparators]
+            against = [n for n in words if isinstance(n, ast.Constant) and isinstance(n.value, str) and n.value]
+            searched = any(isinstance(op, ast.In | ast.NotIn) for op in node.ops) and any(map(prose, node.comparators))
+            if searched or (against and any(map(prose, words))):
+                found.append(node.lineno)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            cuts = {"startswith", "endswith", "removeprefix", "removesuffix", "find", "index", "partition", "split"}
+            regular = (
+                isinstance(node.func.value, ast.Name) and node.func.value.id == "re" and node.func.attr != "escape"
+            )
+            if (node.func.attr in cuts and prose(node.func.value)) or (regular and any(map(prose, node.args))):
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        'if result.message.startswith("returns "): pass',
+        '"values wrong" in finding.message',
+        'if "--all" in certificate.arguments: pass',
+        're.sub("x", "#", result.diagnosis)',
+        'key = "np.array(" not in r.reproducer',
+        'name = result.message.removeprefix("inverse: ")',
+        'found = entry.reason == "mended"',
+    ],
+)
+def test_the_habit_of_deciding_on_words_is_seen(habit: str) -> None:
+    assert decisions_on_words(ast.parse(habit))
+
+
+@pytest.mark.parametrize("code", ["print(result.message)", "if not result.diagnosis: pass", "a.kind == 'value'"])
+def test_showing_words_is_no_decision(code: str) -> None:
+    assert not decisions_on_words(ast.parse(code))
+
+
+@pytest.mark.parametrize("path", OURS.values(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_decision_is_taken_on_words_for_people(path: Path) -> None:
+    assert decisions_on_words(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
 def loaded_by(code: str) -> set[str]:
     script = f"{code}\nimport sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
@@ -151,12 +241,58 @@ def test_the_public_names_are_those_of_the_contract() -> None:
         assert callable(getattr(vggprep.strategies, name))
 
 
-def test_the_project_file_names_the_command_the_plugin_and_the_extras() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"vggprep": "vggprep.cli:main"}
-    assert project["entry-points"]["pytest11"] == {"vggprep": "vggprep.pytest_plugin"}
-    assert {"keras", "torch", "jax", "test"} <= set(project["optional-dependencies"])
-    assert project["requires-python"] == ">=3.11"
+def test_under_tox_the_installed_package_is_tested_and_not_the_checkout() -> None:
+    import vggprep
+
+    if "TOX_ENV_NAME" not in os.environ:
+        pytest.skip("not run by tox")
+    assert not Path(vggprep.__file__).is_relative_to(PACKAGE)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution, built from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    pytest.importorskip("hatchling")
+    for kind in ("wheel", "sdist"):
+        command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def data_files() -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and path.suffix != ".py"
+    }
+
+
+def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {"vggprep/py.typed", "vggprep/conformance/ledgers/keras-tensorflow.toml"} < data_files()
+    assert names == data_files() | {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+
+
+def test_the_source_distribution_holds_what_the_tests_need(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert data_files() <= names
+    assert {"tox.ini", "README.md", "tests/test_packaging.py", "benchmarks/peers.py", "LICENSE"} <= names
+
+
+def test_code_of_users_is_typed_against_the_installed_wheel(built: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    shutil.copy(ROOT / "tests" / "typing" / "api.py", tmp_path / "api.py")
+    command = [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--config-file=", "api.py"]
+    environment = {**os.environ, "MYPYPATH": str(tmp_path / "site"), "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "Success: no issues found in 1 source file\n")
 
 
 def test_no_tracked_text_names_a_place_outside_the_repository() -> None:
