@@ -1,10 +1,10 @@
 """The conformance authority for ImageNet preprocessing.
 
 ``preprocess_input`` and ``deprocess_input`` are every Keras preprocess mode and its inverse, bit for bit.
-``check_implementation``, ``parametrize_with_checks`` and the command ``vggprep check`` judge anybody else's.
+``check_implementation``, ``parametrize_with_checks`` and the command ``vggprep check`` judge any other implementation.
 
-Importing this package costs next to nothing: each name is imported when it is first used, so that the pytest
-plugin weighs nothing on projects that merely have vggprep installed.
+Importing this package costs next to nothing: each name is imported when it is first used, so that the pytest plugin
+adds nothing to the start-up of projects that merely have vggprep installed.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Skipped(Exception):
 
 
 class Unusable(Exception):
-    """Raised where what came back cannot be compared with anything; the finding says why."""
+    """Raised where an output cannot be compared with anything; the finding says why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.kind)
