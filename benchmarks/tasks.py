@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import from_format, to_format
 
 Array = npt.NDArray[Any]
@@ -124,7 +124,7 @@ class Arrays:
             # What the inverse is given is the oracle's, value by value: nobody's forward has a part in it.
             table = _forward_of_bytes(task.mode).astype(task.dtype)
             image = np.empty(shape, task.dtype)
-            for k, source in enumerate(oracle.sources("forward", task.mode)):
+            for k, source in enumerate(oracle.input_channels("forward", task.mode)):
                 image[..., k] = table[:, k][self.pixels[..., source]]
         self.pristine = np.ascontiguousarray(to_format(image, task.data_format))
         self.x = self.pristine.copy()
@@ -177,12 +177,12 @@ def judge(arrays: Arrays, output: Any) -> Verdict:
     else:
         given = _forward_of_bytes(task.mode).astype(task.dtype)
     if (whole or output.dtype == np.float32) and all(
-        oracle.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
+        tolerance.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
     ):
         return Verdict("exact" if whole or task.direction == "forward" else "exact, unrounded", 0)
     wrong = np.zeros((256, 3), np.bool_)
     for rows in (least, most):
-        wrong |= oracle.compare_faithful(given, rows, task.direction, task.mode).wrong
+        wrong |= tolerance.compare_faithful(given, rows, task.direction, task.mode).wrong
     count = int(wrong.sum())
     if count:
         return Verdict(f"{count} of {PAIRS} wrong" + (f": returns {output.dtype}" if narrow else ""), count)
@@ -201,7 +201,7 @@ def _forward_of_bytes(mode: str) -> Array:
 def _extremes(arrays: Arrays, got: Array) -> tuple[Array, Array]:
     """The least and the greatest result that each pair has anywhere, each of shape ``(256, 3)``."""
     task, pixels = arrays.task, arrays.pixels
-    sources = oracle.sources("forward", task.mode) if task.direction == "forward" else [0, 1, 2]
+    sources = oracle.input_channels("forward", task.mode) if task.direction == "forward" else [0, 1, 2]
     least = np.empty((256, 3), got.dtype.newbyteorder("="))
     for k, source in enumerate(sources):
         least[pixels[..., source], k] = got[..., k]  # any one of them
