@@ -160,7 +160,7 @@ class TestBits:
             x = images((1, pixels), data_format, dtype_of(dtype))
             x.reshape(-1)[position] = np.nan
             for threads in (1, 2):
-                with pytest.raises(ValueError, match="holds NaN, which is no pixel value"):
+                with pytest.raises(ValueError, match="holds NaN, which is not a valid pixel value"):
                     deprocess_input(x, data_format, mode, backend=backend, threads=threads)
 
     def test_an_output_at_any_address(self, mode, data_format, backend):

@@ -7,29 +7,30 @@ untouched and every backend can assume good arrays. Imports NumPy and the spec; 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep import kernels, reference
-from vggprep.kernels.job import Array, Direction, make_job, split
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode, ModeName
+from vggprep.kernels.job import Array, make_job, share_memory, split
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, Mode, ModeName
 
-BACKENDS = ("auto", "numpy", "numba", "reference")
+Backend = Literal["auto", "numpy", "numba", "reference"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 _FLOATING = "float16, float32, float64 and longdouble"
 
 
 def preprocess_input(
     x: npt.ArrayLike,
-    data_format: str | None = None,
+    data_format: DataFormat | None = None,
     mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
     threads: int = 1,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Array:
     """Preprocess RGB images with values 0..255 as Keras does, bit for bit, without touching ``x``.
 
@@ -72,13 +73,13 @@ def preprocess_input(
 
 def deprocess_input(
     y: npt.ArrayLike,
-    data_format: str | None = None,
+    data_format: DataFormat | None = None,
     mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = "uint8",
     out: Array | None = None,
     threads: int = 1,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Array:
     """Turn preprocessed images back into RGB images with values 0..255, without touching ``y``.
 
@@ -117,7 +118,7 @@ def deprocess_input(
     return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
-def _images(x: npt.ArrayLike, data_format: str | None, mode: ModeName) -> tuple[Mode, int, Array]:
+def _images(x: npt.ArrayLike, data_format: DataFormat | None, mode: ModeName) -> tuple[Mode, int, Array]:
     """Check what both functions take; return the mode, the channel axis and the array."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
@@ -180,16 +181,8 @@ def _check_out(out: Array, x: Array, dtype: np.dtype[Any]) -> None:
         raise ValueError("out must be C-contiguous; got an array that is not")
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
-    if overlap(x, out):
+    if share_memory(x, out):
         raise ValueError("out must not overlap the input, which is never written to; got arrays that share memory")
-
-
-def overlap(a: Array, b: Array) -> bool:
-    """Whether two arrays share memory, or it would take long to know."""
-    try:
-        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]  # any number will do
-    except np.exceptions.TooHardError:
-        return True
 
 
 def _run(
@@ -201,7 +194,7 @@ def _run(
     result: np.dtype[Any],
     out: Array | None,
     threads: int,
-    backend: str,
+    backend: Backend,
 ) -> Array:
     try:
         threads = operator.index(threads)
@@ -213,17 +206,15 @@ def _run(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if backend == "numba" and not kernels.is_numba_installed():
         raise ImportError('backend="numba" needs numba, which is not installed: pip install "vggprep[numba]"')
-    reused = out is not None
     computed, result = computed.newbyteorder("="), result.newbyteorder("=")
-    if out is None:
-        out = np.empty(x.shape, result)
-    else:
+    target = np.empty(x.shape, result) if out is None else out
+    if out is not None:
         _check_out(out, x, result)
     if backend == "reference":
-        _reference(direction, x, mode, axis, computed, out, threads)
-    elif kernels.run(make_job(direction, x, mode, axis, computed, out, reused), threads, backend):
-        reference.to_pixels(np.array([np.nan]), result)  # raises, in the words of the definition
-    return out
+        _reference(direction, x, mode, axis, computed, target, threads)
+    elif kernels.run(make_job(direction, x, mode, axis, computed, target, out is not None), threads, backend):
+        raise ValueError(reference.NAN_MESSAGE)
+    return target
 
 
 def _reference(

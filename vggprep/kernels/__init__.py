@@ -1,4 +1,4 @@
-"""The results of ``reference.py``, fast: which kernel does a job. Imports NumPy only; numba when a job is worth it."""
+"""The results of ``reference.py``, fast: which kernel does a job. Imports NumPy; numba only for work that repays it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _elements_so_far = 0
 
 
 def run(job: Job, threads: int, backend: str) -> bool:
-    """Do ``job`` with backend ``auto``, ``numpy`` or ``numba``. Returns whether a NaN was to become a pixel.
+    """Do ``job`` with backend ``auto``, ``numpy`` or ``numba``.
 
-    A numba that cannot be imported, compile or keep what it compiled is replaced by NumPy, with one warning.
+    Returns True if the result is unusable: integers were wanted (``job.to_pixels``) and the source held a NaN. Always
+    False for other jobs. A numba that cannot be imported, cannot compile or cannot store its machine code is replaced
+    by NumPy, with one warning.
     """
     global _numba_failed
     if not _numba_failed and (backend == "numba" or (backend == "auto" and _repays(job))):
@@ -43,7 +45,7 @@ def run(job: Job, threads: int, backend: str) -> bool:
 
 
 def is_numba_installed() -> bool:
-    """Whether there is a numba to import; does not import it."""
+    """Whether numba can be imported; does not import it."""
     return importlib.util.find_spec("numba") is not None
 
 
@@ -57,8 +59,8 @@ def load_compiled() -> ModuleType:
 def _repays(job: Job) -> bool:
     """Whether numba is installed and worth its start-up.
 
-    It is for an array so large, or when the arrays seen so far together are: nobody can know how many more will
-    come, and switching after as long a time as the start-up takes never costs more than twice the best choice.
+    It is once this array and those before it have taken NumPy as long as the start-up takes: how many more arrays
+    will come is unknown, and switching at that moment never costs more than twice the best choice.
     """
     global _elements_so_far
     if job.target.size < _LEAST_ELEMENTS:

@@ -61,7 +61,7 @@ def supports(job: Job) -> bool:
 
 
 def run(job: Job, threads: int) -> bool:
-    """Fill ``job.target``. Returns whether a NaN was to become a pixel.
+    """Fill ``job.target``. Returns whether the source held a NaN that has no pixel value.
 
     Raises whatever numba raises when it can't compile, before anything is written.
     """
@@ -71,7 +71,7 @@ def run(job: Job, threads: int) -> bool:
     limit = -(-pixels // min(threads, max(1, pixels // _SHARE))) if direct else _TILE
     parts = tiles(job.target.shape, limit)
     out = _flat(job.target, job.interleaved)
-    streaming = job.reused and job.target.nbytes >= STREAMING_BYTES
+    streaming = job.caller_owns_target and job.target.nbytes >= STREAMING_BYTES
     found_nan = []
 
     def fill(part: slice) -> None:
