@@ -8,25 +8,25 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle, tolerance
 from vggprep.cases import from_format, to_format
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 
 SIDE = 224
 PAIRS = 3 * 256
 
-MODES = ("caffe", "tf", "torch")
-DATA_FORMATS = ("channels_last", "channels_first")
+MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
 IMAGES = (1, 8, 64, 256)
 LARGE = 512
 OUTPUTS = ("fresh", "reused")
-DTYPES = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
+DTYPES: dict[Direction, tuple[str, ...]] = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
 """Of the input. Forward gives float32, the inverse uint8."""
 
 
@@ -38,9 +38,9 @@ class Task:
     then read from one end to the other, as a consumer would, so that a view or a late result costs its makers.
     """
 
-    direction: Literal["forward", "inverse"] = "forward"
-    mode: str = "caffe"
-    data_format: str = "channels_last"
+    direction: Direction = "forward"
+    mode: ModeName = "caffe"
+    data_format: DataFormat = "channels_last"
     dtype: str = "uint8"
     images: int = 64
     output: str = "fresh"
@@ -104,7 +104,7 @@ def all_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
     counts = (*IMAGES, LARGE) if large else IMAGES
     return [
         Task(direction, mode, data_format, dtype, count, output, n, reading)
-        for direction in ("forward", "inverse")
+        for direction in DIRECTIONS
         for mode, data_format, dtype, count, output, n, reading in itertools.product(
             MODES, DATA_FORMATS, DTYPES[direction], counts, OUTPUTS, threads, (False, True)
         )
@@ -194,7 +194,7 @@ def _bytes() -> Array:
     return np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
 
 
-def _forward_of_bytes(mode: str) -> Array:
+def _forward_of_bytes(mode: ModeName) -> Array:
     return oracle.exact(_bytes().astype(np.float32), "forward", mode)
 
 

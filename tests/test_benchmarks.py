@@ -262,7 +262,7 @@ def test_a_wrong_option_is_one_line():
     command = [sys.executable, "-m", "pytest", "benchmarks/test_speed.py", "-q", "--threads", "none", "--co"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 4
-    assert "--threads takes whole numbers of 1 or more" in done.stderr + done.stdout
+    assert "--threads takes integers of 1 or more" in done.stderr + done.stdout
 
 
 def test_keras_is_the_yardstick_wherever_it_is_installed():
