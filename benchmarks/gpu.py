@@ -1,7 +1,7 @@
 """TensorFlow, torch and JAX on an NVIDIA GPU, with the transfer to the GPU and back included or left out.
 
-Included: a NumPy array goes in and a NumPy array comes out, as for everybody in ``peers.py``. Left out: input and
-result stay on the GPU; the time is that of the arithmetic alone, up to the moment when it is done.
+Included: a NumPy array goes in and a NumPy array comes out, as for all of ``peers.py``. Left out: input and result
+stay on the GPU; the time is that of the arithmetic alone, until it is done.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is measured: tasks, the arrays they are done on, and the verdict on what comes back.
+"""What is measured: tasks, their arrays, and the verdict on a result.
 
-Imports NumPy and vggprep only. The verdict is the oracle's, on the very array that is processed afterwards.
+Imports NumPy and vggprep only. The verdict is the oracle's, on the same array that is timed afterwards.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ IMAGES = (1, 8, 64, 256)
 LARGE = 512
 OUTPUTS = ("fresh", "reused")
 DTYPES: dict[Direction, tuple[str, ...]] = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
-"""Of the input. Forward gives float32, the inverse uint8."""
+"""Dtypes of the input. Forward gives float32, the inverse uint8."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to do, for everybody who can: so many images of 224x224 one way in one mode and data format.
+    """One thing to do: a number of images of 224x224 in one direction, mode and data format.
 
-    ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: what comes back is
-    then read from one end to the other, as a consumer would, so that a view or a late result costs its makers.
+    ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: the result is then read
+    from one end to the other, as a consumer would, so that the cost of a view or of a lazy result is counted.
     """
 
     direction: Direction = "forward"
@@ -49,18 +49,18 @@ class Task:
 
     @property
     def name(self) -> str:
-        """A name for ids, groups and tables."""
+        """The task's name in ids, groups and tables."""
         words = (self.direction, self.mode, self.data_format, self.dtype, self.images, self.output)
         return "-".join(map(str, words)) + f"-{self.threads}thread" + ("-read" if self.reading else "")
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """Of a result as vggprep gives it."""
+        """The dtype of vggprep's result."""
         return np.dtype(np.float32 if self.direction == "forward" else np.uint8)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of input and result."""
+        """The shape of input and result."""
         n = self.images
         return (n, SIDE, SIDE, 3) if self.data_format == "channels_last" else (n, 3, SIDE, SIDE)
 
@@ -71,12 +71,12 @@ class Task:
 
     @property
     def nbytes(self) -> int:
-        """The least that goes over the memory bus: the input once, the result once."""
+        """The minimum of memory traffic: the input once, the result once."""
         return self.elements * (np.dtype(self.dtype).itemsize + self.result_dtype.itemsize)
 
 
 def usual_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
-    """One axis varied at a time, for 64 images in each mode; what ``pytest benchmarks`` runs."""
+    """One axis varied at a time, for 64 images in each mode: what ``pytest benchmarks`` runs."""
     found: list[Task] = []
     least, *more = threads
     for mode in MODES:
@@ -121,7 +121,7 @@ class Arrays:
         if task.direction == "forward":
             image = self.pixels.astype(task.dtype, copy=False)
         else:
-            # What the inverse is given is the oracle's, value by value: nobody's forward has a part in it.
+            # The oracle's values: no implementation has a part in what the inverse is given.
             table = _forward_of_bytes(task.mode).astype(task.dtype)
             image = np.empty(shape, task.dtype)
             for k, source in enumerate(oracle.input_channels("forward", task.mode)):
@@ -131,21 +131,21 @@ class Arrays:
 
     @cached_property
     def changed(self) -> Array:
-        """Room for ``is_changed``."""
+        """A buffer for ``is_changed``."""
         return np.empty(self.x.shape, np.bool_)
 
     def is_changed(self) -> bool:
-        """Whether somebody wrote to the input."""
+        """Whether the input was written to."""
         return bool(np.not_equal(self.x, self.pristine, out=self.changed).any())
 
     def restore(self) -> None:
-        """Make the input what it was."""
+        """Undo changes of the input."""
         np.copyto(self.x, self.pristine)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an output is worth. ``label``: ``exact``, ``faithful`` or how many of the 768 pairs are wrong.
+    """The verdict on an output. ``label``: ``exact``, ``faithful`` or how many of the 768 pairs are wrong.
 
     A pair is a channel and a byte. A pair is wrong where the output fails the level ``faithful``.
     """

@@ -287,22 +287,20 @@ CHARACTERS: dict[str, Callable[[Array], bool]] = {
 }
 
 
-@EACH_RANK
-@EACH_FORMAT
-@pytest.mark.parametrize(
-    ("dtype", "layout"), [pair for pair in itertools.product(DTYPES, LAYOUTS) if has_layout(*pair)]
-)
-def test_a_layout_is_what_it_says_and_changes_no_value(
-    layout: str, dtype: str, data_format: DataFormat, rank: int
-) -> None:
-    given = image(rank, dtype)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_what_it_says_and_changes_no_value(layout: str) -> None:
+    for dtype, data_format, rank in itertools.product(DTYPES, DATA_FORMATS, RANKS):
+        if has_layout(dtype, layout):
+            check_layout(image(rank, dtype), data_format, layout)
+
+
+def check_layout(given: Array, data_format: DataFormat, layout: str) -> None:
     if layout == "zero":
         given = np.broadcast_to(given[..., :1, :, :], given.shape).copy()
     kept = given.copy()
     array = arrange(given, data_format, layout)
     assert CHARACTERS[layout](array)
-    assert array.dtype.name == dtype
-    assert array.dtype.newbyteorder("=") == dtype_of(dtype)
+    assert array.dtype.newbyteorder("=") == given.dtype
     assert array.flags.writeable == (layout not in ("zero", "readonly"))
     assert array.flags.aligned == (layout != "unaligned" or array.dtype.itemsize == 1)
     assert not np.shares_memory(array, given)
@@ -313,12 +311,12 @@ def test_a_layout_is_what_it_says_and_changes_no_value(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (1, 1, 3), (0, 2, 2, 3), (1, 1, 1, 3)])
-@EACH_FORMAT
-def test_small_and_empty_images_have_every_layout(data_format: DataFormat, shape: tuple[int, ...], layout: str) -> None:
-    given = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    array = arrange(given, data_format, layout)
-    np.testing.assert_array_equal(from_format(array, data_format), given)
+def test_small_and_empty_images_have_every_layout(layout: str) -> None:
+    shapes = ((0, 4, 3), (4, 0, 3), (1, 1, 3), (0, 2, 2, 3), (1, 1, 1, 3))
+    for data_format, shape in itertools.product(DATA_FORMATS, shapes):
+        given = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        array = arrange(given, data_format, layout)
+        np.testing.assert_array_equal(from_format(array, data_format), given)
 
 
 def test_an_unknown_layout_is_an_error_that_names_those_there_are() -> None:

@@ -67,6 +67,14 @@ def finite_patterns(name: str) -> npt.NDArray[np.float64]:
     return np.unique(values[np.isfinite(values)] + 0.0)
 
 
+def half(values: npt.ArrayLike) -> Array:
+    return np.array(values, np.float16)
+
+
+def single(values: npt.ArrayLike) -> Array:
+    return np.array(values, np.float32)
+
+
 def rounded(values: Iterable[float], fmt: Format) -> Array:
     """Rational rounding of finite float64 numbers, one at a time."""
     return np.array(
@@ -89,13 +97,14 @@ def each_step() -> list[Any]:
 
 @pytest.mark.parametrize("name", ["float16", "float32", "float64"])
 def test_the_formats_are_numpys(name: str) -> None:
-    info, fmt = np.finfo(name), FORMATS[name]
+    info, fmt = np.finfo(np.dtype(name)), FORMATS[name]
     assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
     assert fmt.unit_roundoff == float(info.epsneg)
 
 
 def test_bfloat16_is_ml_dtypes() -> None:
-    info, fmt = ml_dtypes.finfo(ml_dtypes.bfloat16), FORMATS["bfloat16"]
+    finfo: Any = ml_dtypes.finfo
+    info, fmt = finfo(ml_dtypes.bfloat16), FORMATS["bfloat16"]
     assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
 
 
@@ -216,7 +225,7 @@ def test_what_is_at_most_half_the_smallest_number_becomes_a_zero_of_its_sign(nam
         assert same(oracle.round_rational(sign * smallest * Fraction(3, 2), fmt), sign * 2 * float(smallest))
 
 
-def test_an_exact_zero_has_the_sign_it_is_told() -> None:
+def test_an_exact_zero_has_the_sign_asked_for() -> None:
     for fmt in FORMATS.values():
         assert same(oracle.round_ratio(0, 7, fmt), 0.0)
         assert same(oracle.round_ratio(0, 7, fmt, negative=True), -0.0)
@@ -274,23 +283,18 @@ def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operatio
 def test_a_whole_mode_is_its_steps_in_numpy_for_every_float16_pattern(mode: ModeName, direction: Direction) -> None:
     patterns = every_pattern("float16")
     x = np.stack([patterns, np.roll(patterns, 7), patterns[::-1]], axis=-1)
+    mean, m, s = (half(v) for v in ((103.939, 116.779, 123.68), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    one, scale, most = half(1), half(127.5), half(255)
+    formulas: dict[tuple[Direction, ModeName], Callable[[], Array]] = {
+        ("forward", "caffe"): lambda: x[..., ::-1] - mean,
+        ("forward", "tf"): lambda: x / scale - one,
+        ("forward", "torch"): lambda: (x / most - m) / s,
+        ("inverse", "caffe"): lambda: (x + mean)[..., ::-1],
+        ("inverse", "tf"): lambda: (x + one) * scale,
+        ("inverse", "torch"): lambda: (x * s + m) * most,
+    }
     with np.errstate(all="ignore"):
-        if direction == "forward":
-            expected = {
-                "caffe": lambda: x[..., ::-1] - np.float16([103.939, 116.779, 123.68]),
-                "tf": lambda: x / np.float16(127.5) - np.float16(1),
-                "torch": lambda: (
-                    (x / np.float16(255) - np.float16([0.485, 0.456, 0.406])) / np.float16([0.229, 0.224, 0.225])
-                ),
-            }[mode]()
-        else:
-            expected = {
-                "caffe": lambda: (x + np.float16([103.939, 116.779, 123.68]))[..., ::-1],
-                "tf": lambda: (x + np.float16(1)) * np.float16(127.5),
-                "torch": lambda: (
-                    (x * np.float16([0.229, 0.224, 0.225]) + np.float16([0.485, 0.456, 0.406])) * np.float16(255)
-                ),
-            }[mode]()
+        expected = formulas[direction, mode]()
     assert expected.dtype == np.float16
     assert_same(oracle.exact(x, direction, mode), expected)
 
@@ -390,20 +394,21 @@ def test_an_integer_that_float64_cannot_hold_is_rounded_once() -> None:
     assert np.float32(float(value)) == 2.0**62
     x = np.array([[value, value - 1, value - 2]], np.int64)
     above = float(np.nextafter(np.float32(2.0**62), np.float32(np.inf)))
-    for mode, scale in (("caffe", 1.0), ("tf", 127.5)):
+    scales: dict[ModeName, float] = {"caffe": 1.0, "tf": 127.5}
+    for mode, scale in scales.items():
         got = oracle.exact(x, "forward", mode)
-        expected = np.float32([above, 2.0**62, 2.0**62]) / np.float32(scale)
+        expected = single([above, 2.0**62, 2.0**62]) / np.float32(scale)
         np.testing.assert_array_equal(got[0, ::-1] if mode == "caffe" else got[0], expected)
 
 
 def test_the_zeros_are_where_ieee_puts_them() -> None:
     zeros = np.array([[0.0, -0.0, 0.0]], np.float32)
-    assert_same(oracle.exact(np.float32([[127.5, 127.5, -0.0]]), "forward", "tf"), np.array([[0.0, 0.0, -1.0]]))
-    assert_same(oracle.exact(np.float32([[-1.0, -1.0, -0.0]]), "inverse", "tf"), np.array([[0.0, 0.0, 127.5]]))
+    assert_same(oracle.exact(single([[127.5, 127.5, -0.0]]), "forward", "tf"), np.array([[0.0, 0.0, -1.0]]))
+    assert_same(oracle.exact(single([[-1.0, -1.0, -0.0]]), "inverse", "tf"), np.array([[0.0, 0.0, 127.5]]))
     for direction in DIRECTIONS:
         assert_same(oracle.exact(zeros, direction, "identity"), zeros)
         assert_same(oracle.exact(zeros.astype(np.float64), direction, "identity"), zeros)
-    tiny = np.float32([[-1e-45, 1e-45, -0.0]])
+    tiny = single([[-1e-45, 1e-45, -0.0]])
     assert_same(oracle.exact(tiny, "inverse", "identity"), tiny)
 
 

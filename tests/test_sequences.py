@@ -82,7 +82,7 @@ def test_a_function_that_remembers_earlier_calls_is_found(name: str) -> None:
         run(fresh)
 
 
-def test_the_mean_cached_by_the_first_mode_is_told_with_the_two_calls_that_show_it() -> None:
+def test_the_mean_cached_by_the_first_mode_is_shown_by_two_calls() -> None:
     claims: dict[str, Any] = {"data_formats": ("channels_last",), "dtypes": ("float32",), "ranks": (3,)}
 
     def fresh() -> Implementation:
@@ -90,8 +90,8 @@ def test_the_mean_cached_by_the_first_mode_is_told_with_the_two_calls_that_show_
 
     with pytest.raises(AssertionError) as caught:
         run(fresh, settings(SEQUENCES, stateful_step_count=5))
-    told = [line for line in caught.value.__notes__ if line.startswith("forward ")]
-    assert sorted(line.split()[1] for line in told) == ["caffe", "torch"]
+    calls = [line for line in caught.value.__notes__ if line.startswith("forward ")]
+    assert sorted(line.split()[1] for line in calls) == ["caffe", "torch"]
 
 
 @pytest.mark.parametrize("mode", ["caffe", "torch"])

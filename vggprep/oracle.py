@@ -233,7 +233,7 @@ class Route(NamedTuple):
 
 @functools.cache
 def routes(direction: Direction, mode: ModeName) -> tuple[Route, Route, Route]:
-    """The way of each channel, by its number in the preprocessed image: 0 is blue in caffe, red elsewhere."""
+    """The route of each channel, in the order of the preprocessed image: first blue in caffe, else red."""
     order = MODES[mode].order
     if direction == "forward":
         return Route(0, order[0], 0), Route(1, order[1], 1), Route(2, order[2], 2)

@@ -1,4 +1,4 @@
-"""Measuring: wrong peers are shown as wrong, broken ones as skipped, and nobody spoils the input of others."""
+"""Measuring: wrong peers are shown as wrong, broken ones as skipped, and no peer spoils the input of the others."""
 
 from __future__ import annotations
 

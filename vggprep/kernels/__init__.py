@@ -26,7 +26,7 @@ class StartUp:
     so_far: int = 0
 
     def is_repaid(self, elements: int) -> bool:
-        """Whether an array of so many elements, after those so far, is worth the start-up."""
+        """Whether ``elements`` more, after those so far, repay the start-up."""
         if elements < _LEAST_ELEMENTS:
             return False
         self.so_far += elements
