@@ -254,14 +254,18 @@ def tensorflow(task: Task) -> Any:
     return tf
 
 
-def _keras(path: str, task: Task) -> Call:
-    """One of Keras's paths, as ``vggprep check keras`` judges it."""
+def _keras(path: str, task: Task, cast: bool = False) -> Call:
+    """One of Keras's paths, as ``vggprep check keras`` judges it.
+
+    ``cast``: after a cast in NumPy; given bytes, Keras's tensors stay bytes and wrap around.
+    """
     try:
         tf = None if path == "ndarray" else tensorflow(task)
         (implementation,) = keras_paths.load("keras", path)
     except keras_paths.UnavailableError as error:
         raise UnavailableError(str(error)) from error
-    call = _own(implementation, task)
+    own = _own(implementation, task)
+    call: Call = (lambda x, out: own(x.astype(np.float32), out)) if cast else own
     return call if tf is None else _tf_on_cpu(tf, call)
 
 
@@ -273,12 +277,6 @@ def _tf_on_cpu(tf: Any, call: Call) -> Call:
             return call(x, out)
 
     return on_cpu
-
-
-def _keras_on_floats(path: str, task: Task) -> Call:
-    """The same after a cast in NumPy: given bytes, Keras's tensors stay bytes and wrap around."""
-    call = _keras(path, task)
-    return lambda x, out: call(x.astype(np.float32), out)
 
 
 def keras_rescaling(task: Task) -> Call:
@@ -712,6 +710,7 @@ KERAS = "keras ndarray"
 USUAL = "round, clip, astype"
 _LAST: tuple[DataFormat, ...] = ("channels_last",)
 _BYTES = ("uint8",)
+_TENSOR_PATHS = {"eager": "tensor", "graph": "graph", "xla": "xla"}
 _WITHOUT_CAFFE: tuple[ModeName, ...] = ("tf", "torch")
 
 PEERS = (
@@ -719,20 +718,20 @@ PEERS = (
     Peer("vggprep numpy", functools.partial(_ours, "numpy"), "numpy", DIRECTIONS, out=True, threads=True),
     Peer("reference", functools.partial(_ours, "reference"), "numpy", DIRECTIONS, out=True, threads=True),
     Peer(KERAS, functools.partial(_keras, "ndarray"), "keras"),
-    Peer("keras eager", functools.partial(_keras, "tensor"), "keras", threads="start"),
-    Peer("keras graph", functools.partial(_keras, "graph"), "keras", threads="start"),
-    Peer("keras xla", functools.partial(_keras, "xla"), "keras", threads="start"),
-    Peer(
-        "keras eager, cast first",
-        functools.partial(_keras_on_floats, "tensor"),
-        "keras",
-        dtypes=_BYTES,
-        threads="start",
+    *(
+        Peer(f"keras {name}", functools.partial(_keras, path), "keras", threads="start")
+        for name, path in _TENSOR_PATHS.items()
     ),
-    Peer(
-        "keras graph, cast first", functools.partial(_keras_on_floats, "graph"), "keras", dtypes=_BYTES, threads="start"
+    *(
+        Peer(
+            f"keras {name}, cast first",
+            functools.partial(_keras, path, cast=True),
+            "keras",
+            dtypes=_BYTES,
+            threads="start",
+        )
+        for name, path in _TENSOR_PATHS.items()
     ),
-    Peer("keras xla, cast first", functools.partial(_keras_on_floats, "xla"), "keras", dtypes=_BYTES, threads="start"),
     Peer("keras Rescaling", keras_rescaling, "keras", modes=_WITHOUT_CAFFE, data_formats=_LAST, threads="start"),
     Peer("keras Normalization", keras_normalization, "keras", threads="start"),
     Peer("torch eager", torch_eager, "torch", DIRECTIONS, threads=True),

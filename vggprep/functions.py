@@ -61,11 +61,10 @@ def preprocess_input(
     array([[[151.061  , 138.22101, 131.32   ]]], dtype=float32)
     """
     spec, axis, array = _images(x, data_format, mode)
-    kept = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     if dtype is not None:
-        computed = result = _floating_dtype(dtype)
+        computed = result = _result_dtype(dtype, f"one of {_FLOATING}", holds_bytes=False)
     elif spec.steps:
-        computed = result = kept
+        computed = result = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     else:
         computed = result = array.dtype
     return _run("forward", array, spec, axis, computed, result, out, threads, backend)
@@ -114,7 +113,8 @@ def deprocess_input(
     """
     spec, axis, array = _images(y, data_format, mode)
     computed = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
-    result = computed if dtype is None else _pixel_dtype(dtype)
+    accepted = f"None, an integer dtype that holds 0..255 or one of {_FLOATING}"
+    result = computed if dtype is None else _result_dtype(dtype, accepted, holds_bytes=True)
     return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
@@ -147,25 +147,13 @@ def _is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.type in (np.float16, np.float32, np.float64, np.longdouble)
 
 
-def _dtype(dtype: npt.DTypeLike, accepted: str) -> np.dtype[Any]:
+def _result_dtype(dtype: npt.DTypeLike, accepted: str, holds_bytes: bool) -> np.dtype[Any]:
+    """The dtype asked for: one of NumPy's floats or, with ``holds_bytes``, an integer dtype that holds 0..255."""
     try:
-        return np.dtype(dtype)
+        found = np.dtype(dtype)
     except TypeError as error:
         raise TypeError(f"dtype must be {accepted}; got {dtype!r}") from error
-
-
-def _floating_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    accepted = f"one of {_FLOATING}"
-    found = _dtype(dtype, accepted)
-    if not _is_floating(found):
-        raise TypeError(f"dtype must be {accepted}; got {found}")
-    return found
-
-
-def _pixel_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    accepted = f"None, an integer dtype that holds 0..255 or one of {_FLOATING}"
-    found = _dtype(dtype, accepted)
-    if not (_is_floating(found) or (found.kind in "iu" and np.iinfo(found).max >= 255)):
+    if not (_is_floating(found) or (holds_bytes and found.kind in "iu" and np.iinfo(found).max >= 255)):
         raise TypeError(f"dtype must be {accepted}; got {found}")
     return found
 
