@@ -93,7 +93,7 @@ def unpack(data: bytes) -> Record:
     """The inverse of ``pack``."""
     whole = json.loads(lzma.decompress(data))
     if whole["format"] != FORMAT or whole["version"] > FORMAT_VERSION:
-        raise ObservationError("the record of releases is not one that this vggprep reads; install vggprep again")
+        raise ObservationError("this vggprep cannot read this record of releases; install vggprep again")
     releases = tuple(Recorded(*release) for release in whole["releases"])
     # An answer given by many releases is one object in all their observations, which makes comparing them fast.
     answers = [Row.from_json(answer) if answer else None for answer in whole["answers"]]
@@ -101,7 +101,7 @@ def unpack(data: bytes) -> Record:
 
 
 @cache
-def record() -> Record:
+def shipped() -> Record:
     """The record that ships with the package."""
     return read(FILE)
 
@@ -122,15 +122,15 @@ def read(path: Path) -> Record:
 class Change:
     """One difference between two successive recorded releases of a line.
 
-    ``adjacent``: no release was published between the two, so the later one made the change. ``beside`` names what else
-    differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
+    ``adjacent``: no release was published between the two, so the later one made the change. ``also_changed`` is what
+    else differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
     """
 
     line: str
     before: str
     release: str
     adjacent: bool
-    beside: Mapping[str, tuple[str, str]]
+    also_changed: Mapping[str, tuple[str, str]]
     difference: Difference
 
     @property
@@ -144,15 +144,16 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
 
     ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
     """
-    recorded = of or record()
+    recorded = of or shipped()
     changes = []
     for line, releases in groupby(recorded.releases, lambda release: release.line):
         observations = [(release, recorded.observation(release.name)) for release in releases]
         for (before, old), (after, new) in pairwise(observations):
             for difference in compare(old, new):
                 if _touches(difference, "mode", mode) and _touches(difference, "path", path):
+                    also = _also_changed(old, new)
                     is_next = adjacent(before.name, after.name)
-                    changes.append(Change(line, before.name, after.name, is_next, _beside(old, new), difference))
+                    changes.append(Change(line, before.name, after.name, is_next, also, difference))
     return changes
 
 
@@ -160,7 +161,7 @@ def _touches(difference: Difference, key: str, value: str | None) -> bool:
     return value is None or any(f"{key}={value}" in row.split(" ") for row in difference.rows)
 
 
-def _beside(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
+def _also_changed(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
     keys = ("python", "numpy", "tensorflow", "torch", "jax")
     found = {key: (old.running.get(key, "none"), new.running.get(key, "none")) for key in keys}
     return {key: (before, after) for key, (before, after) in found.items() if before != after}
