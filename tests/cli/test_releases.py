@@ -99,21 +99,14 @@ def test_diff_prints_json() -> None:
     ("arguments", "said"),
     [
         (["keras==3.0.3", "keras==3.15.1"], "not in the record; nearest: keras==3.0.0 and keras==3.0.5; --install"),
-        (["keras==3.15.1", "numpy==2.0"], "names no release"),
-        (["nowhere.jsonl", "keras==3.15.1"], "cannot read nowhere.jsonl"),
+        (["keras==3.15.1", "numpy==2.0"], "is not a release"),
         ([".", "keras==3.15.1"], "cannot read ."),
         (["keras==3.15.1", "python:./nowhere"], "cannot start the interpreter ./nowhere"),
-        (["python:", "keras==3.15.1"], "cannot start the interpreter"),
-        (["keras==3.15.1", "recorded"], "recorded stands for OLD only"),
+        (["keras==3.15.1", "recorded"], "only OLD can be recorded"),
     ],
 )
 def test_a_side_that_cannot_be_had_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
     assert said in one_line(vggprep("diff", *arguments))
-
-
-def test_a_damaged_file_is_one_line(observed: Path) -> None:
-    observed.write_bytes(observed.read_bytes()[:-20])
-    assert "now.jsonl is truncated or damaged; observe again" in one_line(vggprep("diff", "recorded", "now.jsonl"))
 
 
 def test_two_observations_without_a_common_row_are_not_called_the_same(observed: Path) -> None:
@@ -126,7 +119,7 @@ def test_recorded_stands_for_the_release_that_a_file_says_it_is_of(observed: Pat
     done = vggprep("diff", "recorded", "now.jsonl")
     assert done.stdout.startswith("keras==3.15.1 -> now.jsonl: ")
     write(Observation({}, read(observed).rows), observed)
-    assert "does not say which release it is of" in one_line(vggprep("diff", "recorded", "now.jsonl"))
+    assert "does not say which release it describes" in one_line(vggprep("diff", "recorded", "now.jsonl"))
 
 
 # ---- history ---------------------------------------------------------------------------------------------------------
@@ -195,12 +188,6 @@ def test_what_cannot_be_observed_is_one_line(python: str, output: str, said: str
     program = write_script(folder / "program", "exit 0")
     assert said in one_line(vggprep("observe", "keras", "--python", python, "-o", output))
     assert list(folder.iterdir()) == [program]
-
-
-def test_an_interpreter_without_its_packages_has_no_keras(folder: Path) -> None:
-    write_script(folder / "bare", f'exec "{sys.executable}" -S "$@"')
-    message = one_line(vggprep("observe", "keras", "--python", "./bare", "-o", "now.jsonl"))
-    assert message.startswith("vggprep: ./bare did not run the probe (ModuleNotFoundError: No module named 'numpy'); ")
 
 
 def test_observe_asks_another_interpreter_and_diff_takes_the_file(

@@ -13,8 +13,7 @@ def test_the_questions_are_many_and_distinct_and_an_id_says_all_of_one() -> None
     asked = questions.questions()
     assert 2000 <= len(asked) <= 2600
     assert len({question.id for question in asked}) == len(asked)
-    for question in asked:
-        assert parse(question.id) == question
+    assert [parse(question.id) for question in asked] == asked
 
 
 def test_an_id_reads_as_recorded() -> None:
@@ -26,14 +25,6 @@ def test_an_id_reads_as_recorded() -> None:
     assert (
         Question("tensor", "uint8", (), module="vgg19").id == "module=vgg19 path=tensor dtype=uint8 pixels=bytes shape="
     )
-
-
-@pytest.mark.parametrize(
-    "text", ["", "nothing", "path=tensor", "path=tensor dtype=uint8 pixels=bytes shape=axb", "shape=3 colour=red"]
-)
-def test_what_is_not_the_id_of_a_question_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not the id of a question|invalid literal|dictionary update"):
-        parse(text)
 
 
 def test_odd_arguments_reach_the_probe_as_python_values() -> None:
@@ -52,12 +43,6 @@ def test_the_mode_that_is_asked_for_is_named_by_module_or_by_default() -> None:
 def test_a_setting_holds_where_no_data_format_is_passed() -> None:
     settings = [Question("ndarray", "uint8", (3,), data_format=f, image_data_format="set") for f in (None, "null", "x")]
     assert [question.effective_format for question in settings] == ["set", "set", "x"]
-
-
-def test_groups_do_not_mix_torch_mode_with_caffe_mode_but_on_purpose() -> None:
-    groups = {(question.group, question.known_mode) for question in questions.questions() if question.after is None}
-    assert ("main", "torch") not in groups
-    assert ("torch", "caffe") not in groups
 
 
 def test_the_arrays_keep_the_colours_apart() -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
 from vggprep.releases import counterpart, load_side, observation, record
-from vggprep.releases.changes import MATTERS, TITLES, Difference, compare, compared
+from vggprep.releases.changes import MATTERS, PATHS, TITLES, Difference, compare, compared
 from vggprep.releases.observation import Interpreter
 from vggprep.releases.questions import KERAS_MODES
 
@@ -61,7 +61,7 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     vggprep diff recorded now.jsonl
     """
     if new == "recorded":
-        fail("recorded stands for OLD only: the release that NEW should behave like")
+        fail("only OLD can be recorded: the release that NEW should behave like")
     with progress() as advance:
         after = load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))
         name = counterpart(after) if old == "recorded" else old
@@ -93,11 +93,7 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
 
 @click.command()
 @click.option("--mode", type=click.Choice(KERAS_MODES), help="Changes in this mode only.")
-@click.option(
-    "--path",
-    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "lambda", "tf.data", "variable"]),
-    help="Changes of this way to call only.",
-)
+@click.option("--path", type=click.Choice(tuple(PATHS)), help="Changes of this way to call only.")
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool) -> None:

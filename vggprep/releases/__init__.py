@@ -1,7 +1,7 @@
 """How Keras releases behave: a record that ships with the package, and how to ask for one side of a comparison.
 
-``load_side`` turns what a person names (a file, an interpreter, a release) into an observation; ``history`` lists what
-changed between the recorded releases. ``python -m vggprep.releases rebuild`` makes the record from nothing.
+``load_side`` turns what a person names (a file, an interpreter, a release) into an observation; ``record.history``
+lists what changed between the recorded releases. ``python -m vggprep.releases rebuild`` makes the record from nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from vggprep.releases import observation, record
 from vggprep.releases.changes import listed
 from vggprep.releases.environments import PUBLISHED, install_and_observe
 from vggprep.releases.observation import Interpreter, Observation, ObservationError
-from vggprep.releases.record import Change, Record, history
-
-__all__ = ["Change", "Record", "canonical", "counterpart", "history", "install_and_observe", "load_side", "nearest"]
 
 _RELEASE = re.compile(r"([A-Za-z_-]+)(?:\[(\w+)\])?==([\w.]+)")
 _PACKAGES = {"tf-keras": "tf_keras", "keras_applications": "keras-applications"}
@@ -49,25 +46,29 @@ def canonical(spec: str) -> str:
     match = _RELEASE.fullmatch(spec.strip())
     package, backend, version = match.groups() if match else ("", None, "")
     package = _PACKAGES.get(package.lower(), package.lower())
-    try:
-        number = Version(version)
-    except InvalidVersion:
-        package = ""
     if package not in PUBLISHED:
         packages = listed(PUBLISHED, "or")
-        raise ObservationError(f"{spec} names no release; give {packages} with a version, as keras==3.15.1")
+        raise ObservationError(f"{spec} is not a release; expected {packages} with a version, such as keras==3.15.1")
+    number = _number(version)
     backend = None if backend == "tensorflow" else backend
     if backend not in (None, "torch", "jax") or (backend and (package != "keras" or number.major < 3)):
-        raise ObservationError(f"{spec}: a backend is torch, jax or tensorflow, and only Keras 3 has them")
+        raise ObservationError(f"{spec}: a backend must be torch, jax or tensorflow, and only Keras 3 has backends")
     published = PUBLISHED[package]
     newest = Version(published[-1])
     if package == "tensorflow" and number > newest:
-        raise ObservationError(f"{spec}: from TensorFlow 2.6 on tf.keras is the package keras; give that")
+        raise ObservationError(f"{spec}: from TensorFlow 2.6 on, tf.keras is the package keras; name one of keras")
     if version not in published and number <= newest:
         close = sorted(sorted(published, key=lambda known: _distance(Version(known), number))[:2], key=Version)
         known = listed([f"{package}=={v}" for v in close], "or")
-        raise ObservationError(f"{spec} is no final release since {published[0]}; did you mean {known}?")
+        raise ObservationError(f"{spec} is not a final release from {published[0]} on; did you mean {known}?")
     return f"{package}{f'[{backend}]' if backend else ''}=={version}"
+
+
+def _number(version: str) -> Version:
+    try:
+        return Version(version)
+    except InvalidVersion:
+        raise ObservationError(f"{version} is not a version; expected one such as 3.15.1") from None
 
 
 def _distance(known: Version, number: Version) -> tuple[int, ...]:
@@ -77,9 +78,10 @@ def _distance(known: Version, number: Version) -> tuple[int, ...]:
 def nearest(name: str) -> list[str]:
     """The recorded releases before and after one that is not recorded, of the same package and backend."""
     package, version = name.split("==")
+    number = _number(version)
     same = [other for other in record.shipped().names() if other.split("==")[0] == package]
-    before = [other for other in same if Version(other.split("==")[1]) < Version(version)]
-    after = [other for other in same if Version(other.split("==")[1]) > Version(version)]
+    before = [other for other in same if Version(other.split("==")[1]) < number]
+    after = [other for other in same if Version(other.split("==")[1]) > number]
     return before[-1:] + after[:1]
 
 
@@ -87,7 +89,7 @@ def counterpart(observed: Observation) -> str:
     """The recorded release to compare an observation with: the same one, else the nearest older one."""
     running = observed.running
     if not {"target", "backend", "keras"} <= running.keys():
-        raise ObservationError("the observation does not say which release it is of; observe again")
+        raise ObservationError("the observation does not say which release it describes; observe again")
     package = {"tensorflow.keras": "tensorflow"}.get(running["target"], running["target"])
     backend = running["backend"]
     name = f"{package}{'' if backend == 'tensorflow' else f'[{backend}]'}=={running['keras']}"

@@ -32,7 +32,7 @@ def rebuild_record(
     """Build every environment, observe every release, write the record; or only RELEASES, keeping the others."""
     unknown = set(releases) - {combination.name for combination in combinations()}
     if unknown:
-        raise click.UsageError(f"not among the combinations: {', '.join(sorted(unknown))}")
+        raise click.UsageError(f"the record has no release {', '.join(sorted(unknown))}")
     report = partial(click.echo, err=True)
     directory = directory or cache_folder("releases")
     try:

@@ -291,7 +291,7 @@ def _difference(rows: list[_Changed]) -> Difference:
 
 # ---- what rows have in common ----------------------------------------------------------------------------------------
 
-_PATHS = {
+PATHS = {
     "ndarray": "arrays",
     "tensor": "eager tensors",
     "graph": "graphs",
@@ -317,7 +317,7 @@ def _subject(asked: Sequence[Question]) -> str:
         words.append("integer")
     elif len(dtypes) <= 3:
         words.append(listed(dtypes))
-    words.append(listed(_PATHS.get(path, path) for path in dict.fromkeys(question.path for question in asked)))
+    words.append(listed(PATHS.get(path, path) for path in dict.fromkeys(question.path for question in asked)))
     modules = dict.fromkeys(question.module for question in asked if question.module)
     modes = dict.fromkeys(question.mode for question in asked if question.mode is not None and not question.module)
     if modules and not modes:

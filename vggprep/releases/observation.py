@@ -194,7 +194,7 @@ def _probe(
                 )  # fmt: skip
             except OSError as error:
                 reason = f"cannot start the interpreter {interpreter.name}: {error.strerror}"
-                raise ObservationError(f"{reason}; give the path of a Python that exists") from None
+                raise ObservationError(f"{reason}; give the path of an existing Python") from None
             with process:
                 try:
                     assert process.stdout is not None
@@ -329,7 +329,7 @@ def read(path: Path) -> Observation:
         # Not splitlines(), which splits at characters that a message may contain.
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except OSError as error:
-        raise ObservationError(f"cannot read {path}: {error.strerror}; make one with vggprep observe") from None
+        raise ObservationError(f"cannot read {path}: {error.strerror}; create one with vggprep observe") from None
     except UnicodeDecodeError:
         lines = []
     try:
@@ -339,7 +339,7 @@ def read(path: Path) -> Observation:
         version = int(header["version"])
         running = {str(key): str(value) for key, value in dict(header.get("running", {})).items()}
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise ObservationError(f"{path} is not an observation; make one with vggprep observe") from None
+        raise ObservationError(f"{path} is not an observation; create one with vggprep observe") from None
     if version > FORMAT_VERSION:
         raise ObservationError(
             f"{path} has format version {version}, this vggprep reads {FORMAT_VERSION}; update vggprep or observe again"

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Literal
 
 from vggprep.releases.changes import Difference, compare
 from vggprep.releases.environments import PUBLISHED
 from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.questions import parse
 
 FILE = Path(__file__).with_name("record.json.xz")
 FORMAT = "vggprep record of releases"
@@ -145,20 +147,17 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
     ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
     """
     recorded = of or shipped()
-    changes = []
+    changes: list[Change] = []
     for line, releases in groupby(recorded.releases, lambda release: release.line):
         observations = [(release, recorded.observation(release.name)) for release in releases]
         for (before, old), (after, new) in pairwise(observations):
-            for difference in compare(old, new):
-                if _touches(difference, "mode", mode) and _touches(difference, "path", path):
-                    also = _also_changed(old, new)
-                    is_next = adjacent(before.name, after.name)
-                    changes.append(Change(line, before.name, after.name, is_next, also, difference))
-    return changes
+            also, is_next = _also_changed(old, new), adjacent(before.name, after.name)
+            changes += [Change(line, before.name, after.name, is_next, also, found) for found in compare(old, new)]
+    return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
 
 
-def _touches(difference: Difference, key: str, value: str | None) -> bool:
-    return value is None or any(f"{key}={value}" in row.split(" ") for row in difference.rows)
+def _touches(change: Change, key: Literal["mode", "path"], value: str | None) -> bool:
+    return value is None or any(getattr(parse(row), key) == value for row in change.difference.rows)
 
 
 def _also_changed(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
@@ -169,17 +168,11 @@ def _also_changed(old: Observation, new: Observation) -> dict[str, tuple[str, st
 
 def adjacent(before: str, after: str) -> bool:
     """Whether no release was published between two of one line; tf.keras moved from TensorFlow 2.5 to Keras 2.6."""
-    (old_package, old), (package, new) = split(before), split(after)
+    (old_package, old), (package, new) = (name.split("==") for name in (before, after))
     if old_package == "tensorflow" and package == "keras":
         return (old, new) == (PUBLISHED["tensorflow"][-1], "2.6.0")
     if old_package != package:
         # keras-applications was recorded under Keras 2.2.4, whose requirement admits each of its releases.
         return (before, after) == ("keras==2.2.4", "keras-applications==1.0.7")
-    published = PUBLISHED[package]
+    published = PUBLISHED[package.split("[")[0]]
     return old in published and new in published and published.index(new) - published.index(old) == 1
-
-
-def split(name: str) -> tuple[str, str]:
-    """``keras[torch]==3.15.1`` as ``("keras", "3.15.1")``."""
-    package, version = name.split("==")
-    return package.split("[")[0], version
