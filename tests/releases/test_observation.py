@@ -218,6 +218,10 @@ def test_bfloat16_is_judged_at_its_own_precision_and_text_not_at_all() -> None:
     assert observation._judged(question(), probe.describe_array(np.array(["a"]))).verdict == "undefined"
 
 
+def test_what_no_file_can_hold_is_replaced_in_messages() -> None:
+    assert observation._judged(question(), {"error": "OSError", "message": "file \udc80"}).message == "file ?"
+
+
 def test_where_floatx_chose_a_narrow_dtype_for_integers_its_precision_is_enough() -> None:
     asked, narrow = question(dtype="uint8"), question(dtype="uint8", floatx="float16")
     said = probe.describe_array(preprocess_input(questions.array(asked), mode="caffe").astype("float16"))

@@ -273,6 +273,8 @@ def _judged(question: Question, said: Answer) -> Row:
     """The row for an answer: a digest instead of the values, and the verdict on them."""
     keys = ("type", "aliasing", "written", "error", "message", "skipped", "fatal")
     common: dict[str, Any] = {key: said[key] for key in keys if key in said}
+    for key in {"message", "skipped"} & common.keys():
+        common[key] = common[key].encode("utf-8", "replace").decode()  # lone surrogates, which no file can hold
     common["warnings"] = tuple(said.get("warnings", ()))
     if "data" not in said:
         return Row(**common)
