@@ -21,6 +21,7 @@ from vggprep.cli.common import (
     target_options,
 )
 from vggprep.conformance.engine import Selection
+from vggprep.files import cache_folder
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
 from vggprep.proof.domains import DTYPES
@@ -131,9 +132,7 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
         return output.with_name(f"{output.name}.progress")
     if values < _WORTH_KEEPING:
         return None
-    from vggprep.releases.environments import cache_directory
-
-    return cache_directory().parent / "proofs" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
 
 
 def _verify(path: Path, parts: int, seed: int | None, executor: str | None, workers: int) -> NoReturn:
