@@ -42,7 +42,7 @@ def file_of(header: bytes, data: bytes = b"") -> bytes:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html><html>", "does not begin as a .npy array; it begins '<!DOCTYPE"),
+        (b"<!DOCTYPE html><html>", "is not a .npy array: it begins with '<!DOCTYPE"),
         (b"\x93NUM", "ends within the .npy header"),
         (npy.MAGIC + b"\x09\x00" + bytes(200), "version 9.0"),
         (npy.MAGIC + b"\x02\x00" + b"\xff\xff\xff\xff", "header of 4294967295 bytes"),
@@ -55,7 +55,10 @@ def file_of(header: bytes, data: bytes = b"") -> bytes:
         (file_of(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }", bytes(4)), "is too short"),
         (file_of(b"{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }", bytes(4)), "is too long"),
         (file_of(b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"), "is too short"),
-        (file_of(b"{'descr': '<f8', 'fortran_order': False, 'shape': (" + b"9" * 400 + b",), }"), "which is none"),
+        (
+            file_of(b"{'descr': '<f8', 'fortran_order': False, 'shape': (" + b"9" * 400 + b",), }"),
+            "has an invalid shape, (999",
+        ),
         (file_of(b"{'descr': '<f4', 'fortran_order': False, }"), "cannot be read"),
     ],
 )

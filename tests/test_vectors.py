@@ -151,7 +151,7 @@ def test_missing_extra_short_and_wrongly_shaped_files_are_named(folder, manifest
     assert f"missing: {gone}.npy" in said
     assert f"{short}.bin is too short: shape (2, 8, 16, 3) takes 3072 bytes as float32, and it has 100" in said
     assert f"{shaped} returns shape (3, 9) for an input of shape (3, 3, 3)" in said
-    assert f"{html}.npy does not begin as a .npy array; it begins '<html>'" in said
+    assert f"{html}.npy is not a .npy array: it begins with '<html>'" in said
     assert "1 files belong to no vector: hello.npy" in said
 
 
