@@ -174,7 +174,7 @@ def test_two_inputs_must_be_told_apart(onnx_file):
     target = onnx_file(inputs=("image", "other"))
     result = CliRunner().invoke(main, ["check", target])
     assert result.exit_code == 2
-    assert "it has 2 inputs: name the images' with --input (image, other)" in result.stderr
+    assert "it has 2 inputs, image, other: name the one that takes images with --input" in result.stderr
     assert run(load(target, input_name="image")[0], examples=0).conforms
 
 
@@ -188,7 +188,7 @@ def test_bad_files_are_one_line_and_code_2(tmp_path, onnx_file):
         ([f"onnx:{tmp_path / 'gone.onnx'}"], "there is no file"),
         ([f"savedmodel:{tmp_path / 'gone'}"], "there is no folder"),
         (["onnx:"], "needs a file"),
-        ([flat], "which holds no images"),
+        ([flat], "which is not that of RGB images"),
         (["reference", "--tensor", "x"], "is no model file"),
     ):
         result = CliRunner().invoke(main, ["check", *arguments])
