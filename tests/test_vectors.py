@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_commands import port  # noqa: F401
+from ports import port_fixture  # noqa: F401
 
 import vggprep
 from vggprep import faults
@@ -192,7 +192,7 @@ def test_bad_folders_are_one_line_and_code_2(folder, tmp_path):
         verify(folder, tmp_path / "nowhere")
 
 
-def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):  # noqa: F811
+def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):
     import subprocess
 
     program = port("c++")
