@@ -28,9 +28,11 @@ if os.environ.get("VGGPREP_REQUIRE_KERAS"):
 else:
     keras = pytest.importorskip("keras")
 
-from vggprep import MODELS, MODES, deprocess_input, ledger, preprocess_input, strategies  # noqa: E402
+from vggprep import MODELS, MODES, deprocess_input, preprocess_input, strategies  # noqa: E402
 from vggprep.cli import main  # noqa: E402
-from vggprep.conformance.engine import Report, Selection, run  # noqa: E402
+from vggprep.conformance.engine import Selection  # noqa: E402
+from vggprep.conformance.judging import judge  # noqa: E402
+from vggprep.conformance.results import Report  # noqa: E402
 from vggprep.implementations import keras as keras_paths  # noqa: E402
 from vggprep.implementations import targets  # noqa: E402
 from vggprep.spec import DataFormat, ModeName  # noqa: E402
@@ -300,14 +302,7 @@ def test_keras_has_no_inverse_to_judge() -> None:
 
 def judged(path: str, *, known: bool, selection: Selection, examples: int | None = 0) -> Report:
     (implementation,) = targets.load(f"keras:{path}")
-    shipped = ledger.shipped(implementation.name)
-    return run(
-        implementation,
-        ledger=shipped.entries if known else (),
-        selection=selection,
-        examples=examples,
-        warn_stale=bool(shipped.borrowed_from),
-    )
+    return judge(implementation, known=None if known else (), selection=selection, examples=examples)
 
 
 def failures(report: Report) -> str:
