@@ -232,12 +232,7 @@ def _first_catches() -> dict[Vector, list[str]]:
         for name, mode in [key for key in open_faults if key[1] == case.mode]:
             fault = open_faults[name, mode]
             function = fault.preprocess if case.direction == "forward" else fault.deprocess
-            if function is None or any(
-                claim is not None and value not in claim
-                for claim, value in (
-                    (fault.data_formats, case.data_format), (fault.dtypes, case.dtype), (fault.ranks, case.rank),
-                )
-            ):  # fmt: skip
+            if function is None:
                 continue
             outcome = call(function, case.array(), case.mode, case.data_format)
             if judge[case.direction].verdict(case, outcome)[0] is not None:

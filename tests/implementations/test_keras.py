@@ -16,9 +16,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cli import vggprep
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,11 +28,14 @@ if os.environ.get("VGGPREP_REQUIRE_KERAS"):
 else:
     keras = pytest.importorskip("keras")
 
-from vggprep import MODELS, MODES, deprocess_input, ledger, preprocess_input, strategies  # noqa: E402
-from vggprep.conformance.engine import Selection, run  # noqa: E402
-from vggprep.conformance.results import Report
+from vggprep import MODELS, MODES, deprocess_input, preprocess_input, strategies  # noqa: E402
+from vggprep.cli import main  # noqa: E402
+from vggprep.conformance.engine import Selection  # noqa: E402
+from vggprep.conformance.judging import judge  # noqa: E402
+from vggprep.conformance.results import Report  # noqa: E402
 from vggprep.implementations import keras as keras_paths  # noqa: E402
 from vggprep.implementations import targets  # noqa: E402
+from vggprep.spec import DataFormat, ModeName  # noqa: E402
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +84,7 @@ def modules_of(package: str) -> dict[str, Any]:
     return found
 
 
-def mode_of(preprocess: Any) -> str:
+def mode_of(preprocess: Any) -> ModeName:
     """The mode that agrees bit for bit, in every dtype tried."""
     fitting = []
     for mode in MODES:
@@ -136,7 +139,7 @@ def as_keras_can_take_it(x: Array) -> Array:
     return memory
 
 
-def keras_forward(x: Array, data_format: str, mode: str) -> Array:
+def keras_forward(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if mode == "identity":
         return np.asarray(keras.applications.efficientnet.preprocess_input(x, data_format=data_format))
     return np.asarray(keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode=mode))
@@ -152,14 +155,14 @@ def longdouble_images() -> st.SearchStrategy[Array]:
     return strategies.images(dtypes=["float64"]).map(lengthen)
 
 
-def any_images(data_format: str) -> st.SearchStrategy[Array]:
+def any_images(data_format: DataFormat) -> st.SearchStrategy[Array]:
     longer = longdouble_images().map(lambda x: x if data_format == "channels_last" else np.moveaxis(x, -1, -3))
     return strategies.images(data_format=data_format, nonfinite=True) | longer
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("mode", MODES)
-def test_preprocessing_is_keras_bit_for_bit(mode: str, data_format: str) -> None:
+def test_preprocessing_is_keras_bit_for_bit(mode: ModeName, data_format: DataFormat) -> None:
     @THOROUGH
     @given(any_images(data_format))
     def agree(x: Array) -> None:
@@ -192,7 +195,7 @@ def test_the_copy_for_keras_keeps_the_layout_and_can_be_written_to() -> None:
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
-def test_both_default_to_channels_last(dtype: str, mode: str) -> None:
+def test_both_default_to_channels_last(dtype: str, mode: ModeName) -> None:
     x = colourful(dtype)
     theirs = keras.applications.imagenet_utils.preprocess_input(x.copy(), mode=mode)
     assert bits(preprocess_input(x, mode=mode)) == bits(theirs)
@@ -229,7 +232,7 @@ def test_every_byte_comes_back_from_keras(dtype: str, name: str) -> None:
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("name", ["vgg19", "xception", "densenet"])
-def test_any_image_of_bytes_comes_back_from_keras(name: str, data_format: str) -> None:
+def test_any_image_of_bytes_comes_back_from_keras(name: str, data_format: DataFormat) -> None:
     @THOROUGH
     @given(
         strategies.images(dtypes=["uint8"], data_format=data_format),
@@ -245,7 +248,7 @@ def test_any_image_of_bytes_comes_back_from_keras(name: str, data_format: str) -
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
-def test_bytes_come_back_from_eager_tensors(mode: str) -> None:
+def test_bytes_come_back_from_eager_tensors(mode: ModeName) -> None:
     image = colourful(np.uint8)
     tensor = keras.ops.convert_to_tensor(image.astype(np.float32))
     preprocessed = keras.applications.imagenet_utils.preprocess_input(tensor, mode=mode)
@@ -299,14 +302,7 @@ def test_keras_has_no_inverse_to_judge() -> None:
 
 def judged(path: str, *, known: bool, selection: Selection, examples: int | None = 0) -> Report:
     (implementation,) = targets.load(f"keras:{path}")
-    shipped = ledger.shipped(implementation.name)
-    return run(
-        implementation,
-        ledger=shipped.entries if known else (),
-        selection=selection,
-        examples=examples,
-        tolerate_stale=bool(shipped.borrowed_from),
-    )
+    return judge(implementation, known=None if known else (), selection=selection, examples=examples)
 
 
 def failures(report: Report) -> str:
@@ -353,9 +349,10 @@ def test_without_a_ledger_a_functional_model_fails_where_a_side_of_three_is_take
 
 
 def test_the_installed_keras_behaves_as_recorded(tmp_path: Path) -> None:
-    done = vggprep("observe", "keras", "-o", "now.jsonl", cwd=tmp_path, timeout=900)
-    assert done.returncode == 0, done.stderr
+    now = str(tmp_path / "now.jsonl")
+    done = CliRunner().invoke(main, ["observe", "keras", "-o", now])
+    assert done.exit_code == 0, done.output
     assert done.stdout.startswith("keras 3.")
-    done = vggprep("diff", "recorded", "now.jsonl", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = CliRunner().invoke(main, ["diff", "recorded", now])
+    assert done.exit_code == 0, done.output
     assert "(this matters)" not in done.stdout

@@ -1,17 +1,21 @@
 """Programs under test: the ports in ``examples/``, and programs that do everything wrong."""
 
+from __future__ import annotations
+
 import os
-import shutil
-import subprocess
+import select
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from ports import port_fixture  # noqa: F401
 
 from vggprep.checks.inverse import restores_pixels
 from vggprep.checks.values import value
@@ -21,43 +25,17 @@ from vggprep.conformance.report import causes, failure_text
 from vggprep.implementations import commands
 from vggprep.implementations.targets import TargetError, load, load_inverse
 
-pytestmark = pytest.mark.skipif(not hasattr(__import__("select"), "poll"), reason="command: targets need POSIX")
+pytestmark = pytest.mark.skipif(not hasattr(select, "poll"), reason="command: targets need POSIX")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-
-
-@pytest.fixture(scope="session")
-def port(tmp_path_factory):
-    """The command line of a port by language, or a visible skip."""
-
-    def command(language: str) -> str:
-        if language == "python":
-            return f"{sys.executable} {EXAMPLES / 'port.py'}"
-        if language == "javascript":
-            if shutil.which("node") is None:
-                pytest.skip("node is not installed")
-            return f"node {EXAMPLES / 'port.js'}"
-        compiler = shutil.which("g++") or shutil.which("clang++")
-        if compiler is None:
-            pytest.skip("no C++ compiler is installed")
-        program = tmp_path_factory.getbasetemp() / "port"
-        if not program.exists():
-            source = str(EXAMPLES / "port.cpp")
-            subprocess.run([compiler, "-O1", "-std=c++17", "-Wall", "-o", str(program), source], check=True)
-        return str(program)
-
-    return command
-
-
+Port = Callable[[str], str]
 LANGUAGES = {"python": "means_swapped", "javascript": "no_swap", "c++": "integer_arithmetic"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_port_conforms_in_both_directions(port, language):
+def test_a_port_conforms_in_both_directions(port: Port, language: str) -> None:
     command = f"command:{port(language)} {{mode}} {{data_format}}"
-    forward = load(command)[0]
     inverse, _, _ = load_inverse(f"{command} --inverse")
-    both = replace(forward, deprocess=inverse)
+    both = replace(load(command)[0], deprocess=inverse)
     whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
     bulk = Selection(dtypes=("uint8", "float32"))
     values = run(both, selection=bulk, checks=[value, restores_pixels], examples=0)
@@ -68,7 +46,7 @@ def test_a_port_conforms_in_both_directions(port, language):
 
 
 @pytest.mark.parametrize(("language", "fault"), LANGUAGES.items())
-def test_the_fault_of_a_port_is_named(port, language, fault):
+def test_the_fault_of_a_port_is_named(port: Port, language: str, fault: str) -> None:
     found = load(f"command:{port(language)} {{mode}} {{data_format}} --fault")[0]
     report = run(found, selection=Selection(("caffe",), ("channels_last",), ("uint8",)), examples=0)
     assert not report.conforms
@@ -77,9 +55,9 @@ def test_the_fault_of_a_port_is_named(port, language, fault):
     assert groups[0][0].diagnosis.startswith(f"behaves like {fault}:")
 
 
-def program(tmp_path, body, name="program.py"):
-    """A Python program that answers with ``answer(read())`` and whatever ``body`` makes of that."""
-    path = tmp_path / name
+def program(tmp_path: Path, body: str) -> str:
+    """A Python program that can ``read()`` an array (its bytes, header and data) and ``write`` bytes, as a target."""
+    path = tmp_path / "program.py"
     path.write_text(
         textwrap.dedent(
             """
@@ -113,47 +91,56 @@ while True:
 """
 
 
-def starts(tmp_path):
+def starts(tmp_path: Path) -> int:
+    """How often the program was started."""
     return len((tmp_path / "starts.log").read_text())
 
 
-def check(target, *options):
+def forward(target: str) -> Callable[..., Any]:
+    function = load(target)[0].preprocess
+    assert function is not None
+    return function
+
+
+def check(target: str, *options: str) -> Result:
     result = CliRunner().invoke(main, ["check", target, "--mode", "identity", "--examples", "0", *options])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def one_line(result):
+def one_line(result: Result) -> str:
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("vggprep: ")
     assert len(result.stderr.strip().splitlines()) == 1
     return result.stderr
 
 
-def test_a_program_is_started_once(tmp_path):
+def test_a_program_is_started_once(tmp_path: Path) -> None:
     assert check(program(tmp_path, ECHO)).exit_code == 0
     assert starts(tmp_path) < 10  # the RGBA image and the like
 
 
-def test_a_program_that_answers_once_and_exits_is_started_again(tmp_path):
+def test_a_program_that_answers_once_and_exits_is_started_again(tmp_path: Path) -> None:
     target = program(tmp_path, "head, header, data = read()\nwrite(head + data)")
-    function = load(target)[0].preprocess
+    function = forward(target)
     for n in range(1, 30):
         x = np.full((n, 1, 3), n, np.uint8)
         assert np.array_equal(function(x), x)
-    assert 30 <= starts(tmp_path) <= 33  # with the one that is started ahead, and the one that told us
+    assert 30 <= starts(tmp_path) <= 33  # with the one that is started ahead, and the first that did not go on
 
 
-def test_a_program_that_waits_for_the_end_of_its_input_is_understood(tmp_path, monkeypatch):
+def test_a_program_that_waits_for_the_end_of_its_input_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commands, "_PATIENCE", 0.2)
     target = program(tmp_path, "write(sys.stdin.buffer.read())")
-    function = load(target)[0].preprocess
+    function = forward(target)
     for n in range(1, 6):
         x = np.full((n, 1, 3), n, np.uint8)
         assert np.array_equal(function(x), x)
 
 
-def test_a_dtype_refused_twice_is_not_sent_again(tmp_path):
+def test_a_dtype_refused_twice_is_not_sent_again(tmp_path: Path) -> None:
     target = program(
         tmp_path,
         """
@@ -169,19 +156,19 @@ def test_a_dtype_refused_twice_is_not_sent_again(tmp_path):
     assert starts(tmp_path) < 60  # of some 900 arrays that it would refuse
 
 
-def test_bfloat16_is_never_sent(tmp_path):
+def test_bfloat16_is_never_sent(tmp_path: Path) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    function = load(program(tmp_path, ECHO))[0].preprocess
+    function = forward(program(tmp_path, ECHO))
     with pytest.raises(commands.Refused, match="bfloat16 is not sent"):
         function(np.zeros((1, 1, 3), ml_dtypes.bfloat16))
 
 
-def test_standard_error_is_shown(tmp_path):
+def test_standard_error_is_shown(tmp_path: Path) -> None:
     body = ECHO.replace("write(head", "print('a word of warning', file=sys.stderr, flush=True)\n    write(head")
     assert "prints: 'a word of warning'" in check(program(tmp_path, body), "--dtype", "uint8").output
 
 
-def test_a_refusal_says_what_the_program_said(tmp_path):
+def test_a_refusal_says_what_the_program_said(tmp_path: Path) -> None:
     result = check(program(tmp_path, "read()\nraise ValueError('not today')"))
     assert result.exit_code == 1
     assert "refuses every mode" in result.output
@@ -194,10 +181,10 @@ def test_a_refusal_says_what_the_program_said(tmp_path):
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "is killed by SIGSEGV"),
         ("head, header, data = read()\nwrite(head[:40])", "stops after 40 bytes of an answer"),
-        ("read()\nwrite(b'<html><body>500</body></html>')", "does not begin as a .npy array; it begins '<html>"),
-        ("read()\nprint('starting up')", "begins 'starting up"),
+        ("read()\nwrite(b'<html><body>500</body></html>')", "is not a .npy array: it begins with '<html>"),
+        ("read()\nprint('starting up')", "begins with 'starting up"),
         ("sys.exit(0)", "exits without an answer"),
-        ("sys.exit(7)", "exits with code 7 and says nothing"),
+        ("sys.exit(7)", "exits with code 7 and prints nothing"),
         (
             "h = b\"{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000, 1250000), }\"\n"
             "read()\nwrite(b'\\x93NUMPY\\x01\\x00' + len(h).to_bytes(2, 'little') + h)\ntime.sleep(60)",
@@ -211,25 +198,23 @@ def test_a_refusal_says_what_the_program_said(tmp_path):
         ("head, header, data = read()\nwrite(head + data + b'ok')", "prints more than the answer: 'ok'"),
     ],
 )
-def test_a_program_that_never_gives_an_array_is_one_line_and_code_2(tmp_path, body, words):
+def test_a_program_that_never_gives_an_array_is_one_line_and_code_2(tmp_path: Path, body: str, words: str) -> None:
     message = one_line(check(program(tmp_path, body)))
     assert words in message
     assert "asked for caffe, channels_last, float32, shape" in message
     assert "examples/" in message
 
 
-def test_a_missing_program_is_one_line_and_code_2():
+def test_a_missing_program_is_one_line_and_code_2() -> None:
     assert "cannot start './no-such-program': No such file" in one_line(check("command:./no-such-program {mode}"))
     assert "needs a program" in one_line(check("command: "))
     assert "cannot read the command line" in one_line(check("command:port 'x"))
 
 
-def test_a_hang_is_ended_with_its_whole_process_group(tmp_path):
+def test_a_hang_is_ended_with_its_whole_process_group(tmp_path: Path) -> None:
     body = "child = subprocess.Popen(['sleep', '60'])\nopen(log + '.pid', 'a').write(f'{child.pid}\\n')\ntime.sleep(60)"
-    started = time.monotonic()
     message = one_line(check(program(tmp_path, body), "--timeout", "0.7"))
-    assert "gives no answer within 0.7 s" in message
-    assert time.monotonic() - started < 30
+    assert "gives no answer within 0.7 s and is killed" in message
     for pid in (tmp_path / "starts.log.pid").read_text().split():
         for _ in range(100):
             if not os.path.exists(f"/proc/{pid}") or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
@@ -239,34 +224,34 @@ def test_a_hang_is_ended_with_its_whole_process_group(tmp_path):
             pytest.fail("a child of the program outlives it")
 
 
-def test_a_hang_on_one_dtype_fails_that_dtype_only(tmp_path):
+def test_a_hang_on_one_dtype_fails_that_dtype_only(tmp_path: Path) -> None:
     body = ECHO.replace("write(head", "time.sleep(60 if header['descr'] == '<i8' else 0)\n    write(head")
     result = check(program(tmp_path, body), "--timeout", "0.5")
     assert result.exit_code == 1
-    assert "gives no answer within 0.5 s and is ended" in result.output
+    assert "gives no answer within 0.5 s and is killed" in result.output
     assert "float32" not in result.output
     assert starts(tmp_path) < 20
 
 
-def test_a_wrong_shape_is_judged(tmp_path):
+def test_a_wrong_shape_is_judged(tmp_path: Path) -> None:
     body = ECHO.replace("head + data", "head.replace(b'(2, 8', b'(8, 2') + data")
     result = check(program(tmp_path, body), "--dtype", "uint8")
     assert result.exit_code == 1
     assert "returns shape (8, 2, 16, 3) for an input of shape (2, 8, 16, 3)" in result.output
 
 
-def test_lying_about_one_size_only_is_found(tmp_path):
+def test_lying_about_one_size_only_is_found(tmp_path: Path) -> None:
     body = ECHO.replace("write(head", "data = bytes(len(data)) if len(data) == 51 else data\n    write(head")
     result = check(program(tmp_path, body), "--dtype", "uint8")
     assert result.exit_code == 1
     assert "breaks sizes" in result.output
 
 
-def test_an_inverse_alone_can_be_a_program(tmp_path, port):
+def test_an_inverse_alone_can_be_a_program(tmp_path: Path, port: Port) -> None:
     target = f"command:{port('python')} {{mode}} {{data_format}} --inverse"
     result = CliRunner().invoke(
         main, ["check", "--inverse", target, "--mode", "tf", "--dtype", "float32", "--examples", "0"]
     )
     assert result.exit_code == 0, result.output
-    with pytest.raises(TargetError, match="never gives an array"):
+    with pytest.raises(TargetError, match="never returns an array"):
         load_inverse(program(tmp_path, "sys.exit(0)"))
