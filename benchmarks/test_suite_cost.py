@@ -15,8 +15,7 @@ from benchmarks.measure import play, played_back
 from vggprep import strategies
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.targets import TargetSpec
-from vggprep.proof import keep_freed_memory
-from vggprep.proof.shards import IMAGE, Part, judge
+from vggprep.proof.shards import IMAGE, Part, judge, tune_malloc
 
 EXAMPLES = 300
 
@@ -92,7 +91,7 @@ def enumeration_seconds():
     def copy(_: str) -> None:
         np.copyto(images[0], images[1])
 
-    keep_freed_memory()
+    tune_malloc()
     seconds: dict[str, list[float]] = {"caffe": [], "tf": [], "torch": [], "copy": []}
     plan = [name for name in seconds for _ in range(8)]
     random.shuffle(plan)
