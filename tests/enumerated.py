@@ -1,0 +1,191 @@
+"""Functions to enumerate, most of them wrong somewhere, and the certificate of one, made in this process."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import deprocess_input, preprocess_input
+from vggprep.cases import available_dtypes
+from vggprep.conformance.engine import Selection
+from vggprep.faults import FAULTS, HONEST
+from vggprep.implementations.callables import NoArray
+from vggprep.implementations.targets import TargetSpec
+from vggprep.proof.certificates import Certificate, Row
+from vggprep.proof.domains import BITS, domain
+from vggprep.proof.plan import plan
+from vggprep.proof.run import prove
+from vggprep.spec import DataFormat, Level, ModeName
+
+Array = npt.NDArray[Any]
+
+QUICK = ("uint8", "int8", "int16", "uint16", "float16")
+
+GALLERY = SimpleNamespace(**{one.name: one for one in (*(fault.implementation() for fault in FAULTS), *HONEST)})
+
+
+def one_thread() -> ThreadPoolExecutor:
+    """An executor that works in this process."""
+    return ThreadPoolExecutor(1)
+
+
+HERE = f"{__name__}:one_thread"
+
+
+def proven(
+    target: str,
+    *dtypes: str,
+    inverse: bool = False,
+    modes: tuple[ModeName, ...] | None = None,
+    level: Level | None = None,
+    stop_at_first: bool = False,
+    progress_file: Path | None = None,
+) -> Certificate:
+    """The certificate of a target in this module, or of another if it names one."""
+    name = target if ":" in target else f"{__name__}:{target}"
+    spec = TargetSpec((), name, level) if inverse else TargetSpec((name,), None, level)
+    selection = Selection(modes, None, tuple(d for d in dtypes if d in available_dtypes()))
+    what = plan(spec, selection, stop_at_first=stop_at_first)
+    return prove(what, progress_file=progress_file, executor=HERE)
+
+
+def timeless(certificate: Certificate) -> list[Row]:
+    return [replace(row, seconds=0) for row in certificate.rows]
+
+
+def bits(values: Array) -> Array:
+    """The patterns of values, as unsigned integers."""
+    return values.view(f"uint{8 * values.dtype.itemsize}")
+
+
+def pixel_at(pattern: int, channel: int, dtype: str) -> tuple[str, ...]:
+    """The pixel, as hexadecimal digits, in which a channel meets a pattern."""
+    found = domain(dtype)
+    start = (pattern - channel * (found.size // 3)) % found.size
+    return tuple(f"{int(bits(found.values(start, 1, each))[0]):0{BITS[dtype] // 4}x}" for each in range(3))
+
+
+# Right --------------------------------------------------------------------------------------------------------------
+
+
+def right(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+def to_floats(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    return deprocess_input(y, data_format, mode, dtype=None)
+
+
+def refuses_integers(x: Array, mode: ModeName = "tf") -> Array:
+    if x.dtype.kind != "f":
+        raise TypeError("floats only")
+    return preprocess_input(x, mode=mode)
+
+
+def counted(x: Array, mode: ModeName = "tf") -> Array:
+    """Writes the dtype of each large image to the file that ``$CALLS`` names."""
+    if x.size > 100_000:
+        with Path(os.environ["CALLS"]).open("a", encoding="utf-8") as file:
+            file.write(f"{x.dtype.name}\n")
+    return preprocess_input(x, mode=mode)
+
+
+# Wrong for one value ------------------------------------------------------------------------------------------------
+
+
+def one_number_wrong(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[x == 43981] = 7
+    return y
+
+
+def one_nan_made_a_number(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[bits(x) == 0x7D23] = 0
+    return y
+
+
+def minus_zero_made_white(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[(x == 0) & np.signbit(x)] = 1
+    return y
+
+
+def sign_of_zero_lost(x: Array, mode: ModeName = "identity") -> Array:
+    return preprocess_input(x, mode=mode) + x.dtype.type(0)
+
+
+def wrong_in_blue(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[..., 2][x[..., 2] == 200] = 0
+    return y
+
+
+def wrong_channels_first(x: Array, data_format: DataFormat, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, data_format, mode)
+    if data_format == "channels_first":
+        y[x == 201] = 0
+    return y
+
+
+def infinity_made_a_number(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[x == np.inf] = 60000
+    return y
+
+
+def two_numbers_wrong(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[(x == 3) | (x == 43981)] = 7
+    return y
+
+
+def nan_for_one_number(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    y[x == 200] = np.nan
+    return y
+
+
+# No result ----------------------------------------------------------------------------------------------------------
+
+
+def integers_kept(x: Array, mode: ModeName = "caffe") -> Array:
+    return preprocess_input(x, mode=mode).astype(x.dtype)
+
+
+def raises_for_one_value(x: Array, mode: ModeName = "tf") -> Array:
+    if (x == 43981).any():
+        raise ArithmeticError("no such grey")
+    return preprocess_input(x, mode=mode)
+
+
+def one_single_raises(x: Array, mode: ModeName = "tf") -> Array:
+    if (x == np.float32(130.5)).any():
+        raise ArithmeticError("no such grey")
+    return preprocess_input(x, mode=mode)
+
+
+def a_list_for_large_images(x: Array, mode: ModeName = "tf") -> Any:
+    y = preprocess_input(x, mode=mode)
+    return y if x.size < 5000 else y.tolist()
+
+
+def nothing_for_large_images(x: Array, mode: ModeName = "tf") -> Any:
+    """As a program that breaks off."""
+    return preprocess_input(x, mode=mode) if x.size < 5000 else NoArray("exits without an answer")
+
+
+def another_axis_for_large_images(x: Array, mode: ModeName = "tf") -> Array:
+    y = preprocess_input(x, mode=mode)
+    return y if x.size < 5000 else y[np.newaxis]
+
+
+def truncating(y: Array, mode: ModeName = "tf") -> Array:
+    return ((y + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
