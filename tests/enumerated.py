@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +34,40 @@ GALLERY = SimpleNamespace(**{one.name: one for one in (*(fault.implementation() 
 def one_thread() -> ThreadPoolExecutor:
     """An executor that works in this process."""
     return ThreadPoolExecutor(1)
+
+
+def interrupted() -> None:
+    """As if Ctrl-C were pressed before the work begins."""
+    raise KeyboardInterrupt
+
+
+def no_executor() -> int:
+    return 5
+
+
+def no_luck() -> None:
+    raise RuntimeError("no machines today")
+
+
+class Refusing(ThreadPoolExecutor):
+    """An executor each of whose tasks ends with ``error``."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(1)
+        self.error = error
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(self.error)
+        return future
+
+
+def no_work() -> Refusing:
+    return Refusing(RuntimeError("not today"))
+
+
+def drops_work() -> Refusing:
+    return Refusing(CancelledError())
 
 
 HERE = f"{__name__}:one_thread"
@@ -132,6 +166,14 @@ def wrong_channels_first(x: Array, data_format: DataFormat, mode: ModeName = "tf
     y = preprocess_input(x, data_format, mode)
     if data_format == "channels_first":
         y[x == 201] = 0
+    return y
+
+
+def needs_a_crowd(x: Array, mode: ModeName = "tf") -> Array:
+    """Wrong for one value, in large images only."""
+    y = preprocess_input(x, mode=mode)
+    if x.size > 100_000:
+        y[x == 43981] = 7
     return y
 
 

@@ -69,10 +69,12 @@ def test_no_path_comes_near_the_bound() -> None:
         assert row.units is None or row.units.error < 5
 
 
-@pytest.mark.parametrize("name", ["reference", "vggprep-numpy"])
-def test_a_certificate_holds_for_the_code_as_it_is(name: str) -> None:
-    found = verify(KEPT[name], parts=12, seed=5, executor="enumerated:one_thread")
-    assert found.repeated == 12
+@pytest.mark.parametrize(
+    ("name", "parts", "seed"), [("reference", 12, 5), ("vggprep-numpy", 12, 5), ("reference-float32", 1, 3)]
+)
+def test_a_certificate_holds_for_the_code_as_it_is(name: str, parts: int, seed: int) -> None:
+    found = verify(KEPT[name], parts=parts, seed=seed, executor="enumerated:one_thread")
+    assert found.repeated == parts
     assert not found.disagreements
 
 

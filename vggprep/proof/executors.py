@@ -23,6 +23,8 @@ from vggprep.proof.certificates import ProofError
 _PATIENCE = 10
 """Seconds that a cluster has to answer, and to have a worker."""
 
+DROPPED = "the executor dropped the work, or its scheduler is gone: restart it, and the same command resumes"
+
 Alive = Callable[[], bool]
 """Whether any worker is left."""
 
@@ -80,10 +82,17 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
                 f"the Dask cluster at {address} has no workers: start some with dask worker {address} --nthreads 1"
             ) from error
         pool = client.get_executor(pure=False, retries=2)
-        yield pool, lambda: bool(client.ncores())
+        yield pool, lambda: _has_workers(client)
         pool.shutdown(wait=False)
     finally:
         client.close()
+
+
+def _has_workers(client: Any) -> bool:
+    try:
+        return bool(client.ncores())
+    except OSError as error:  # before its parts are cancelled
+        raise ProofError(DROPPED) from error
 
 
 def _within(seconds: float, function: Callable[[], Any]) -> Any:

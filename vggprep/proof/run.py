@@ -194,9 +194,7 @@ def _result(future: Future[Any]) -> Done:
     except BrokenExecutor:
         raise
     except CancelledError as error:
-        raise ProofError(
-            "the executor dropped the work, or its scheduler is gone: restart it, and the same command resumes"
-        ) from error
+        raise ProofError(executors.DROPPED) from error
     except Exception as error:
         raise ProofError(f"a worker failed: {describe(error)}") from error
     if isinstance(result, str):
