@@ -84,8 +84,9 @@ def black_box(name: str, dtype: type[np.floating[Any]], channels_first: bool = F
 def _photograph() -> Array:
     """Something smooth with noise, as a photograph is; by arithmetic."""
     y, x = np.mgrid[0:24, 0:32]
-    image = np.stack([8 * x, 10 * y, 255 - 4 * x - 4 * y], axis=-1) + (x * 7 + y * 13)[..., None] % 5
-    return np.clip(image, 0, 255).astype(np.uint8)
+    image: Array = np.stack([8 * x, 10 * y, 255 - 4 * x - 4 * y], axis=-1) + (x * 7 + y * 13)[..., None] % 5
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    return image
 
 
 PHOTOGRAPH = _photograph()

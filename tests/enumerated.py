@@ -153,7 +153,7 @@ def minus_zero_made_white(x: Array, mode: ModeName = "tf") -> Array:
 
 
 def sign_of_zero_lost(x: Array, mode: ModeName = "identity") -> Array:
-    return preprocess_input(x, mode=mode) + x.dtype.type(0)
+    return np.asarray(preprocess_input(x, mode=mode) + x.dtype.type(0))
 
 
 def wrong_in_blue(x: Array, mode: ModeName = "tf") -> Array:

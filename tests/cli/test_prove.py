@@ -444,7 +444,7 @@ class Cluster:
 
         options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder)]
         self.workers += [self._run("dask_worker", self.address, *options, **environment) for _ in range(count)]
-        with Client(self.address, timeout=30) as client:
+        with Client(self.address, timeout=30) as client:  # type: ignore[no-untyped-call, unused-ignore]
             wait_for(lambda: len(client.ncores()) == len(self.workers))
 
     def kill_workers(self, count: int | None = None) -> None:

@@ -19,6 +19,7 @@ def test_a_preprocessed_array_is_recognised_and_undone(mode: ModeName, data_form
     found = identify_array(vggprep.preprocess_input(image, data_format, mode, dtype=dtype))
     assert (found.name, found.data_format) == (mode, data_format)
     assert found.sure in ("certain", "likely")
+    assert found.pixels is not None
     assert np.array_equal(found.pixels, PHOTOGRAPH)
 
 
@@ -31,6 +32,7 @@ def test_arrays_of_other_constants_are_recognised(name: str) -> None:
 def test_more_arrays_are_recognised() -> None:
     raw = identify_array(PHOTOGRAPH)
     assert raw.name == "raw"
+    assert raw.pixels is not None
     assert np.array_equal(raw.pixels, PHOTOGRAPH)
     assert identify_array(PHOTOGRAPH.astype(np.float32)).name == "raw"
     assert identify_array(PHOTOGRAPH / 255).name == "unit_range"
@@ -78,3 +80,16 @@ def test_bad_arrays_are_errors() -> None:
     ):
         with pytest.raises(error):
             identify_array(array)
+
+
+def test_an_array_with_two_axes_of_3_may_have_either_data_format() -> None:
+    found = identify_array(vggprep.preprocess_input(PHOTOGRAPH[:3, :3], mode="tf"))
+    assert (found.name, found.sure, found.pixels) == ("tf", "likely", None)
+    assert "data format: either" in repr(found)
+    assert "the data format cannot be determined" in repr(found)
+
+
+def test_values_of_no_known_range_are_a_guess_without_a_name() -> None:
+    found = identify_array(np.arange(48.0).reshape(4, 4, 3) * 1e5)
+    assert (found.name, found.sure) == ("", "guess")
+    assert "nothing known" in repr(found)

@@ -26,7 +26,7 @@ def write_model(path: Path, divisor: float) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     helper, single = onnx.helper, onnx.TensorProto.FLOAT16
-    constants = [helper.make_tensor(n, single, [], np.float16([v])) for n, v in (("d", divisor), ("o", 1.0))]
+    constants = [helper.make_tensor(n, single, [], np.array([v], np.float16)) for n, v in (("d", divisor), ("o", 1.0))]
     images = [helper.make_tensor_value_info(n, single, [None, None, None, 3]) for n in "xy"]
     nodes = [helper.make_node("Div", ["x", "d"], ["q"]), helper.make_node("Sub", ["q", "o"], ["y"])]
     graph = helper.make_graph(nodes, "tf", images[:1], images[1:], constants)

@@ -8,6 +8,7 @@ import pytest
 
 from vggprep.proof import certificates
 from vggprep.proof.certificates import Row
+from vggprep.proof.domains import domain
 from vggprep.proof.shards import WorstError
 from vggprep.proof.verify import verify
 from vggprep.spec import MODES
@@ -47,7 +48,7 @@ def test_a_certificate_is_complete_and_has_known_failures_only(name: str) -> Non
     for row in KEPT[name].rows:
         assert row.status in ("proven", "wrong", "refused")
         if row.status == "proven":
-            assert row.patterns == certificates.domain(row.dtype).size
+            assert row.patterns == domain(row.dtype).size
             assert row.wrong == row.lost == 0
         elif row.status == "wrong":  # a ledger says why
             assert row.implementation in ("keras:tensor", "keras:graph", "keras:xla")
@@ -94,8 +95,9 @@ def table() -> list[str]:
     for row in sorted(
         seen, key=lambda r: (TARGETS.index(_target(r)), r.implementation, r.direction, order.index(r.mode))
     ):
-        way = "back, to floats" if row.implementation.endswith("to floats)") else row.direction
-        way = {"forward": "forward", "inverse": "back, to pixels"}.get(way, way)
+        way = "forward" if row.direction == "forward" else "back, to pixels"
+        if row.implementation.endswith("to floats)"):
+            way = "back, to floats"
         patterns = f"all {row.patterns:,}" if row.patterns == 1 << 32 else f"{row.patterns:,}"
         cells = (f"`{_target(row)}`", way, row.mode, patterns, _shown(row.units), _shown(row.levels))
         lines.append(f"| {' | '.join(cells)} |")

@@ -69,14 +69,15 @@ def test_progress_of_another_proof_is_refused_with_the_reason(progress: Path) ->
     counted_proof(progress, "int8")
     head, rest = progress.read_text(encoding="utf-8").split("\n", 1)
     said = json.loads(head)
-    for change, reason in [
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"target": "other:f"}, "is of target other:f, not enumerated:counted"),
         ({"versions": {**said["versions"], "numpy": "1.0"}}, "with other versions \\(numpy .* instead of 1.0\\)"),
         ({"versions": {**said["versions"], "vggprep code": "0"}}, "vggprep code .* instead of 0"),
         ({"machine": {**said["machine"], "processor": "abacus"}}, "other machine \\(processor .* instead of abacus"),
         ({"files": {"model.onnx": "5"}}, "other files \\(model.onnx missing instead of 5\\)"),
         ({"format": "vggprep-progress/1"}, "its format is 'vggprep-progress/1', not 'vggprep-progress/2'"),
-    ]:
+    ]
+    for change, reason in changes:
         other = json.dumps({**said, **change}) + "\n" + rest
         progress.write_text(other, encoding="utf-8")
         with pytest.raises(ProofError, match=reason) as error:

@@ -34,7 +34,7 @@ OPERATIONS = {
 EACH_PLANE = pytest.mark.parametrize(("direction", "mode", "channel"), OPERATIONS.values())
 
 
-def same_bits(got: Array, expected: list[float]) -> bool:
+def same_bits(got: Array, expected: list[float] | Array) -> bool:
     """Whether float32 values are the expected ones, zeros with their signs, all NaNs being equal."""
     wide = np.array(expected)
     return bool((((got == wide) & (np.signbit(got) == np.signbit(wide))) | (np.isnan(got) & np.isnan(wide))).all())
@@ -45,7 +45,7 @@ def difficult_floats() -> Array:
     random = np.random.default_rng(19)
     largest = np.finfo(np.float32).max
     with np.errstate(all="ignore"):
-        ends = [[0.0, 1.0, largest, 2.0**100, 2.0**-126, 2.0**-149, np.inf, np.nan]]
+        ends: list[Any] = [[0.0, 1.0, largest, 2.0**100, 2.0**-126, 2.0**-149, np.inf, np.nan]]
         ends += [largest / np.float32(c) for c in (255, 127.5, 123.68, 0.485, 0.229, 0.224, 0.225)]
         # What a division makes a tie of, or nearly: of subnormals, of the smallest normals, and of the middle.
         for constant in (255, 127.5, 0.229, 0.224, 0.225):
@@ -403,6 +403,6 @@ def test_a_part_of_many_images_is_judged_to_its_end() -> None:
 
 
 def test_an_error_in_a_sampled_dtype_is_found_in_the_sample() -> None:
-    where = ("float64", 131072, 131072 + 256, "caffe")
-    assert part("GALLERY.means_through_single", *where).wrong > 0
-    assert part("right", *where).wrong == 0
+    start, stop = 131072, 131072 + 256
+    assert part("GALLERY.means_through_single", "float64", start, stop, "caffe").wrong > 0
+    assert part("right", "float64", start, stop, "caffe").wrong == 0

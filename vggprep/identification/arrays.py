@@ -39,8 +39,7 @@ class ArrayIdentification:
     def __repr__(self) -> str:
         known = f"{self.name}: {self.story}" if self.name else "nothing known"
         lines = [f"{self.dtype} array of shape {self.shape}: {self.sure}, {known}", f"  {self.why}"]
-        if self.data_format:
-            lines.append(f"  data format: {self.data_format}")
+        lines.append(f"  data format: {self.data_format}")
         if self.also:
             lines.append(f"  the array alone cannot tell it from {', '.join(self.also)}")
         if self.pixels is not None:
