@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -134,64 +135,35 @@ def counted(x: Array, mode: ModeName = "tf") -> Array:
 # Wrong for one value ------------------------------------------------------------------------------------------------
 
 
-def one_number_wrong(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[x == 43981] = 7
-    return y
+def spoiled(where: Callable[[Array], Array], value: float) -> Callable[..., Array]:
+    """``preprocess_input`` with ``value`` in place of some results."""
+
+    def function(x: Array, mode: ModeName = "tf") -> Array:
+        y = preprocess_input(x, mode=mode)
+        y[where(x)] = value
+        return y
+
+    return function
 
 
-def one_nan_made_a_number(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[bits(x) == 0x7D23] = 0
-    return y
-
-
-def minus_zero_made_white(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[(x == 0) & np.signbit(x)] = 1
-    return y
+one_number_wrong = spoiled(lambda x: x == 43981, 7)
+two_numbers_wrong = spoiled(lambda x: (x == 3) | (x == 43981), 7)
+needs_a_crowd = spoiled(lambda x: (x == 43981) & (x.size > 100_000), 7)
+one_nan_made_a_number = spoiled(lambda x: bits(x) == 0x7D23, 0)
+minus_zero_made_white = spoiled(lambda x: (x == 0) & np.signbit(x), 1)
+infinity_made_a_number = spoiled(lambda x: x == np.inf, 60000)
+nan_for_one_number = spoiled(lambda x: x == 200, np.nan)
+wrong_in_blue = spoiled(lambda x: (x == 200) & np.array([False, False, True]), 0)
 
 
 def sign_of_zero_lost(x: Array, mode: ModeName = "identity") -> Array:
     return np.asarray(preprocess_input(x, mode=mode) + x.dtype.type(0))
 
 
-def wrong_in_blue(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[..., 2][x[..., 2] == 200] = 0
-    return y
-
-
 def wrong_channels_first(x: Array, data_format: DataFormat, mode: ModeName = "tf") -> Array:
     y = preprocess_input(x, data_format, mode)
     if data_format == "channels_first":
         y[x == 201] = 0
-    return y
-
-
-def needs_a_crowd(x: Array, mode: ModeName = "tf") -> Array:
-    """Wrong for one value, in large images only."""
-    y = preprocess_input(x, mode=mode)
-    if x.size > 100_000:
-        y[x == 43981] = 7
-    return y
-
-
-def infinity_made_a_number(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[x == np.inf] = 60000
-    return y
-
-
-def two_numbers_wrong(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[(x == 3) | (x == 43981)] = 7
-    return y
-
-
-def nan_for_one_number(x: Array, mode: ModeName = "tf") -> Array:
-    y = preprocess_input(x, mode=mode)
-    y[x == 200] = np.nan
     return y
 
 
@@ -202,16 +174,19 @@ def integers_kept(x: Array, mode: ModeName = "caffe") -> Array:
     return preprocess_input(x, mode=mode).astype(x.dtype)
 
 
-def raises_for_one_value(x: Array, mode: ModeName = "tf") -> Array:
-    if (x == 43981).any():
-        raise ArithmeticError("no such grey")
-    return preprocess_input(x, mode=mode)
+def raising(value: float) -> Callable[..., Array]:
+    """``preprocess_input`` that raises for one value."""
+
+    def function(x: Array, mode: ModeName = "tf") -> Array:
+        if (x == value).any():
+            raise ArithmeticError("no such grey")
+        return preprocess_input(x, mode=mode)
+
+    return function
 
 
-def one_single_raises(x: Array, mode: ModeName = "tf") -> Array:
-    if (x == np.float32(130.5)).any():
-        raise ArithmeticError("no such grey")
-    return preprocess_input(x, mode=mode)
+raises_for_one_value = raising(43981)
+one_single_raises = raising(130.5)
 
 
 def a_list_for_large_images(x: Array, mode: ModeName = "tf") -> Any:

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ from enumerated import timeless
 import vggprep
 from vggprep.cli import main
 from vggprep.proof import certificates, executors
-from vggprep.proof.certificates import ProofError, Row
-from vggprep.proof.progress import Progress
+from vggprep.proof.certificates import Certificate, ProofError, Row
 
 TARGETS = """
     import os, time
@@ -76,6 +76,13 @@ def vggprep_prove(*arguments: str, cwd: Path, **more: Any) -> subprocess.Complet
     return subprocess.run(
         command(*arguments), cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **more
     )
+
+
+def proven(output: str, *arguments: str, cwd: Path, **more: Any) -> Certificate:
+    """The certificate of a run that succeeds."""
+    done = vggprep_prove(*arguments, "-o", output, cwd=cwd, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return certificates.read(cwd / output)
 
 
 def invoke(*arguments: str) -> Result:
@@ -233,11 +240,8 @@ SMALL = ("--dtype", "uint8", "--dtype", "uint16", "--mode", "tf", "--mode", "tor
 
 
 def test_any_executor_does_the_work(folder: Path) -> None:
-    done = vggprep_prove("targets:right", *SMALL, "--executor", "targets:threads", "-o", "threads.json", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    done = vggprep_prove("targets:right", *SMALL, "--workers", "1", "-o", "processes.json", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    threads, processes = (certificates.read(folder / f"{name}.json") for name in ("threads", "processes"))
+    threads = proven("threads.json", "targets:right", *SMALL, "--executor", "targets:threads", cwd=folder)
+    processes = proven("processes.json", "targets:right", *SMALL, "--workers", "1", cwd=folder)
     assert timeless(threads) == timeless(processes)
 
 
@@ -265,9 +269,10 @@ def test_workers_that_die_again_and_again_are_one_line(folder: Path) -> None:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system lists no processes in /proc")
 
 
-def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """A run in a session of its own, as on a terminal of its own."""
-    return subprocess.Popen(
+@contextmanager
+def running(*arguments: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in a session of its own, as on a terminal of its own; what is left of it is killed."""
+    process = subprocess.Popen(
         command(*arguments),
         cwd=cwd,
         env={**os.environ, **environment},
@@ -277,6 +282,16 @@ def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[st
         start_new_session=True,
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # nohup may ignore it
     )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    output, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def family(session: int) -> list[str]:
@@ -293,26 +308,11 @@ def family(session: int) -> list[str]:
     return found
 
 
-def ended(session: int, seconds: float = 20) -> bool:
-    """Whether all processes of a session end by themselves."""
-    end = time.monotonic() + seconds
-    while family(session) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not family(session)
-
-
-def kill_all(session: int) -> None:
-    try:
-        os.killpg(session, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 def parts_done(progress: Path) -> int:
     return progress.read_bytes().count(b"\n") - 1 if progress.exists() else 0
 
 
-SLOW = ("targets:slow", "--dtype", "uint16", "--dtype", "float16", "--workers", "2", "-o", "slow.json")  # 8 parts
+SLOW = ("targets:slow", "--dtype", "uint16", "--dtype", "float16", "--workers", "2")  # 8 parts
 
 
 @pytest.fixture(scope="module")
@@ -320,9 +320,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """The rows of ``SLOW`` if nothing interrupts it."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     (folder / "targets.py").write_text(textwrap.dedent(TARGETS), encoding="utf-8")
-    done = vggprep_prove(*SLOW[:-1], "whole.json", cwd=folder, env={**os.environ, "PAUSE": "0"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return timeless(certificates.read(folder / "whole.json"))
+    return timeless(proven("slow.json", *SLOW, cwd=folder, env={**os.environ, "PAUSE": "0"}))
 
 
 STOPPED = "vggprep: stopped; completed parts are kept in {}/slow.json.progress: the same command resumes from there"
@@ -331,80 +329,58 @@ STOPPED = "vggprep: stopped; completed parts are kept in {}/slow.json.progress: 
 @needs_proc
 @pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to all processes", "to the main process"])
 def test_ctrl_c_stops_a_long_run_and_says_how_to_resume(send: Callable[[int, int], None], folder: Path) -> None:
-    process = start(*SLOW, cwd=folder, PAUSE="600")
-    try:
+    with running(*SLOW, "-o", "slow.json", cwd=folder, PAUSE="600") as process:
         wait_for((folder / "at_work").exists)
         send(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
-        assert ended(process.pid)
-    finally:
-        kill_all(process.pid)
-    assert (process.returncode, output) == (130, "")
-    assert errors.strip().splitlines()[-1] == STOPPED.format(folder)
-    assert "Traceback" not in errors
+        done = end_of(process)
+        wait_for(lambda: not family(process.pid))
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip().splitlines()[-1] == STOPPED.format(folder)
+    assert "Traceback" not in done.stderr
 
 
 @needs_proc
 def test_after_ctrl_c_the_same_command_resumes(folder: Path, uninterrupted: list[Row]) -> None:
     progress = folder / "slow.json.progress"
-    process = start(*SLOW, cwd=folder)
-    try:
+    with running(*SLOW, "-o", "slow.json", cwd=folder) as process:
         wait_for(lambda: parts_done(progress) >= 2)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert ended(process.pid)
-    finally:
-        kill_all(process.pid)
-    assert process.returncode == 130, errors
+        assert end_of(process).returncode == 130
     assert 2 <= parts_done(progress) < 8
     assert not (folder / "slow.json").exists()
-    done = vggprep_prove(*SLOW, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert timeless(proven("slow.json", *SLOW, cwd=folder)) == uninterrupted
     assert not progress.exists()
-    assert timeless(certificates.read(folder / "slow.json")) == uninterrupted
 
 
 @needs_proc
-def test_kill_9_at_any_moment_loses_nothing_and_leaves_nobody_behind(folder: Path, uninterrupted: list[Row]) -> None:
+def test_kill_9_at_any_moment_loses_nothing_and_leaves_no_process_behind(
+    folder: Path, uninterrupted: list[Row]
+) -> None:
     progress = folder / "slow.json.progress"
     moments = random.Random(9)
     for parts in (0, 3, 6):
-        process = start(*SLOW, cwd=folder)
-        try:
+        with running(*SLOW, "-o", "slow.json", cwd=folder) as process:
+            # Its own process, multiprocessing's resource tracker and two workers.
             wait_for(lambda: len(family(process.pid)) >= 4 and parts_done(progress) >= parts)  # noqa: B023
             time.sleep(moments.uniform(0, 0.3))
             os.kill(process.pid, signal.SIGKILL)
-            process.communicate(timeout=60)
-            assert ended(process.pid)
-        finally:
-            kill_all(process.pid)
-        assert process.returncode == -signal.SIGKILL
+            assert end_of(process).returncode == -signal.SIGKILL
+            wait_for(lambda: not family(process.pid))
         assert not (folder / "slow.json").exists()
     assert 6 <= parts_done(progress) < 8
-    done = vggprep_prove(*SLOW, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert timeless(certificates.read(folder / "slow.json")) == uninterrupted
+    assert timeless(proven("slow.json", *SLOW, cwd=folder)) == uninterrupted
 
 
-def test_a_full_disk_is_one_line_and_what_was_done_is_kept(folder: Path, uninterrupted: list[Row]) -> None:
+def test_a_full_disk_is_one_line_and_completed_parts_are_kept(folder: Path, uninterrupted: list[Row]) -> None:
     resource = pytest.importorskip("resource")
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    done = vggprep_prove(*SLOW, cwd=folder, preexec_fn=little_room)
-    said = one_line(done)
-    assert "slow.json.progress: File too large; completed parts are kept" in said
+    done = vggprep_prove(*SLOW, "-o", "slow.json", cwd=folder, preexec_fn=little_room)
+    assert "slow.json.progress: File too large; completed parts are kept" in one_line(done)
     assert 1 <= parts_done(folder / "slow.json.progress") < 8
-    done = vggprep_prove(*SLOW, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert timeless(certificates.read(folder / "slow.json")) == uninterrupted
-
-
-def test_a_second_process_on_the_same_work_is_refused(folder: Path) -> None:
-    with Progress(folder / "slow.json.progress", {}):
-        said = one_line(vggprep_prove(*SLOW, cwd=folder))
-    assert "slow.json.progress: wait for it, or name another file with -o" in said
+    assert timeless(proven("slow.json", *SLOW, cwd=folder)) == uninterrupted
 
 
 # A Dask cluster: a real scheduler and real workers on the loopback interface ----------------------------------------
@@ -481,54 +457,46 @@ def cluster(scheduler: Cluster) -> Iterator[Cluster]:
         path.unlink(missing_ok=True)
 
 
-def slow_on(cluster: Cluster, **environment: str) -> subprocess.Popen[str]:
-    return start(*SLOW, "--executor", f"dask:{cluster.address}", cwd=cluster.folder, **environment)
+def on(cluster: Cluster) -> tuple[str, str]:
+    return "--executor", f"dask:{cluster.address}"
+
+
+def slow_on(cluster: Cluster) -> AbstractContextManager[subprocess.Popen[str]]:
+    return running(*SLOW, "-o", "slow.json", *on(cluster), cwd=cluster.folder)
 
 
 def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster) -> None:
     cluster.start_workers()
-    for target, more in (("reference", ()), ("targets:right", ("--inverse", "reference"))):
-        for name, executor in (("local", ()), ("dask", ("--executor", f"dask:{cluster.address}"))):
-            arguments = (target, *more, *SMALL, *executor, "-o", f"{name}.json")
-            done = vggprep_prove(*arguments, cwd=cluster.folder)
-            assert done.returncode == 0, done.stdout + done.stderr
-        local, dask = (certificates.read(cluster.folder / f"{name}.json") for name in ("local", "dask"))
-        assert timeless(dask) == timeless(local)
-        assert (dask.versions, dask.machine, dask.values) == (local.versions, local.machine, local.values)
-    done = vggprep_prove("--verify", "local.json", "--executor", f"dask:{cluster.address}", cwd=cluster.folder)
+    arguments = ("targets:right", "--inverse", "reference", *SMALL)
+    local = proven("local.json", *arguments, cwd=cluster.folder)
+    dask = proven("dask.json", *arguments, *on(cluster), cwd=cluster.folder)
+    assert timeless(dask) == timeless(local)
+    assert (dask.versions, dask.machine, dask.values) == (local.versions, local.machine, local.values)
+    done = vggprep_prove("--verify", "local.json", *on(cluster), cwd=cluster.folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_killed_worker_loses_nothing(cluster: Cluster, uninterrupted: list[Row]) -> None:
     cluster.start_workers(PAUSE="0.5")
-    process = slow_on(cluster)
-    try:
+    with slow_on(cluster) as process:
         wait_for(lambda: parts_done(cluster.folder / "slow.json.progress") >= 2)
         cluster.kill_workers(1)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        kill_all(process.pid)
-    assert process.returncode == 0, errors
+        done = end_of(process)
+    assert done.returncode == 0, done.stderr
     assert timeless(certificates.read(cluster.folder / "slow.json")) == uninterrupted
 
 
 def test_a_cluster_without_workers_is_reported_and_the_same_command_resumes(cluster: Cluster) -> None:
     cluster.start_workers(PAUSE="0.5")
     progress = cluster.folder / "slow.json.progress"
-    process = slow_on(cluster)
-    try:
+    with slow_on(cluster) as process:
         wait_for(lambda: parts_done(progress) >= 2)
         cluster.kill_workers()
-        output, errors = process.communicate(timeout=120)
-    finally:
-        kill_all(process.pid)
-    done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-    assert "the cluster has lost all workers: start new ones, and the same command resumes" in one_line(done)
+        said = one_line(end_of(process))
+    assert "the cluster has lost all workers: start new ones, and the same command resumes" in said
     assert 2 <= parts_done(progress) < 8
     cluster.start_workers(1, PAUSE="0")
-    done = vggprep_prove(*SLOW, "--executor", f"dask:{cluster.address}", cwd=cluster.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert certificates.read(cluster.folder / "slow.json").holds
+    assert proven("slow.json", *SLOW, *on(cluster), cwd=cluster.folder).holds
 
 
 def test_a_lost_scheduler_is_reported_and_completed_parts_are_kept(scheduler: Cluster, folder: Path) -> None:
@@ -536,32 +504,23 @@ def test_a_lost_scheduler_is_reported_and_completed_parts_are_kept(scheduler: Cl
     progress = folder / "slow.json.progress"
     try:
         own.start_workers(PAUSE="0.5")
-        process = slow_on(own)
-        try:
+        with slow_on(own) as process:
             wait_for(lambda: parts_done(progress) >= 2)
             own.scheduler.kill()
-            output, errors = process.communicate(timeout=120)
-        finally:
-            kill_all(process.pid)
+            said = one_line(end_of(process))
     finally:
         own.end()
-    done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-    assert "its scheduler is gone: restart it, and the same command resumes" in one_line(done)
+    assert "its scheduler is gone: restart it, and the same command resumes" in said
     assert 2 <= parts_done(progress) < 8
 
 
 @needs_proc
 def test_ctrl_c_stops_waiting_for_a_cluster(cluster: Cluster) -> None:
     cluster.start_workers(1, PAUSE="600")
-    process = slow_on(cluster)
-    try:
+    with slow_on(cluster) as process:
         wait_for((cluster.folder / "at_work").exists)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        kill_all(process.pid)
-    assert process.returncode == 130
-    assert errors.strip() == STOPPED.format(cluster.folder)
+        assert one_line(end_of(process), 130) == STOPPED.format(cluster.folder)
 
 
 def test_a_worker_with_other_code_is_named_and_refused(cluster: Cluster) -> None:
@@ -572,12 +531,8 @@ def test_a_worker_with_other_code_is_named_and_refused(cluster: Cluster) -> None
     cluster.start_workers(1)
     cluster.start_workers(1, PYTHONPATH=str(theirs.parent))
     other = cluster.workers[1].pid
-    process = slow_on(cluster)
-    try:
-        output, errors = process.communicate(timeout=120)
-    finally:
-        kill_all(process.pid)
-    said = one_line(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
+    with slow_on(cluster) as process:
+        said = one_line(end_of(process))
     assert f"process {other} cannot take part: it has vggprep code" in said
     assert (cluster.folder / "slow.json.progress").exists()
 

@@ -29,28 +29,25 @@ OnProgress = Callable[[int, int, float], None]
 """Called with the number of values judged, their total, and how many were judged per second in this run."""
 
 
-def work(part: Part, origin: Mapping[str, str]) -> Done | str:
-    """Do one part, in any process; or say in what this one differs from ``origin``, the ``dependencies`` there."""
-    with _ONE_AT_A_TIME:
-        tune_malloc()
-        try:
-            implementations(part.spec)
-        except TargetError as error:
-            return str(error)
-        if reason := environment.difference(origin, dependencies(part.spec, like=origin)):
-            return f"it has {reason}"
-        started = time.perf_counter()
-        tallies = tuple(judge(part))
-        return Done(tallies, time.perf_counter() - started, environment.processor())
-
-
 def dependencies(spec: TargetSpec, like: Mapping[str, str] | None = None) -> dict[str, str]:
     """Versions and files: what must be the same wherever parts of one proof are done."""
     return environment.versions(spec, like) | environment.files(spec)
 
 
-def _work_and_say_where(part: Part, origin: Mapping[str, str]) -> tuple[Done | str, str]:
-    return work(part, origin), f"{platform.node()}, process {os.getpid()}"
+def work(part: Part, origin: Mapping[str, str]) -> Done | str:
+    """Do one part, in any process; or say why not: what this one has differs from ``origin``, the ``dependencies``."""
+    place = f"the worker at {platform.node()}, process {os.getpid()} cannot take part"
+    with _ONE_AT_A_TIME:
+        tune_malloc()
+        try:
+            implementations(part.spec)
+        except TargetError as error:
+            return f"{place}: {error}"
+        if reason := environment.difference(origin, dependencies(part.spec, like=origin)):
+            return f"{place}: it has {reason}"
+        started = time.perf_counter()
+        tallies = tuple(judge(part))
+        return Done(tallies, time.perf_counter() - started, environment.processor())
 
 
 def _key(part: Part) -> str:
@@ -79,16 +76,17 @@ def prove(
     identity = {"target": words, "versions": versions, "files": files, "machine": machine}
     with Progress(progress_file, identity) as progress:
         waiting = [part for part in parts if _key(part) not in progress.done]
-        meter = Meter(parts, waiting, on_progress)
 
         def finished(part: Part, result: Done) -> bool:
             progress.add(_key(part), result)
-            meter.add(part)
             return plan.stop_at_first and _is_wrong(result)
 
-        known = [progress.done[_key(part)] for part in parts if _key(part) in progress.done]
-        if not (plan.stop_at_first and any(map(_is_wrong, known))):
-            drive(waiting, versions | files, finished, meter.tick, executor=executor, workers=workers)
+        known = [part for part in parts if _key(part) in progress.done]
+        if not (plan.stop_at_first and any(_is_wrong(progress.done[_key(part)]) for part in known)):
+            drive(
+                waiting, versions | files, finished, executor=executor, workers=workers, on_progress=on_progress,
+                before=sum(map(values_of, known)),
+            )  # fmt: skip
         done = {part: progress.done[_key(part)] for part in parts if _key(part) in progress.done}
     return Certificate(
         target=words,
@@ -130,51 +128,39 @@ def _words(spec: TargetSpec) -> str:
     return " ".join([*spec.targets, *(f"--{name} {value}" for name, value in options.items() if value)])
 
 
-class Meter:
-    """How far the work is, and how fast it goes."""
-
-    def __init__(self, parts: Sequence[Part], waiting: Sequence[Part], on_progress: OnProgress | None) -> None:
-        self._total = sum(map(values_of, parts))
-        self._before = self._done = self._total - sum(map(values_of, waiting))
-        self._on_progress, self._started = on_progress, time.perf_counter()
-        self.tick()
-
-    def add(self, part: Part) -> None:
-        """Count a part that is done."""
-        self._done += values_of(part)
-        self.tick()
-
-    def tick(self) -> None:
-        """Report."""
-        if self._on_progress is not None:
-            elapsed = max(time.perf_counter() - self._started, 1e-9)
-            self._on_progress(self._done, self._total, (self._done - self._before) / elapsed)
-
-
 def drive(
     parts: Sequence[Part],
     origin: Mapping[str, str],
     finished: Callable[[Part, Done], bool],
-    tick: Callable[[], None],
     *,
     executor: str | None,
     workers: int,
+    on_progress: OnProgress | None,
+    before: int = 0,
 ) -> None:
-    """Run every part, calling ``finished`` with each result until it returns True, and ``tick`` now and then."""
+    """Run every part, calling ``finished`` with each result until it returns True; ``before`` values were judged."""
+    started, total = time.perf_counter(), before + sum(map(values_of, parts))
+
+    def report() -> None:
+        if on_progress is not None:
+            done = total - sum(map(values_of, waiting))
+            on_progress(done, total, (done - before) / max(time.perf_counter() - started, 1e-9))
+
     waiting = dict.fromkeys(parts)
     breakages = 0
     while waiting:
         try:
             with executors.named(executor, workers) as (pool, alive):
-                futures = {pool.submit(_work_and_say_where, part, origin): part for part in waiting}
+                futures = {pool.submit(work, part, origin): part for part in waiting}
                 while futures:
                     for future in wait(futures, timeout=1.0, return_when=FIRST_COMPLETED).done:
                         part, result = futures.pop(future), _result(future)
                         del waiting[part]
+                        report()
                         breakages = 0
                         if finished(part, result):
                             return
-                    tick()
+                    report()
                     if futures and not alive():
                         raise ProofError(
                             "the cluster has lost all workers: start new ones, and the same command resumes"
@@ -190,7 +176,7 @@ def drive(
 
 def _result(future: Future[Any]) -> Done:
     try:
-        result, where = future.result()
+        result = future.result()
     except BrokenExecutor:
         raise
     except CancelledError as error:
@@ -198,6 +184,6 @@ def _result(future: Future[Any]) -> Done:
     except Exception as error:
         raise ProofError(f"a worker failed: {describe(error)}") from error
     if isinstance(result, str):
-        raise ProofError(f"the worker at {where} cannot take part: {result}")
+        raise ProofError(result)
     assert isinstance(result, Done)
     return result

@@ -11,7 +11,7 @@ from vggprep.proof import environment
 from vggprep.proof.certificates import Certificate, ProofError, Row
 from vggprep.proof.plan import plan
 from vggprep.proof.progress import Done
-from vggprep.proof.run import Meter, OnProgress, drive
+from vggprep.proof.run import OnProgress, drive
 from vggprep.proof.shards import Part, Tally, WorstError
 
 
@@ -50,17 +50,15 @@ def verify(
     chosen = random.Random(seed).sample(list(recorded), min(parts, len(recorded)))
     versions, files = environment.versions(certificate.spec), environment.files(certificate.spec)
     disagreements: list[str] = []
-    meter = Meter(chosen, chosen, on_progress)
 
     def finished(part: Part, result: Done) -> bool:
-        meter.add(part)
         for (row, digest), tally in zip(recorded[part], result.tallies, strict=True):
             if reason := _disagreement(row, digest, tally):
                 where = f"{row.implementation} {row.direction} {row.mode} {row.data_format} {row.dtype}"
                 disagreements.append(f"{where}, patterns {part.start} to {part.stop}: {reason}")
         return False
 
-    drive(chosen, versions | files, finished, meter.tick, executor=executor, workers=workers)
+    drive(chosen, versions | files, finished, executor=executor, workers=workers, on_progress=on_progress)
     for word, mine, other in (
         ("versions", versions, certificate.versions),
         ("machine", environment.machine(), certificate.machine),
