@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from vggprep import deprocess_input, preprocess_input
 from vggprep.cases import available_dtypes
 from vggprep.conformance.engine import Selection
 from vggprep.faults import FAULTS, HONEST
+from vggprep.implementations import Implementation
 from vggprep.implementations.callables import NoArray
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.certificates import Certificate, Row
@@ -65,6 +66,10 @@ class Refusing(ThreadPoolExecutor):
 
 def no_work() -> Refusing:
     return Refusing(RuntimeError("not today"))
+
+
+def loses_workers() -> Refusing:
+    return Refusing(BrokenExecutor())
 
 
 def drops_work() -> Refusing:
@@ -116,6 +121,9 @@ def right(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
 
 def to_floats(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return deprocess_input(y, data_format, mode, dtype=None)
+
+
+only_bytes = Implementation("only_bytes", preprocess_input, dtypes=("uint8",))
 
 
 def refuses_integers(x: Array, mode: ModeName = "tf") -> Array:

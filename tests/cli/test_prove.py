@@ -202,6 +202,7 @@ def test_the_ledger_explains_known_failures() -> None:
         (["enumerated:right", "--executor", "enumerated:no_executor"], "returns a int, which has no submit"),
         (["enumerated:right", "--executor", "enumerated:no_luck"], "RuntimeError: no machines today"),
         (["enumerated:right", "--executor", "enumerated:no_work"], "a worker failed: RuntimeError: not today"),
+        (["enumerated:right", "--executor", "enumerated:loses_workers"], "a worker process died 3 times before it"),
         (["enumerated:right", "--executor", "enumerated:drops_work"], "the executor dropped the work"),
     ],
 )
@@ -474,6 +475,17 @@ def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster) 
     assert (dask.versions, dask.machine, dask.values) == (local.versions, local.machine, local.values)
     done = vggprep_prove("--verify", "local.json", *on(cluster), cwd=cluster.folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_cluster_and_processes_are_executors(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.start_workers(1)
+    for spec in (None, f"dask:{cluster.address}"):
+        with executors.named(spec, 1) as (pool, alive):
+            assert pool.submit(abs, -1).result(60) == 1
+            assert alive()
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ProofError, match="needs distributed, which is not installed"), executors.named("dask:x", 1):
+        pass
 
 
 def test_a_killed_worker_loses_nothing(cluster: Cluster, uninterrupted: list[Row]) -> None:

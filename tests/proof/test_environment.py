@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +82,8 @@ def test_another_file_is_refused_by_verify_resume_and_workers(named: tuple[Targe
         verify(certificate, executor=HERE)
     with pytest.raises(ProofError, match=f"was made with other files \\({said}\\): delete it"):
         prove(spec, progress)
-    refusal = run.work(part, origin)
-    assert isinstance(refusal, str)
-    assert refusal.endswith(f" cannot take part: it has {said}")
+    with pytest.raises(ProofError, match=f", process .* cannot take part: it has {said}$"):
+        run.drive([part], origin, lambda *_: True, executor=HERE, workers=1, on_progress=None)
     assert certificate.holds
     assert not prove(spec).holds  # the new file is loaded, although the old one was
 
@@ -147,3 +147,19 @@ def test_a_command_is_its_program_and_its_files_in_every_mode(tmp_path: Path, mo
 def test_the_code_of_a_python_target_is_among_the_versions() -> None:
     versions = environment.versions(TargetSpec(("enumerated:right",)))
     assert {"python", "vggprep", "vggprep code", "numpy", "enumerated code"} <= set(versions)
+
+
+def test_packages_have_the_versions_that_are_installed_imported_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ml_dtypes", raising=False)
+    monkeypatch.setattr(environment, "_PACKAGES", ("ml_dtypes", "no_such_package"))
+    found = environment.versions(TargetSpec(("reference",)), like={"ml_dtypes": "", "no_such_package": ""})
+    assert "no_such_package" not in found
+    assert ("ml_dtypes" in found) == bool(find_spec("ml_dtypes"))
+    assert "ml_dtypes" not in environment.versions(TargetSpec(("reference",)))
+
+
+def test_a_worker_without_the_target_cannot_take_part() -> None:
+    part = planned(TargetSpec(("reference",))).parts[0]._replace(spec=TargetSpec(("nowhere:f",)))
+    refusal = run.work(part, {})
+    assert isinstance(refusal, str)
+    assert "cannot take part: cannot load nowhere:f: there is no module nowhere" in refusal
