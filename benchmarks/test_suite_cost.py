@@ -18,8 +18,7 @@ from benchmarks.measure import play, played_back
 from vggprep import strategies
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.targets import TargetSpec
-from vggprep.proof import keep_freed_memory
-from vggprep.proof.shards import IMAGE, Part, judge
+from vggprep.proof.shards import IMAGE, Part, judge, tune_malloc
 from vggprep.spec import ModeName
 
 EXAMPLES = 300
@@ -105,7 +104,7 @@ def enumeration_seconds() -> dict[str, list[float]]:
         assert tally.wrong == 0
         assert tally.patterns == PATTERNS
 
-    keep_freed_memory()
+    tune_malloc()
     modes: tuple[ModeName, ...] = ("caffe", "tf", "torch")
     calls: dict[str, Callable[[], None]] = {mode: partial(enumerate_part, mode) for mode in modes}
     return interleaved({**calls, "copy": partial(np.copyto, images[0], images[1])}, rounds=8)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vggprep.conformance.judging import check_implementation
     from vggprep.conformance.results import Result
     from vggprep.functions import deprocess_input, preprocess_input
-    from vggprep.identification import identify, identify_array
+    from vggprep.identification.arrays import identify_array
+    from vggprep.identification.functions import identify
     from vggprep.implementations import Implementation
     from vggprep.pytest_plugin import parametrize_with_checks
     from vggprep.spec import MODELS, MODES
@@ -49,8 +50,8 @@ _HOMES = {
     "Result": "conformance.results",
     "check_implementation": "conformance.judging",
     "deprocess_input": "functions",
-    "identify": "identification",
-    "identify_array": "identification",
+    "identify": "identification.functions",
+    "identify_array": "identification.arrays",
     "parametrize_with_checks": "pytest_plugin",
     "preprocess_input": "functions",
 }

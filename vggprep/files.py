@@ -45,4 +45,6 @@ def _finite(value: Any) -> Any:
         return str(value)
     if isinstance(value, dict):
         return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
     return value

@@ -222,7 +222,3 @@ def _reference(
                 target[part] = restored
 
     split(fill, len(source), threads)
-
-
-# Until implementations.callables imports it from kernels.job.
-overlap = share_memory

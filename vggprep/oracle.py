@@ -388,13 +388,3 @@ def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: i
 def grey_levels(mode: ModeName) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
     return np.array([float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)])
-
-
-# Until every importer names the room: what has moved to ``tolerance``, and two old names.
-def __getattr__(name: str) -> Any:
-    old = {"channels": routes, "sources": input_channels}
-    if name in old:
-        return old[name]
-    from vggprep import tolerance
-
-    return getattr(tolerance, name)

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.functions import overlap
+from vggprep.kernels.job import share_memory
 
 Array = npt.NDArray[Any]
 
@@ -183,7 +183,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
             # longdouble holds bytes that mean nothing; float64 is what is looked at.
             result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
             output = np.array(plain, dtype=result, order="C")
-            shares = overlap(plain, array)
+            shares = share_memory(plain, array)
     except Exception as error:
         changed, problem = True, Problem("unreadable", {"error": describe(error)})
     return Outcome(output, None, problem, remarks, changed, shares, returned, after)
