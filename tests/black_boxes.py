@@ -85,8 +85,8 @@ def _photograph() -> Array:
     """Something smooth with noise, as a photograph is; by arithmetic."""
     y, x = np.mgrid[0:24, 0:32]
     image: Array = np.stack([8 * x, 10 * y, 255 - 4 * x - 4 * y], axis=-1) + (x * 7 + y * 13)[..., None] % 5
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    return image
+    clipped: Array = np.clip(image, 0, 255).astype(np.uint8)
+    return clipped
 
 
 PHOTOGRAPH = _photograph()

@@ -98,7 +98,7 @@ def test_the_functions_people_call_conform(target):
 
 def inverse(monkeypatch, name, default=False):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    function, _, _ = load_inverse(f"inverses:{name}")
+    function = load_inverse(f"inverses:{name}").deprocess
     found = Implementation(name, deprocess=(lambda y: function(y.copy())) if default else function)
     return run(found, selection=Selection(("caffe",), None, ("float32",)), examples=0)
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from vggprep import strategies
 from vggprep.cases import LAYOUTS, Array, Case, Cell, available_dtypes, dtype_of, regimes
 from vggprep.checks.subject import Subject
+from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call
 from vggprep.kernels.job import share_memory
@@ -108,7 +109,7 @@ class _Calls(RuleBasedStateMachine):
             return
         self.accepted.add((direction, case.cell))
         finding = self.subject.judge(case, outcome=outcome)
-        assert finding is None, f"{finding.message} in {what}, after other calls"
+        assert finding is None, f"{sentence(finding)} in {what}, after other calls"
         if buffer is not None:
             assert outcome.returned is buffer.array, f"does not return the out= it was given: {what}"
         else:

@@ -34,7 +34,7 @@ LANGUAGES = {"python": "means_swapped", "javascript": "no_swap", "c++": "integer
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_port_conforms_in_both_directions(port: Port, language: str) -> None:
     command = f"command:{port(language)} {{mode}} {{data_format}}"
-    inverse, _, _ = load_inverse(f"{command} --inverse")
+    inverse = load_inverse(f"{command} --inverse").deprocess
     both = replace(load(command)[0], deprocess=inverse)
     whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
     bulk = Selection(dtypes=("uint8", "float32"))

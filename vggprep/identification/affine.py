@@ -1,4 +1,4 @@
-"""Affine maps of pixels: fitting one, and the maps that are known. Imports NumPy, the gallery and the public functions."""
+"""Affine maps of pixels: fitting one, and those that are known. Imports the gallery and the public functions."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def _by_range(unknown: ArrayIdentification, flat: Float64) -> ArrayIdentificatio
     unknown = replace(
         unknown,
         why=f"no known step undone gives whole numbers, so it is judged by its range alone, {low:.4g} to {high:.4g}",
-        why_not="its values are not those of whole pixels: the image was resized or changed before, or the step is unknown",
+        why_not="its values are not those of whole pixels: the image was resized or changed, or the step is unknown",
     )
     for name, bottom, top, story in _RANGES:
         slack = 0.03 * (top - bottom)

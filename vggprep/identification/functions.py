@@ -13,6 +13,7 @@ import numpy as np
 from vggprep import oracle, tolerance
 from vggprep.cases import Case, from_format, to_format
 from vggprep.checks.subject import Subject
+from vggprep.conformance.words import sentence
 from vggprep.faults import FAULTS
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.identification import affine
@@ -154,7 +155,7 @@ def _identify(implementation: Implementation, function: Callable[..., Any], aske
     ]
     plain = [seen for seen in first if seen.outcome.output is not None]
     if not plain:
-        said = (seen.outcome.refusal or seen.outcome.problem or "" for seen in first)
+        said = (str(seen.outcome.refusal or seen.outcome.problem or "") for seen in first)
         return Answer("refuses", "", asked, story=next(filter(None, said), ""))
     base, fitted = _base(plain)
     seen = _all_seen(plain, base.case, takes_format, ask)
@@ -358,7 +359,7 @@ def _level(mode: _Candidate, seen: Sequence[_Seen]) -> tuple[Level | None, tuple
             for what, case, outcome in seen
             if outcome.refusal is None
         ]
-        wrong = [f"but not on {what}: {finding.message}" for what, finding in judged if finding is not None]
+        wrong = [f"but not on {what}: {sentence(finding)}" for what, finding in judged if finding is not None]
         if not wrong:
             return level, ()
     more = (f"and {len(wrong) - 3} more like these",) if len(wrong) > 3 else ()
@@ -410,7 +411,9 @@ def _dependence(ask: Callable[[Probe], _Seen], base: _Seen) -> _Dependence:
     before = first.output
     if before is None:
         if first.outcome.output is None:
-            return _Dependence(first.outcome.refusal or first.outcome.problem or "it gives no result the second time")
+            return _Dependence(
+                str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time")
+            )
         shapes = case.array().shape, first.outcome.output.shape
         return _Dependence("an input of shape {} becomes an output of shape {}".format(*shapes))
 

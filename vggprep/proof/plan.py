@@ -98,4 +98,4 @@ def _row(subject: Subject, direction: Direction, mode: ModeName, data_format: Da
     cell = Cell(mode, data_format, input_dtype(direction, mode, dtype), 4)
     if subject.accepts(direction, cell):
         return row
-    return replace(row, status="refused", message=subject.refusal(direction, cell) or "refused")
+    return replace(row, status="refused", message=str(subject.refusal(direction, cell)) or "refused")

@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vggprep.cases import Case, Cell, panel, regimes, to_format
-from vggprep.checks.subject import Finding, Subject, format_levels
-from vggprep.conformance import engine as conformance
+from vggprep.checks import Finding, Subject
+from vggprep.checks.findings import Arguments
 from vggprep.conformance import ledger
-from vggprep.conformance.engine import Result
+from vggprep.conformance.diagnosis import UNEXPLAINED, explain
 from vggprep.conformance.report import cause_text, causes
+from vggprep.conformance.results import Result
+from vggprep.conformance.words import cause_of, grey_levels
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.shards import WorstError, from_bits, implementations, input_dtype
 
@@ -129,21 +131,32 @@ def _explained(found: Mapping[Subject, Sequence[_Failure]]) -> list[str]:
     results: list[Result] = []
     for subject, failed in found.items():
         name = subject.implementation.name
-        mine = [
-            Result(
-                name, f.check, f.row.mode, f.row.data_format, input_dtype(f.row.direction, f.row.mode, f.row.dtype), 4,
-                "failed", f.message, direction=f.row.direction,
-            )
-            for f in failed
-        ]  # fmt: skip
-        mine = conformance.diagnosed(subject, mine, [f.finding for f in failed])
-        known = ledger.shipped(name).entries
-        for result, failure in zip(mine, failed, strict=True):
+        known = ledger.applicable(None, name).entries
+        explanations = iter(explain(subject, [(f.check, f.finding) for f in failed if f.finding is not None]))
+        for failure in failed:
+            row, finding = failure.row, failure.finding
+            explanation = UNEXPLAINED if finding is None else next(explanations)
             # An exception explains itself; which of the faults refuse the same value means little.
-            diagnosis = "" if failure.row.problem == "no_result" else result.diagnosis
+            fault = None if row.problem == "no_result" else explanation.fault
+            cause = f"{row.direction}/in large images only/{row.mode}"
+            result = Result(
+                name,
+                failure.check,
+                row.mode,
+                row.data_format,
+                input_dtype(row.direction, row.mode, row.dtype),
+                4,
+                "failed",
+                failure.message,
+                explanation.text if fault else "",
+                explanation.reproducer,
+                direction=row.direction,
+                cause=cause_of(finding, failure.check, fault.name if fault else "") if finding else cause,
+                example=explanation.example,
+            )
             if reasons := [entry.reason for entry in known if entry.matches(name, result.check, result.cell)]:
-                diagnosis = f"{diagnosis} (known: {reasons[0]})".strip()
-            results.append(replace(result, diagnosis=diagnosis))
+                result = replace(result, diagnosis=f"{result.diagnosis} (known: {reasons[0]})".strip())
+            results.append(result)
     return [cause_text(group) for group in causes(results)]
 
 
@@ -156,11 +169,11 @@ def _failure(subject: Subject, row: Row, at_least: bool) -> _Failure:
         if row.problem == "no_result":
             message = f"gives no result for some values that it should accept: {row.message}"
         if row.levels:
-            message += f", up to {format_levels(row.levels.error)} off"
+            message += f", up to {grey_levels(row.levels.error)} off"
     elif finding is None:
         message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
     elif finding.levels:
-        message += f", here by {format_levels(finding.levels)}"
+        message += f", here by {grey_levels(finding.levels)}"
     return _Failure(row, check, message, finding)
 
 
@@ -172,7 +185,8 @@ def _finding(subject: Subject, row: Row) -> Finding | None:
     pixel = np.array([from_bits(bits, dtype) for bits in row.counterexample])
     if row.problem == "no_result":
         image = np.ascontiguousarray(to_format(pixel.reshape(1, 1, 1, 3), row.data_format))
-        return Finding(row.direction, cell, row.message, given=(image, row.mode, row.data_format))
+        given = Arguments(image, row.mode, row.data_format)
+        return Finding("refusal", row.direction, cell, given=given, about={"error": row.message})
     regime = next(r for r in ("noise", "fractions", "wide") if r in regimes(row.direction, dtype))
     others = panel(row.direction, cell, regime).values().reshape(1, 16, 16, 3)
     others[0, 0, 0] = pixel

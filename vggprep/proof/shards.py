@@ -23,8 +23,9 @@ import numpy.typing as npt
 from vggprep import oracle, tolerance
 from vggprep.cases import Array, Case, Cell, dtype_of
 from vggprep.checks.subject import Subject
+from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
-from vggprep.implementations.callables import NoArray, call, describe, keywords
+from vggprep.implementations.callables import NoArray, Outcome, call, describe, keywords
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.oracle import FORMATS, Float64
 from vggprep.proof import environment
@@ -288,8 +289,7 @@ class _Run:
             outcome = call(self.function, image, mode, data_format)
             if outcome.output is None:
                 silent = outcome.refusal is not None or isinstance(outcome.returned, NoArray)
-                message = outcome.refusal or outcome.problem or ""
-                return _Output(None, "no_result" if silent else "type", message)
+                return _Output(None, "no_result" if silent else "type", str(outcome.refusal or outcome.problem or ""))
             returned = outcome.output
         else:
             try:
@@ -306,8 +306,8 @@ class _Run:
             results = [returned[0, channel].reshape(-1).copy() for channel in range(3)]
         else:
             results = [returned[..., channel].reshape(-1).copy() for channel in range(3)]
-        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), returned)
-        return _Output(results, "dtype" if wrong_dtype else None, wrong_dtype or "")
+        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
+        return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
 
     def _culprit(self, planes: list[Array], data_format: DataFormat, output: _Output) -> tuple[int, _Output]:
         """Of an image without a usable output, a pixel that has none by itself, if there is one; and its output."""

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.oracle import FORMATS, as_float64, compare_faithful, grey_levels, real
+from vggprep.oracle import FORMATS, as_float64, grey_levels, real
 from vggprep.spec import DATA_FORMATS, MODES, ModeName, Step
+from vggprep.tolerance import compare_faithful
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
