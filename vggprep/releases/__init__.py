@@ -7,7 +7,6 @@ lists what changed between the recorded releases. ``python -m vggprep.releases r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -15,13 +14,13 @@ from packaging.version import InvalidVersion, Version
 from vggprep.releases import observation, record
 from vggprep.releases.changes import listed
 from vggprep.releases.environments import PUBLISHED, install_and_observe
-from vggprep.releases.observation import Interpreter, Observation, ObservationError
+from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
 
 _RELEASE = re.compile(r"([A-Za-z_-]+)(?:\[(\w+)\])?==([\w.]+)")
 _PACKAGES = {"tf-keras": "tf_keras", "keras_applications": "keras-applications"}
 
 
-def load_side(spec: str, *, install: bool = False, progress: Callable[[int, int], None] | None = None) -> Observation:
+def load_side(spec: str, *, install: bool = False, progress: Progress | None = None) -> Observation:
     """One side of a comparison: a file, ``python:INTERPRETER``, or a release such as ``keras==2.15.0``.
 
     A release is looked up in the record; one that is not there is installed and observed if ``install`` says so.

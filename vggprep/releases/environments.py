@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from vggprep.files import cache_folder
 from vggprep.releases import observation
-from vggprep.releases.observation import Interpreter, Observation, ObservationError
+from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,7 @@ def _uv(*arguments: str, remedy: str = "is the release published, and the packag
 
 
 def observe_combination(
-    combination: Combination,
-    directory: Path,
-    *,
-    here: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    combination: Combination, directory: Path, *, here: bool = False, progress: Progress | None = None
 ) -> Observation:
     """Build what the combination needs under ``directory``, unless it is there, and observe it.
 
@@ -250,9 +246,7 @@ def observation_file(name: str, directory: Path) -> Path:
     return directory / "observations" / f"{name}.jsonl"
 
 
-def install_and_observe(
-    name: str, directory: Path | None = None, *, progress: Callable[[int, int], None] | None = None
-) -> Observation:
+def install_and_observe(name: str, directory: Path | None = None, *, progress: Progress | None = None) -> Observation:
     """Install a release into the user's cache directory with uv, and observe it.
 
     The overlay lies over this interpreter where it has the backend and the release is of Keras 3 or tf_keras 2.16 or

@@ -36,6 +36,7 @@ from vggprep.spec import FLOATS
 
 Array = npt.NDArray[Any]
 Answer = Mapping[str, Any]
+Progress = Callable[[int, int], None]
 
 FORMAT = "vggprep observation"
 FORMAT_VERSION = 1
@@ -151,7 +152,7 @@ def observe(
     interpreter: Interpreter | None = None,
     *,
     asked: Sequence[Question] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Observation:
     """Ask the Keras called ``target`` (``keras``, ``tf_keras`` or ``tensorflow.keras``) every question.
 
