@@ -57,7 +57,8 @@ NOT_AFFINE = {
 @pytest.mark.parametrize(("name", "mode"), NOT_AFFINE.items())
 def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> None:
     fault = next(f for f in FAULTS if f.name == name)
-    answer = answer_of(lambda x, data_format: fault.preprocess(x, data_format, mode))
+    function: Any = fault.preprocess
+    answer = answer_of(lambda x, data_format: function(x, data_format, mode))
     assert (answer.kind, answer.name, answer.mode) == ("fault", name, mode)
     assert fault.story in repr(answer)
 
@@ -65,10 +66,12 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
 @pytest.mark.parametrize("honest", HONEST, ids=lambda h: h.name)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype: str) -> None:
-    def preprocess(x: Array, mode: ModeName) -> Array:
+    function: Any = honest.preprocess
+
+    def preprocess(x: Array, mode: ModeName) -> Any:
         if x.dtype.name != dtype:
             raise TypeError
-        return honest.preprocess(x, "channels_last", mode)
+        return function(x, "channels_last", mode)
 
     found = identify(preprocess)
     assert [a.name for a in found.answers] == list(vggprep.MODES), found

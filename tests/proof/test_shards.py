@@ -342,7 +342,7 @@ def test_the_worst_error_over_all_bytes_is_what_rationals_say(target: str, mode:
         assert attains(row.levels, "uint8", levels)
 
 
-@pytest.mark.parametrize("target", ["right", "GALLERY.folded_affine"])
+@pytest.mark.parametrize("target", ["GALLERY.folded_affine"])
 def test_the_worst_error_over_all_halves_is_what_rationals_say(target: str) -> None:
     (row, _) = rows_of(proven(target, "float16", modes=("tf",)), direction="forward")
     function = implementations(TargetSpec((f"enumerated:{target}",)))[0].preprocess

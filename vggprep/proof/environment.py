@@ -104,13 +104,13 @@ def files(spec: TargetSpec) -> dict[str, str]:
 def _of_command(template: str) -> Iterator[tuple[str, str]]:
     """The files that the command line names, in any mode and data format: what it calls them, and where they are."""
     try:
-        program, *arguments = shlex.split(template)
+        words = shlex.split(template)
     except ValueError:  # loading the target reports it
         return
     for mode, data_format in product(MODES, DATA_FORMATS):
-        for word in (program, *arguments):
+        for place, word in enumerate(words):
             name = word.replace("{mode}", mode).replace("{data_format}", data_format)
-            path = shutil.which(name) if word is program else name
+            path = name if place else shutil.which(name)
             if path and os.path.isfile(path):
                 yield name, path
 

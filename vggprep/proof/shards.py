@@ -281,10 +281,8 @@ class _Run:
         return planes
 
     def _call(self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool) -> _Output:
-        image = np.stack(planes, axis=-1).reshape(1, -1, width, 3)
-        if data_format == "channels_first":
-            image = np.stack(planes).reshape(1, 3, -1, width)
-        mode = self.part.mode
+        mode, axis = self.part.mode, 1 if data_format == "channels_first" else -1
+        image = np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
         if carefully:
             outcome = call(self.function, image, mode, data_format)
             if outcome.output is None:
@@ -299,13 +297,9 @@ class _Run:
             if not isinstance(returned, np.ndarray):
                 return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
-            message = f"returns shape {returned.shape} for an input of shape {image.shape}"
-            return _Output(None, "shape", message)
+            return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
         # Copies, since the function may use its memory again.
-        if data_format == "channels_first":
-            results = [returned[0, channel].reshape(-1).copy() for channel in range(3)]
-        else:
-            results = [returned[..., channel].reshape(-1).copy() for channel in range(3)]
+        results = [plane.reshape(-1).copy() for plane in np.moveaxis(returned, axis, 0)]
         wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
         return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
 
