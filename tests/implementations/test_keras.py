@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,25 @@ def test_keras_alone_is_all_its_paths() -> None:
 def test_an_unknown_path_is_an_error_that_lists_those_there_are(target: str) -> None:
     with pytest.raises(targets.TargetError, match=r"the paths are ndarray, tensor, graph, xla, model"):
         targets.load(target)
+
+
+@TENSORFLOW
+def test_a_path_that_the_backend_does_not_have_is_an_error_that_lists_those_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keras_paths, "backend_of", lambda package: "torch")
+    with pytest.raises(
+        targets.TargetError, match="not available on the torch backend; the paths are ndarray, tensor, model"
+    ):
+        targets.load("keras:xla")
+
+
+def test_a_missing_package_is_an_error_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(
+        targets.TargetError, match=r'cannot import tf_keras: .*; try: pip install "vggprep\[tf-keras\]"'
+    ):
+        targets.load("tf_keras:tensor")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,51 @@ def test_bad_files_are_one_line_and_code_2(tmp_path: Path, onnx_file: Target) ->
         assert result.exit_code == 2, result.output
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "modules", "words"),
+    [
+        ("onnx", ["onnxruntime"], "it needs onnxruntime"),
+        ("tflite", ["ai_edge_litert.interpreter", "tensorflow"], "it needs LiteRT or TensorFlow"),
+        ("savedmodel", ["tensorflow"], "it needs TensorFlow"),
+        ("keras-model", ["keras"], "it needs Keras"),
+    ],
+)
+def test_a_missing_runtime_is_named_with_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, modules: list[str], words: str
+) -> None:
+    path = tmp_path / "model"
+    path.mkdir() if kind == "savedmodel" else path.touch()
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(TargetError, match=f"cannot load {kind}:.*{words}: pip install"):
+        load(f"{kind}:{path}")
+
+
+def test_a_tensor_inside_an_onnx_file_needs_onnx(onnx_file: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = onnx_file()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(load(target)[0], examples=0).conforms
+    with pytest.raises(TargetError, match="--tensor needs the package onnx: pip install"):
+        load(target, tensor_name="a")
+
+
+def test_an_input_of_text_is_refused(onnx_file: Target) -> None:
+    with pytest.raises(TargetError, match=r"its input has type tensor\(string\), which NumPy does not have"):
+        load(onnx_file(dtype="STRING"))
+
+
+def test_an_input_without_colour_is_refused(onnx_file: Target) -> None:
+    with pytest.raises(TargetError, match=r"its input has shape \(\?, 1, 8, 8\), which is not that of RGB images"):
+        load(onnx_file(("n", 1, 8, 8)))
+
+
+def test_a_savedmodel_without_a_signature_is_refused(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
+    with pytest.raises(TargetError, match="it has no signature to call"):
+        load(f"savedmodel:{tmp_path / 'm'}")
 
 
 @pytest.mark.parametrize("kind", ["tflite", "keras-model", "savedmodel"])
