@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
-from test_readme import run
+from support import ROOT, run
 
 from vggprep.cli import main
 
 # The page about the original question needs files and packages of its own: test_question.py runs it.
-PAGES = sorted(p for p in (Path(__file__).parent.parent / "docs").glob("*.md") if p.name != "question.md")
+PAGES = sorted(p for p in (ROOT / "docs").glob("*.md") if p.name != "question.md")
 BLOCKS = [
     (page.name, language, block)
     for page in PAGES
