@@ -26,8 +26,8 @@ def colours(*shape: int) -> npt.NDArray[np.uint8]:
 def every_byte(data_format: DataFormat) -> npt.NDArray[np.uint8]:
     """Each of the 256 bytes in each channel, the channels in different orders."""
     image = np.stack([(np.arange(256) * k + 50 * k) % 256 for k in (1, 3, 5)], axis=-1).reshape(16, 16, 3)
-    image = image.astype(np.uint8)
-    return image if data_format == "channels_last" else np.ascontiguousarray(image.transpose(2, 0, 1))
+    image = image if data_format == "channels_last" else image.transpose(2, 0, 1)
+    return np.ascontiguousarray(image, np.uint8)
 
 
 def bits(array: Array, *, one_nan: bool = False) -> tuple[str, tuple[int, ...], bytes]:
