@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks import gpu
-from benchmarks.measure import Outcome, measure, versions
+from benchmarks.measure import Outcome, measure
 from benchmarks.peers import KERAS, LIMIT, PEERS, Peer, limit, own_peers
 from benchmarks.tasks import Task, all_tasks, usual_tasks
+from vggprep.machine import versions
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +39,7 @@ def _thread_counts(config: pytest.Config) -> tuple[int, ...]:
     except ValueError:
         counts = ()
     if not counts or min(counts) < 1:
-        raise pytest.UsageError(f"--threads takes whole numbers of 1 or more, such as 1,2; got {given!r}")
+        raise pytest.UsageError(f"--threads takes integers of 1 or more, such as 1,2; got {given!r}")
     return counts
 
 
@@ -79,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _for_gpu(task: Task) -> bool:
-    """64 images of bytes; a GPU has neither a caller's output nor a number of threads."""
+    """64 images of bytes, without the caller's output and threads, which a GPU does not have."""
     return (task.direction, task.dtype, task.images, task.output) == ("forward", "uint8", 64, "fresh") and not (
         task.reading or task.threads > 1
     )
@@ -87,7 +88,7 @@ def _for_gpu(task: Task) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--implementation``, leave out the checks that the plugin adds: here it is about speed."""
+    """With ``--implementation``, leave out the checks that the plugin adds: only speed is measured here."""
     checks = [item for item in items if item.nodeid.startswith("vggprep::")]
     if checks:
         config.hook.pytest_deselected(items=checks)
@@ -95,17 +96,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    machine_info["versions"] = versions()
+    machine_info["versions"] = versions(["vggprep", *dict.fromkeys(peer.distribution for peer in PEERS)])
 
 
 class Session:
-    """What this session measures; each task once, when the first of its tests runs."""
+    """The measurements of this session; each task is measured once, when the first of its tests runs."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._config = session.config
         self._wanted: dict[str, list[str]] = {}
         for item in session.items:
-            parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+            callspec = getattr(item, "callspec", None)
+            parameters: dict[str, str] = callspec.params if callspec else {}
             for kind in ("task_name", "gpu_task_name"):
                 if kind in parameters:
                     self._wanted.setdefault(kind + parameters[kind], []).append(parameters["peer_name"])
@@ -113,7 +115,7 @@ class Session:
         self._outcome: Outcome | None = None
 
     def outcome(self, task_name: str) -> Outcome:
-        """Everybody who was selected, on this task."""
+        """All selected implementations on this task."""
         return self._measured("task_name", task_name, self._config.stash[_PEERS])
 
     def gpu_outcome(self, task_name: str) -> Outcome:
@@ -122,7 +124,7 @@ class Session:
 
     def _measured(self, kind: str, task_name: str, peers: dict[str, Peer]) -> Outcome:
         if self._outcome is None or self._last != kind + task_name:
-            self._outcome = None  # gives the memory back before more is taken
+            self._outcome = None  # frees its memory before more is allocated
             wanted = [peers[name] for name in self._wanted[kind + task_name] if name in peers and name != LIMIT]
             task = self._config.stash[_TASKS][task_name]
             self._outcome = measure(task, wanted, self._config.getoption("--seconds-each"))

@@ -1,8 +1,9 @@
-"""Timing everybody who can do a task in one go, and what each row of a result says.
+"""Timing all implementations of a task together, and what each row of a result holds.
 
 pytest-benchmark times one test after the other; on a machine that others use too, that compares minutes rather than
-implementations. So everybody's rounds of a task are shuffled together here and timed in that order, and each
-test then plays its own rounds back to pytest-benchmark (``play``).
+implementations. So the rounds of all implementations of a task are shuffled together here and timed in that order, and
+each test then plays its own rounds back to pytest-benchmark (``play``): no library interleaves, and with
+pytest-benchmark stay ``-k``, its table, its JSON and its comparison of runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import ctypes
 import gc
 import io
 import os
-import platform
 import random
 import statistics
 import sys
@@ -25,17 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pytest_benchmark.fixture import BenchmarkFixture
 
-import vggprep
-from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Call, Peer, UnavailableError, limit, limit_label, version_of
+from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Call, Peer, UnavailableError, limit, limit_label
 from benchmarks.tasks import Array, Arrays, Task, Verdict, judge
+from vggprep.machine import processor, versions
 
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 
 
 @dataclass
 class Measured:
-    """What one implementation did on a task: its rounds in seconds, and everything else there is to say."""
+    """What one implementation did on a task: its rounds in seconds, and everything else that is reported."""
 
     peer: Peer
     label: str
@@ -57,7 +58,7 @@ class Measured:
 
 @dataclass
 class Outcome:
-    """Everybody on one task; for those that could not run, the reason."""
+    """All implementations on one task; for those that could not run, the reason."""
 
     task: Task
     measured: dict[str, Measured]
@@ -65,11 +66,11 @@ class Outcome:
 
     @property
     def gpu(self) -> bool:
-        """Whether it is about GPUs."""
+        """Whether the task was done on a GPU."""
         return any(found.peer.on_gpu for found in self.measured.values())
 
     def extra_info(self, name: str) -> dict[str, Any]:
-        """What the row of an implementation says beside its times."""
+        """What the row of an implementation holds besides its times."""
         found, task = self.measured[name], self.task
         yardstick = self.measured.get(KERAS if task.direction == "forward" else USUAL)
         if yardstick is not None and not yardstick.verdict.ok:
@@ -84,7 +85,7 @@ class Outcome:
             "pairs_wrong": found.verdict.pairs_wrong,
             "ns_per_element": figure(found, lambda seconds: seconds / task.elements * 1e9),
             "gb_per_s": figure(found, lambda seconds: task.nbytes / seconds / 1e9),
-            # Another bus and another memory on a GPU.
+            # A GPU has another bus and another memory.
             "fraction_of_limit": None if found.peer.on_gpu else ratio(self.measured[LIMIT], found),
             "times_keras": ratio(yardstick, found) if task.direction == "forward" else None,
             "times_usual_inverse": ratio(yardstick, found) if task.direction == "inverse" else None,
@@ -93,12 +94,8 @@ class Outcome:
             "writes_input": found.writes_input,
             "peak_bytes": found.peak_bytes,
             "peak_of": peak_of(),
-            "versions": {
-                name: version
-                for name in dict.fromkeys((found.peer.distribution, "numpy", "vggprep"))
-                if (version := version_of(name))
-            },
-            "cpu": cpu(),
+            "versions": versions(dict.fromkeys((found.peer.distribution, "numpy", "vggprep"))),
+            "cpu": processor(),
             "cores": os.cpu_count(),
         }
 
@@ -121,7 +118,7 @@ class _Entry:
 
 
 def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
-    """Check everybody on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds."""
+    """Judge all peers on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds."""
     arrays = Arrays(task)
     entries: list[_Entry] = []
     reasons: dict[str, str] = {}
@@ -141,19 +138,19 @@ def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
 
 
 def _with_yardsticks(task: Task, peers: Sequence[Peer]) -> list[Peer]:
-    """The peers, and Keras's arrays or the usual inverse in any case."""
+    """The peers, and in any case Keras's arrays or the usual inverse."""
     yardstick = next(p for p in PEERS if p.name == (KERAS if task.direction == "forward" else USUAL))
     return list(dict.fromkeys([*peers, yardstick]))
 
 
 def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
-    """Build a peer's call, let it do the task and judge what it did. All of this warms it up, too."""
+    """Build a peer's call, let it do the task and judge the result. This also warms it up."""
     call = peer.build(task)
     given = peer.out and (task.output == "reused" or peer.name == LIMIT)
-    # No value that could be right: what is not written is seen.
+    # A value that is never right shows what was not written.
     out = np.full(task.shape, 77, task.result_dtype) if given else None
     result = call(arrays.x, out)
-    result = _brought_back(result) if peer.on_gpu else result
+    result = _on_host(result) if peer.on_gpu else result
     writes = arrays.is_changed()
     verdict = Verdict("", 0) if peer.name == LIMIT else judge(arrays, result)
     contiguous = isinstance(result, np.ndarray) and result.flags.c_contiguous
@@ -162,12 +159,12 @@ def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
     peak = peak_bytes(lambda: call(arrays.x, out))
     label = limit_label(task) if peer.name == LIMIT else peer.name
     if task.output == "reused" and out is None:
-        label += " (fresh output)"  # a yardstick that knows no other
+        label += " (fresh output)"  # a yardstick without out=
     return _Entry(Measured(peer, label, out is None, verdict, contiguous, writes, peak), call, out)
 
 
-def _brought_back(result: Any) -> Array:
-    """A result that may lie on a GPU, as an array."""
+def _on_host(result: Any) -> Array:
+    """A result that may be on a GPU, as an array."""
     if hasattr(result, "cpu") and not isinstance(result, np.ndarray):
         result = result.cpu()
     return np.asarray(result.numpy() if hasattr(result, "numpy") else result)
@@ -226,8 +223,8 @@ def played_back() -> float:
     return _now
 
 
-def play(benchmark: Any, seconds: Sequence[float]) -> None:
-    """Hand rounds that were timed before to pytest-benchmark, which then reports them as its own."""
+def play(benchmark: BenchmarkFixture, seconds: Sequence[float]) -> None:
+    """Give rounds that were timed earlier to pytest-benchmark, which then reports them as its own."""
     rounds = iter(seconds)
 
     def one_round() -> None:
@@ -237,16 +234,7 @@ def play(benchmark: Any, seconds: Sequence[float]) -> None:
     benchmark.pedantic(one_round, rounds=len(seconds))
 
 
-# The machine ------------------------------------------------------------------------------------------------------
-
-
-def cpu() -> str:
-    """The processor's name."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+# Memory ------------------------------------------------------------------------------------------------------
 
 
 def peak_of() -> str:
@@ -255,15 +243,15 @@ def peak_of() -> str:
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """How much memory a call takes at worst, a fresh result included.
+    """How much memory a call takes at its peak, a fresh result included.
 
     On Linux the resident memory, which counts what any library allocates, to within some 100 KiB; elsewhere what
-    Python knows of.
+    Python and NumPy allocate.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forget the high-water mark
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)  # what was freed earlier and kept must not hide what is allocated now
+            ctypes.CDLL(None).malloc_trim(0)  # freed memory that was kept would hide new allocations
         Path("/proc/self/clear_refs").write_text("5")
         before = _status("VmRSS")
         result = call()
@@ -282,10 +270,3 @@ def peak_bytes(call: Callable[[], object]) -> int:
 def _status(key: str) -> int:
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return int(lines[key].split()[0]) * 1024
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of every library that a peer comes from, as far as installed."""
-    names = dict.fromkeys(peer.distribution for peer in PEERS)
-    found = {name: version for name in names if (version := version_of(name))}
-    return {"python": platform.python_version(), "vggprep": vggprep.__version__, **found}

@@ -1,9 +1,9 @@
-"""Everybody who can do a task: one small function each, from a task to a call on arrays.
+"""The implementations compared: one small function each, from a task to a call on arrays.
 
-What all have in common: a NumPy array goes in and a NumPy array comes out, in the task's data format, so that
-conversions to and from a library's own tensors are part of its time (most of them copy nothing). A call takes the
-input and ``out``, which is None where the result is to be a new array. Libraries are imported by the function that
-needs them: one that is missing is an ``Unavailable`` with the reason, and its rows are skipped.
+Each takes and returns a NumPy array in the task's data format, so that conversions to and from a library's own tensors
+are part of its time (most of them copy nothing). A call takes the input and ``out``, which is None where the result is
+to be a new array. Libraries are imported by the function that needs them: where one is missing, ``UnavailableError``
+gives the reason, and its rows are skipped.
 
 The code of a peer is what its documentation or its users would write, not what would be fastest.
 """
@@ -16,22 +16,24 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from benchmarks.tasks import DATA_FORMATS, MODES, Array, Task
+from benchmarks.tasks import MODES, Array, Task
 from vggprep import deprocess_input, preprocess_input
+from vggprep.functions import Backend
 from vggprep.implementations import Implementation
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import keywords
 from vggprep.kernels.job import split
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, DataFormat, Direction, ModeName
 
 Call = Callable[[Array, Array | None], Any]
+Triple = tuple[float, float, float]
 
 # y = (x / scale - mean) / std, in the order of the result's channels.
-CONSTANTS = {
+CONSTANTS: dict[ModeName, tuple[float, Triple, Triple]] = {
     "caffe": (1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
     "torch": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -39,25 +41,24 @@ CONSTANTS = {
 
 
 class UnavailableError(Exception):
-    """A peer that cannot run here; the message is the reason."""
+    """A peer cannot run here; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody who can do some of the tasks.
+    """An implementation that can do some of the tasks.
 
-    ``distribution`` is what pip calls it. ``out``: it can write to the caller's array. ``threads``: it can be told
-    how many to use at any time (``"start"``: only when it starts, so that it has one number a session).
-    ``most_images`` keeps the slow ones out of tasks that would take minutes. What comes back from one that is
-    ``on_gpu`` may be a tensor that lies there.
+    ``distribution`` is its name on PyPI. ``out``: it can write to the caller's array. ``threads``: the number can be
+    set at any time (``"start"``: only when it starts, so that it has one number per session). ``most_images`` keeps
+    the slow ones out of tasks that would take minutes. A peer that is ``on_gpu`` may return a tensor on the GPU.
     """
 
     name: str
     build: Callable[[Task], Call]
     distribution: str = "numpy"
-    directions: tuple[str, ...] = ("forward",)
-    modes: tuple[str, ...] = MODES
-    data_formats: tuple[str, ...] = DATA_FORMATS
+    directions: tuple[Direction, ...] = ("forward",)
+    modes: tuple[ModeName, ...] = MODES
+    data_formats: tuple[DataFormat, ...] = DATA_FORMATS
     dtypes: tuple[str, ...] = ("uint8", "float32")
     out: bool = False
     threads: bool | str = False
@@ -65,7 +66,7 @@ class Peer:
     on_gpu: bool = False
 
     def can(self, task: Task) -> bool:
-        """Whether the task is one of its."""
+        """Whether it can do the task."""
         return (
             task.direction in self.directions
             and task.mode in self.modes
@@ -76,22 +77,9 @@ class Peer:
             and task.images <= self.most_images
         )
 
-    @property
-    def version(self) -> str:
-        """Of the distribution."""
-        return version_of(self.distribution)
-
-
-def version_of(distribution: str) -> str:
-    """What pip installed, or ``""``."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-
 
 def load(module: str) -> Any:
-    """Import a library; whatever it raises is the reason why its rows are skipped."""
+    """Import a library; an error that it raises is the reason why its rows are skipped."""
     try:
         return importlib.import_module(module)
     except Exception as error:  # a broken install raises anything
@@ -111,16 +99,47 @@ def reverse(x: Any, task: Task) -> Any:
     return x[..., ::-1] if task.data_format == "channels_last" else x[:, ::-1]
 
 
-def pixel_units(mode: str) -> tuple[Array, Array]:
+def pixel_units(mode: ModeName) -> tuple[Array, Array]:
     """Mean and standard deviation of pixels 0..255, for libraries that know only these two."""
     scale, mean, std = CONSTANTS[mode]
     return np.array(mean) * scale, np.array(std) * scale
 
 
+def formula(
+    task: Task,
+    to_float: Callable[[Any], Any],
+    constant: Callable[[Array], Any],
+    flip: Callable[[Any], Any] | None = None,
+) -> Callable[[Any], Any]:
+    """The task's formula for any library's arrays; the inverse is left unrounded.
+
+    ``to_float`` casts to float32, ``constant`` makes an array the library's, ``flip`` reverses the channels.
+    """
+    scale, mean, std = CONSTANTS[task.mode]
+    means, stds = constant(along(mean, task)), constant(along(std, task))
+    backwards = flip or functools.partial(reverse, task=task)
+
+    def forward(t: Any) -> Any:
+        if task.mode == "caffe":
+            return to_float(backwards(t)) - means
+        if task.mode == "tf":
+            return to_float(t) / scale - 1.0
+        return (to_float(t) / scale - means) / stds
+
+    def inverse(t: Any) -> Any:
+        if task.mode == "caffe":
+            return backwards(t + means)
+        if task.mode == "tf":
+            return (t + 1.0) * scale
+        return (t * stds + means) * scale
+
+    return forward if task.direction == "forward" else inverse
+
+
 # Ours and the yardsticks ------------------------------------------------------------------------------------------
 
 
-def _ours(backend: str, task: Task) -> Call:
+def _ours(backend: Backend, task: Task) -> Call:
     function = preprocess_input if task.direction == "forward" else deprocess_input
     if backend == "numba":
         load("numba")
@@ -132,7 +151,7 @@ def _ours(backend: str, task: Task) -> Call:
 
 
 def limit_label(task: Task) -> str:
-    """What the limit is here."""
+    """What the limit measures here."""
     try:
         load("numba")
     except UnavailableError:
@@ -148,7 +167,7 @@ def _streams(task: Task) -> bool:
 
 
 def limit(task: Task) -> Call:
-    """The same bytes, converted and nothing else: what the memory bus allows. Into an array that exists already."""
+    """The same bytes, only converted, into an existing array: what the memory bus allows."""
     try:
         load("numba")
     except UnavailableError:
@@ -192,17 +211,17 @@ def _own(implementation: Implementation, task: Task) -> Call:
 
 
 def own_peers(target: str) -> list[Peer]:
-    """What ``--implementation TARGET`` names. Raises ``vggprep.implementations.targets.TargetError``."""
+    """The implementations of ``--implementation TARGET``. Raises ``vggprep.implementations.targets.TargetError``."""
     from vggprep.implementations.targets import load as load_target
 
     found = []
     for implementation in load_target(target):
-        both = (("forward", implementation.preprocess), ("inverse", implementation.deprocess))
+        functions = {"forward": implementation.preprocess, "inverse": implementation.deprocess}
         found.append(
             Peer(
                 f"yours: {implementation.name}",
                 functools.partial(_own, implementation),
-                directions=tuple(name for name, function in both if function is not None),
+                directions=tuple(direction for direction in DIRECTIONS if functions[direction] is not None),
                 modes=tuple(m for m in MODES if implementation.modes is None or m in implementation.modes),
                 data_formats=tuple(implementation.data_formats or DATA_FORMATS),
             )
@@ -235,14 +254,18 @@ def tensorflow(task: Task) -> Any:
     return tf
 
 
-def _keras(path: str, task: Task) -> Call:
-    """One of Keras's ways in, as ``vggprep check keras`` judges it."""
+def _keras(path: str, task: Task, cast: bool = False) -> Call:
+    """One of Keras's paths, as ``vggprep check keras`` judges it.
+
+    ``cast``: after a cast in NumPy; given bytes, Keras's tensors stay bytes and wrap around.
+    """
     try:
         tf = None if path == "ndarray" else tensorflow(task)
         (implementation,) = keras_paths.load("keras", path)
     except keras_paths.UnavailableError as error:
         raise UnavailableError(str(error)) from error
-    call = _own(implementation, task)
+    own = _own(implementation, task)
+    call: Call = (lambda x, out: own(x.astype(np.float32), out)) if cast else own
     return call if tf is None else _tf_on_cpu(tf, call)
 
 
@@ -254,12 +277,6 @@ def _tf_on_cpu(tf: Any, call: Call) -> Call:
             return call(x, out)
 
     return on_cpu
-
-
-def _keras_on_floats(path: str, task: Task) -> Call:
-    """The same after a cast in NumPy: given bytes, Keras's tensors stay bytes and wrap around."""
-    call = _keras(path, task)
-    return lambda x, out: call(x.astype(np.float32), out)
 
 
 def keras_rescaling(task: Task) -> Call:
@@ -275,7 +292,7 @@ def keras_rescaling(task: Task) -> Call:
 
 
 def keras_normalization(task: Task) -> Call:
-    """The layer, told mean and variance."""
+    """The layer with given mean and variance."""
     tf = tensorflow(task)
     keras = load("keras")
     mean, std = pixel_units(task.mode)
@@ -299,43 +316,23 @@ def _torch_axis(task: Task) -> int:
     return -1 if task.data_format == "channels_last" else 1
 
 
-def torch_forward(task: Task, torch: Any, device: str = "cpu") -> Callable[[Any], Any]:
-    """The formula on a tensor."""
-    scale, mean, std = CONSTANTS[task.mode]
-    means, stds = torch.as_tensor(along(mean, task), device=device), torch.as_tensor(along(std, task), device=device)
-    axis = _torch_axis(task)
-
-    def forward(t: Any) -> Any:
-        if task.mode == "caffe":
-            return t.flip(axis).to(torch.float32) - means
-        if task.mode == "tf":
-            return t.to(torch.float32) / scale - 1.0
-        return (t.to(torch.float32) / scale - means) / stds
-
-    return forward
-
-
-def torch_inverse(task: Task, torch: Any) -> Callable[[Any], Any]:
-    """The way back on a tensor, rounded and clipped."""
-    scale, mean, std = CONSTANTS[task.mode]
-    means, stds = torch.from_numpy(along(mean, task)), torch.from_numpy(along(std, task))
-
-    def inverse(t: Any) -> Any:
-        if task.mode == "caffe":
-            t = (t + means).flip(_torch_axis(task))
-        elif task.mode == "tf":
-            t = (t + 1.0) * scale
-        else:
-            t = (t * stds + means) * scale
-        return t.round().clamp(0, 255).to(torch.uint8)
-
-    return inverse
+def torch_formula(task: Task, torch: Any, device: str = "cpu") -> Callable[[Any], Any]:
+    """The formula on a tensor; the inverse rounded and clipped."""
+    function = formula(
+        task,
+        to_float=lambda t: t.to(torch.float32),
+        constant=lambda values: torch.as_tensor(values, device=device),
+        flip=lambda t: t.flip(_torch_axis(task)),
+    )
+    if task.direction == "forward":
+        return function
+    return lambda t: function(t).round().clamp(0, 255).to(torch.uint8)
 
 
 def torch_eager(task: Task) -> Call:
     """One operation after the other."""
     torch = torch_(task)
-    function = (torch_forward if task.direction == "forward" else torch_inverse)(task, torch)
+    function = torch_formula(task, torch)
     return lambda x, out: function(torch.from_numpy(x)).numpy()
 
 
@@ -345,7 +342,7 @@ def torch_in_place(task: Task) -> Call:
     scale, mean, std = CONSTANTS[task.mode]
     means, stds = torch.from_numpy(along(mean, task)), torch.from_numpy(along(std, task))
 
-    def call(x: Array, out: Array | None) -> Array:
+    def call(x: Array, out: Array | None) -> Any:
         y = torch.empty(task.shape, dtype=torch.float32) if out is None else torch.from_numpy(out)
         t = torch.from_numpy(x)
         if task.mode == "caffe":
@@ -363,51 +360,49 @@ def torch_compile(task: Task) -> Call:
     """Torch's compiler (inductor, which needs a C++ compiler)."""
     torch = torch_(task)
     torch._dynamo.reset()  # else the eighth task is one recompilation too many, and it falls back to eager
-    make = torch_forward if task.direction == "forward" else torch_inverse
-    function = torch.compile(make(task, torch), fullgraph=True, dynamic=False)
+    function = torch.compile(torch_formula(task, torch), fullgraph=True, dynamic=False)
     return lambda x, out: function(torch.from_numpy(x)).numpy()
 
 
-def torchvision(task: Task) -> Call:
-    """``transforms.v2``, which wants the channels first; views turn the axes for the other format."""
-    torch = torch_(task)
-    functional = load("torchvision.transforms.v2.functional")
+def _channels_first(task: Task, torch: Any, function: Callable[[Any], Any]) -> Call:
+    """A function of RGB or, in caffe, BGR tensors with the channels first; views turn the axes for the other format."""
     last = task.data_format == "channels_last"
-    scaled = task.mode != "caffe"
-    # to_dtype(scale=True) divides by 255; what mode tf means is then 0.5 and 0.5.
-    mean, std = {
-        "caffe": (list(CONSTANTS["caffe"][1]), [1.0] * 3),
-        "tf": ([0.5] * 3, [0.5] * 3),
-        "torch": (list(CONSTANTS["torch"][1]), list(CONSTANTS["torch"][2])),
-    }[task.mode]
 
-    def call(x: Array, out: Array | None) -> Array:
+    def call(x: Array, out: Array | None) -> Any:
         t = torch.from_numpy(x)
         t = t.permute(0, 3, 1, 2) if last else t
-        t = t.flip(1) if task.mode == "caffe" else t
-        t = functional.normalize(functional.to_dtype(t, torch.float32, scale=scaled), mean, std, inplace=True)
+        t = function(t.flip(1) if task.mode == "caffe" else t)
         return (t.permute(0, 2, 3, 1) if last else t).numpy()
 
     return call
+
+
+def torchvision(task: Task) -> Call:
+    """``transforms.v2``."""
+    torch = torch_(task)
+    functional = load("torchvision.transforms.v2.functional")
+    scaled = task.mode != "caffe"
+    # to_dtype(scale=True) divides by 255; mode tf then has mean and deviation 0.5.
+    mean, std = ([0.5] * 3, [0.5] * 3) if task.mode == "tf" else map(list, CONSTANTS[task.mode][1:])
+
+    def normalize(t: Any) -> Any:
+        return functional.normalize(functional.to_dtype(t, torch.float32, scale=scaled), mean, std, inplace=True)
+
+    return _channels_first(task, torch, normalize)
 
 
 def kornia(task: Task) -> Call:
-    """``enhance.normalize`` on channels first; views turn the axes for the other format."""
+    """``enhance.normalize``."""
     torch = torch_(task)
     enhance = load("kornia.enhance")
-    last = task.data_format == "channels_last"
     scale, mean, std = CONSTANTS[task.mode]
     means, stds = torch.tensor(mean), torch.tensor(std)
 
-    def call(x: Array, out: Array | None) -> Array:
-        t = torch.from_numpy(x)
-        t = t.permute(0, 3, 1, 2) if last else t
-        t = t.flip(1) if task.mode == "caffe" else t
+    def normalize(t: Any) -> Any:
         t = t.to(torch.float32)
-        t = enhance.normalize(t if scale == 1 else t / scale, means, stds)
-        return (t.permute(0, 2, 3, 1) if last else t).numpy()
+        return enhance.normalize(t if scale == 1 else t / scale, means, stds)
 
-    return call
+    return _channels_first(task, torch, normalize)
 
 
 # JAX --------------------------------------------------------------------------------------------------------------
@@ -423,28 +418,12 @@ def jax_(task: Task) -> Any:
     return load("jax")
 
 
-def jax_function(task: Task, jnp: Any) -> Callable[[Any], Any]:
-    """The formula, forward or back."""
-    scale, mean, std = CONSTANTS[task.mode]
-    means, stds = jnp.asarray(along(mean, task)), jnp.asarray(along(std, task))
-
-    def forward(t: Any) -> Any:
-        if task.mode == "caffe":
-            return reverse(t, task).astype(jnp.float32) - means
-        if task.mode == "tf":
-            return t.astype(jnp.float32) / scale - 1.0
-        return (t.astype(jnp.float32) / scale - means) / stds
-
-    def inverse(t: Any) -> Any:
-        if task.mode == "caffe":
-            t = reverse(t + means, task)
-        elif task.mode == "tf":
-            t = (t + 1.0) * scale
-        else:
-            t = (t * stds + means) * scale
-        return jnp.clip(jnp.rint(t), 0, 255).astype(jnp.uint8)
-
-    return forward if task.direction == "forward" else inverse
+def jax_formula(task: Task, jnp: Any) -> Callable[[Any], Any]:
+    """The formula; the inverse rounded and clipped."""
+    function = formula(task, to_float=lambda t: t.astype(jnp.float32), constant=jnp.asarray)
+    if task.direction == "forward":
+        return function
+    return lambda t: jnp.clip(jnp.rint(function(t)), 0, 255).astype(jnp.uint8)
 
 
 def jax_eager(task: Task) -> Call:
@@ -463,7 +442,7 @@ def _jax_on_cpu(jax: Any, task: Task, make: Callable[[Callable[[Any], Any]], Cal
     """On the CPU even where JAX has a GPU."""
     cpu = jax.devices("cpu")[0]
     with jax.default_device(cpu):
-        function = make(jax_function(task, jax.numpy))
+        function = make(jax_formula(task, jax.numpy))
 
     def call(x: Array, out: Array | None) -> Array:
         with jax.default_device(cpu):
@@ -496,7 +475,7 @@ def opencv_lut(task: Task) -> Call:
     cv2 = opencv(task)
     scale, mean, std = CONSTANTS[task.mode]
     x = np.arange(256, dtype=np.float32)[:, np.newaxis]
-    table = ((x / np.float32(scale) - np.float32(mean)) / np.float32(std))[np.newaxis]
+    table = ((x / np.float32(scale) - np.array(mean, np.float32)) / np.array(std, np.float32))[np.newaxis]
 
     def call(x: Array, out: Array | None) -> Array:
         out = _result(task, out)
@@ -547,17 +526,10 @@ def opencv_blob(task: Task) -> Call:
     if task.mode == "torch":
         parameters = cv2.dnn.Image2BlobParams()
         parameters.scalefactor, parameters.mean = (*(1 / std), 1.0), (*mean, 0.0)
-
-        def blob(x: Array) -> Array:
-            return cv2.dnn.blobFromImagesWithParams(list(x), parameters)
-
-    else:
-
-        def blob(x: Array) -> Array:
-            # The mean is subtracted in the order of the result when channels are swapped.
-            return cv2.dnn.blobFromImages(list(x), 1 / float(std[0]), None, (*mean, 0.0), swap)
-
-    return lambda x, out: blob(x).transpose(0, 2, 3, 1)
+        return lambda x, out: cv2.dnn.blobFromImagesWithParams(list(x), parameters).transpose(0, 2, 3, 1)
+    # The mean is subtracted in the order of the result when channels are swapped.
+    factor = 1 / float(std[0])
+    return lambda x, out: cv2.dnn.blobFromImages(list(x), factor, None, (*mean, 0.0), swap).transpose(0, 2, 3, 1)
 
 
 def albucore(task: Task) -> Call:
@@ -567,7 +539,7 @@ def albucore(task: Task) -> Call:
     mean, std = pixel_units(task.mode)
     means, factors = mean.astype(np.float32), (1 / std).astype(np.float32)
 
-    def call(x: Array, out: Array | None) -> Array:
+    def call(x: Array, out: Array | None) -> Any:
         tall = _tall(x)
         tall = cv2.cvtColor(tall, cv2.COLOR_RGB2BGR) if task.mode == "caffe" else tall
         return library.normalize(tall, means, factors).reshape(task.shape)
@@ -619,7 +591,7 @@ def hugging_face(task: Task) -> Call:
     layout = load("transformers.image_utils").ChannelDimension
     dimension = layout.LAST if task.data_format == "channels_last" else layout.FIRST
 
-    def one(image: Array) -> Array:
+    def one(image: Any) -> Any:
         if task.mode == "caffe":
             image = image[..., ::-1] if dimension == layout.LAST else image[::-1]
         if scale == 1:
@@ -675,10 +647,7 @@ def dali(task: Task) -> Call:
     layout = "HWC" if task.data_format == "channels_last" else "CHW"
     given: list[Array] = []
 
-    @pipeline_def(
-        batch_size=task.images, num_threads=task.threads, device_id=None, exec_dynamic=False, prefetch_queue_depth=1
-    )
-    def pipeline() -> Any:
+    def graph() -> Any:
         images = fn.external_source(source=lambda: given[0], layout=layout, no_copy=True, device="cpu")
         if task.mode == "caffe":
             images = fn.color_space_conversion(images, image_type=types.RGB, output_type=types.BGR)
@@ -686,12 +655,14 @@ def dali(task: Task) -> Call:
             images, dtype=types.FLOAT, output_layout=layout, mean=mean.tolist(), std=std.tolist()
         )
 
-    built = pipeline()
-    built.build()
+    pipeline = pipeline_def(
+        batch_size=task.images, num_threads=task.threads, device_id=None, exec_dynamic=False, prefetch_queue_depth=1
+    )(graph)()
+    pipeline.build()
 
-    def call(x: Array, out: Array | None) -> Array:
+    def call(x: Array, out: Array | None) -> Any:
         given[:] = [x]
-        return built.run()[0].as_array()
+        return pipeline.run()[0].as_array()
 
     return call
 
@@ -700,24 +671,13 @@ def dali(task: Task) -> Call:
 
 
 def usual_inverse(task: Task) -> Call:
-    """The way back as people write it, without the mistakes: round, clip, cast."""
-    scale, mean, std = CONSTANTS[task.mode]
-    means, stds = along(mean, task), along(std, task)
-
-    def call(y: Array, out: Array | None) -> Array:
-        if task.mode == "caffe":
-            y = reverse(y + means, task)
-        elif task.mode == "tf":
-            y = (y + 1) * np.float32(scale)
-        else:
-            y = (y * stds + means) * np.float32(scale)
-        return np.clip(np.rint(y), 0, 255).astype(np.uint8)
-
-    return call
+    """The inverse as people write it, without the mistakes: round, clip, cast."""
+    function = formula(task, to_float=lambda y: y, constant=lambda values: values)
+    return lambda y, out: np.clip(np.rint(function(y)), 0, 255).astype(np.uint8)
 
 
 def copied_inverse_in_place(task: Task) -> Call:
-    """The first inverse that people copy: adds the means to what it is given, returns it flipped, as floats."""
+    """The first inverse that people copy: adds the means to its input in place, returns it flipped, as floats."""
     mean = CONSTANTS["caffe"][1]
 
     def call(y: Array, out: Array | None) -> Array:
@@ -737,10 +697,10 @@ def copied_inverse_truncating(task: Task) -> Call:
     mean = CONSTANTS["caffe"][1]
 
     def call(y: Array, out: Array | None) -> Array:
-        image = np.squeeze(y.copy(), 0) if len(y) == 1 else y.copy()
+        image: Array = np.squeeze(y.copy(), 0) if len(y) == 1 else y.copy()
         for k in range(3):
             image[..., k] += mean[k]
-        return np.clip(image[..., ::-1], 0, 255).astype("uint8")
+        return np.clip(image[..., ::-1], 0, 255).astype(np.uint8)
 
     return call
 
@@ -748,45 +708,45 @@ def copied_inverse_truncating(task: Task) -> Call:
 LIMIT = "limit"
 KERAS = "keras ndarray"
 USUAL = "round, clip, astype"
-_BOTH = ("forward", "inverse")
-_LAST = ("channels_last",)
+_LAST: tuple[DataFormat, ...] = ("channels_last",)
 _BYTES = ("uint8",)
-_FIRST_NOT_CAFFE = ("tf", "torch")
+_TENSOR_PATHS = {"eager": "tensor", "graph": "graph", "xla": "xla"}
+_WITHOUT_CAFFE: tuple[ModeName, ...] = ("tf", "torch")
 
 PEERS = (
-    Peer("vggprep numba", functools.partial(_ours, "numba"), "numba", _BOTH, out=True, threads=True),
-    Peer("vggprep numpy", functools.partial(_ours, "numpy"), "numpy", _BOTH, out=True, threads=True),
-    Peer("reference", functools.partial(_ours, "reference"), "numpy", _BOTH, out=True, threads=True),
+    Peer("vggprep numba", functools.partial(_ours, "numba"), "numba", DIRECTIONS, out=True, threads=True),
+    Peer("vggprep numpy", functools.partial(_ours, "numpy"), "numpy", DIRECTIONS, out=True, threads=True),
+    Peer("reference", functools.partial(_ours, "reference"), "numpy", DIRECTIONS, out=True, threads=True),
     Peer(KERAS, functools.partial(_keras, "ndarray"), "keras"),
-    Peer("keras eager", functools.partial(_keras, "tensor"), "keras", threads="start"),
-    Peer("keras graph", functools.partial(_keras, "graph"), "keras", threads="start"),
-    Peer("keras xla", functools.partial(_keras, "xla"), "keras", threads="start"),
-    Peer(
-        "keras eager, cast first",
-        functools.partial(_keras_on_floats, "tensor"),
-        "keras",
-        dtypes=_BYTES,
-        threads="start",
+    *(
+        Peer(f"keras {name}", functools.partial(_keras, path), "keras", threads="start")
+        for name, path in _TENSOR_PATHS.items()
     ),
-    Peer(
-        "keras graph, cast first", functools.partial(_keras_on_floats, "graph"), "keras", dtypes=_BYTES, threads="start"
+    *(
+        Peer(
+            f"keras {name}, cast first",
+            functools.partial(_keras, path, cast=True),
+            "keras",
+            dtypes=_BYTES,
+            threads="start",
+        )
+        for name, path in _TENSOR_PATHS.items()
     ),
-    Peer("keras xla, cast first", functools.partial(_keras_on_floats, "xla"), "keras", dtypes=_BYTES, threads="start"),
-    Peer("keras Rescaling", keras_rescaling, "keras", modes=_FIRST_NOT_CAFFE, data_formats=_LAST, threads="start"),
+    Peer("keras Rescaling", keras_rescaling, "keras", modes=_WITHOUT_CAFFE, data_formats=_LAST, threads="start"),
     Peer("keras Normalization", keras_normalization, "keras", threads="start"),
-    Peer("torch eager", torch_eager, "torch", _BOTH, threads=True),
+    Peer("torch eager", torch_eager, "torch", DIRECTIONS, threads=True),
     Peer("torch in place", torch_in_place, "torch", out=True, threads=True),
-    Peer("torch.compile", torch_compile, "torch", _BOTH, threads=True),
+    Peer("torch.compile", torch_compile, "torch", DIRECTIONS, threads=True),
     Peer("torchvision", torchvision, "torchvision", dtypes=_BYTES, threads=True),
     Peer("kornia", kornia, "kornia", threads=True),
-    Peer("jax eager", jax_eager, "jax", _BOTH, threads="start"),
-    Peer("jax jit", jax_jit, "jax", _BOTH, threads="start"),
+    Peer("jax eager", jax_eager, "jax", DIRECTIONS, threads="start"),
+    Peer("jax jit", jax_jit, "jax", DIRECTIONS, threads="start"),
     Peer("OpenCV LUT", opencv_lut, "opencv-python-headless", data_formats=_LAST, dtypes=_BYTES, out=True, threads=True),
     Peer(
         "OpenCV arithmetic",
         opencv_arithmetic,
         "opencv-python-headless",
-        _BOTH,
+        DIRECTIONS,
         data_formats=_LAST,
         out=True,
         threads=True,
@@ -802,4 +762,4 @@ PEERS = (
     Peer("copied inverse 1", copied_inverse_in_place, "numpy", ("inverse",), modes=("caffe",)),
     Peer("copied inverse 2", copied_inverse_truncating, "numpy", ("inverse",), modes=("caffe",), data_formats=_LAST),
 )
-"""In the order of the tables' ties. The limit is no peer: nobody can be better."""
+"""In the order of ties in the tables. The limit is not a peer: no implementation can be faster."""

@@ -1,26 +1,30 @@
 """From pytest-benchmark's JSON to a page: ``python -m benchmarks.report RESULTS.json -o DIR``.
 
-Writes ``results.md``, a table for each task; ``speed.svg`` and ``.png``, bars with the limit as a line; and
-``batch.svg`` and ``.png``, ns per element against the batch size. The charts need matplotlib (extra ``bench``).
+Writes ``results.md``, vggprep's aims and a table for each task; ``speed.svg`` and ``.png``, bars with the limit as a
+line; and ``batch.svg`` and ``.png``, ns per element against the batch size. The charts need matplotlib (extra
+``bench``).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import click
+
+from vggprep.errors import VggprepError
 
 LIMIT = "limit"
 OURS = "vggprep"
+KERAS = "keras ndarray"
 
 Row = dict[str, Any]
 
 
-class ReportError(Exception):
-    """What is wrong with the input, in one line."""
+class ReportError(VggprepError):
+    """The results cannot be read, or the report cannot be written."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -30,18 +34,18 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ReportError(f"{path} is no JSON: not UTF-8") from error
+        raise ReportError(f"{path} is not JSON: not UTF-8") from error
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         why = "it is empty" if not text.strip() else f"line {error.lineno}: {error.msg}; is it truncated?"
-        raise ReportError(f"{path} is no JSON: {why}") from error
+        raise ReportError(f"{path} is not JSON: {why}") from error
     if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
-        raise ReportError(f"{path} is no result of pytest-benchmark (pytest benchmarks --benchmark-json=FILE)")
-    if not rows(found) and not costs(found):
         raise ReportError(
-            f"{path} holds no row of vggprep's benchmarks; other benchmarks say too little for this report"
+            f"{path} is not a pytest-benchmark result; make one with pytest benchmarks --benchmark-json=FILE"
         )
+    if not rows(found) and not costs(found):
+        raise ReportError(f"{path} holds no rows of vggprep's benchmarks; expected some from pytest benchmarks")
     return found
 
 
@@ -69,7 +73,7 @@ def costs(results: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]
 
 
 def task_of(row: Row, *without: str) -> tuple[Any, ...]:
-    """What two rows have in common that can be compared."""
+    """What two rows must have in common to be compared."""
     names = ("direction", "mode", "data_format", "dtype", "images", "output", "threads", "reading", "gpu")
     return tuple(row.get(name) for name in names if name not in without)
 
@@ -103,8 +107,10 @@ def markdown(results: dict[str, Any]) -> str:
         lines += [
             "ns is nanoseconds per element, minimum / median over the rounds; ranks go by the median. Ratios are of",
             "minima / of medians. `exact`: the bits of Keras's arrays. `faithful`: within 8 unit roundoffs of the real",
-            "formula. Of the 768 pairs of a channel and a byte, the wrong ones are counted; who has any has no rank.",
+            "formula. Of the 768 pairs of a channel and a byte, the wrong ones are counted; an implementation with any",
+            "has no rank.",
             "",
+            *_aims_table(rows(results)),
         ]
     for group in grouped(rows(results)).values():
         lines += [f"## {title(group[0])}", "", *_table(group), ""]
@@ -181,19 +187,87 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
+# Aims -------------------------------------------------------------------------------------------------------------
+
+
+class Aim(NamedTuple):
+    """How large a figure of ours should be at least, in each of ``MODES``; channels last, one thread."""
+
+    backend: str
+    direction: str
+    images: int
+    output: str
+    figure: str
+    at_least: tuple[float, float, float]
+
+
+MODES = ("caffe", "tf", "torch")
+AIMS = (
+    Aim("numba", "forward", 64, "reused", "times_keras", (11, 7, 15)),
+    Aim("numba", "forward", 64, "fresh", "times_keras", (2.8, 1.9, 3.8)),
+    Aim("numpy", "forward", 64, "reused", "times_keras", (2.3, 1.9, 3.7)),
+    Aim("numpy", "forward", 64, "fresh", "times_keras", (1.5, 1.25, 2.5)),
+    Aim("numba", "forward", 64, "reused", "fraction_of_limit", (0.9, 0.9, 0.9)),
+    Aim("numba", "inverse", 64, "reused", "fraction_of_limit", (0.88, 0.88, 0.88)),
+    Aim("numpy", "inverse", 64, "reused", "times_usual_inverse", (3, 3, 3)),
+    Aim("numba", "forward", 64, "reused", "times_one_thread", (1.5, 1.5, 1.5)),
+    Aim("numba", "forward", 1, "fresh", "times_keras", (1, 1, 1)),
+    Aim("numpy", "forward", 1, "fresh", "times_keras", (1, 1, 1)),
+)
+
+_FIGURES = {
+    "times_keras": "× Keras arrays",
+    "fraction_of_limit": "of the limit",
+    "times_usual_inverse": "× rint-clip-astype",
+    "times_one_thread": "two threads × one (aim for an idle machine)",
+}
+
+
+def _aims_table(found: Sequence[Row]) -> list[str]:
+    """vggprep's aims, as far as they were measured."""
+    usual = {("forward", "uint8", "channels_last", False), ("inverse", "float32", "channels_last", False)}
+    rows_by_aim = {
+        tuple(row[key] for key in ("implementation", "direction", "images", "output", "mode", "threads")): row
+        for row in found
+        if (row["direction"], row["dtype"], row["data_format"], row["reading"]) in usual and not row.get("gpu")
+    }
+    lines = []
+    for aim in AIMS:
+        for mode, least in zip(MODES, aim.at_least, strict=True):
+            key = (f"{OURS} {aim.backend}", aim.direction, aim.images, aim.output, mode)
+            one, two = rows_by_aim.get((*key, 1)), rows_by_aim.get((*key, 2))
+            value = _aimed(aim.figure, one, two)
+            if one is not None and value is not None:
+                verdict = ("missed", "by one of the two", "met")[sum(value[by] >= least for by in ("min", "median"))]
+                what = f"{title(one)}: {one['label']}, {_FIGURES[aim.figure]}"
+                lines.append(f"| {what} | ≥ {least:g} | {value['min']:.2f} | {value['median']:.2f} | {verdict} |")
+    head = ["## Aims of vggprep", "", "| | aim | by minima | by medians | |", "|---|---|---|---|---|"]
+    return [*head, *lines, ""] if lines else []
+
+
+def _aimed(figure: str, one: Row | None, two: Row | None) -> dict[str, float] | None:
+    """A figure of a row with one thread, perhaps against the same with two; None if it was not measured."""
+    if one is None or figure != "times_one_thread":
+        value: dict[str, float] | None = one and one[figure]
+        return value
+    if two is None:
+        return None
+    return {by: one["ns_per_element"][by] / two["ns_per_element"][by] for by in ("min", "median")}
+
+
 # Charts -----------------------------------------------------------------------------------------------------------
 
 _INK, _GREY, _BLUE, _ORANGE = "#222222", "#9aa5b1", "#1f6fb4", "#d9822b"
 
 
 def charts(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw what there is to draw. Raises ``ReportError`` without matplotlib."""
+    """Draw the charts that the rows allow. Raises ``ReportError`` without matplotlib."""
     try:
         import matplotlib
     except ImportError as error:
         raise ReportError('the charts need matplotlib: pip install "vggprep[bench]"') from error
     matplotlib.use("Agg")
-    # Text stays text and nothing depends on the hour: small files that can be compared.
+    # Text stays text and nothing depends on the time: small files that can be compared.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "vggprep", "font.size": 9})
     written = []
     for name, figure in (("speed", _speed_chart(rows(results))), ("batch", _batch_chart(rows(results)))):
@@ -220,12 +294,20 @@ def _panels(found: list[Row]) -> list[list[Row]]:
 
 
 def _name(row: Row) -> str:
-    return row["label"] + ("" if row["fresh"] else ", out reused")
+    return f"{row['label']}{'' if row['fresh'] else ', out reused'}"
 
 
-def _at_home(found: Iterable[Row]) -> list[Row]:
-    """Without those who are among reused outputs as a yardstick only."""
+def _comparable(found: Iterable[Row]) -> list[Row]:
+    """Without the yardsticks that return a fresh output where the others reuse one."""
     return [row for row in found if row["output"] == "fresh" or not row["fresh"]]
+
+
+def _colour(row: Row) -> str:
+    if row["implementation"] == LIMIT:
+        return _INK
+    if row["implementation"].startswith(OURS):
+        return _BLUE
+    return _ORANGE if row["implementation"] == KERAS else _GREY
 
 
 def _speed_chart(found: list[Row]) -> Any:
@@ -237,30 +319,11 @@ def _speed_chart(found: list[Row]) -> Any:
     height = 1.2 + 0.2 * max(len(panel) for panel in panels)
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.6 * len(panels), height), squeeze=False)
     for panel, ax in zip(panels, axes[0], strict=True):
-        everybody = [row for row in _at_home(panel) if row["implementation"] != LIMIT]
-        right = sorted((r for r in everybody if r["ranked"]), key=lambda r: r["ns_per_element"]["median"])
-        wrong = sorted((r for r in everybody if not r["ranked"]), key=_name)
-        for place, row in enumerate([*right, *wrong]):
-            ours = row["implementation"].startswith(OURS)
-            speed = row["gb_per_s"]
-            colour = (
-                "white" if row in wrong else _BLUE if ours else _ORANGE if "keras ndarray" in row["label"] else _GREY
-            )
-            ax.barh(
-                place,
-                speed["median"],
-                color=colour,
-                edgecolor=_GREY if row in wrong else "none",
-                hatch="////" if row in wrong else None,
-            )
-            ax.plot([speed["median"], speed["min"]], [place, place], color=_INK, linewidth=0.8)
-            text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
-            ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
+        _draw_speeds(ax, [row for row in ranked(_comparable(panel)) if row["implementation"] != LIMIT])
         limits = [row["gb_per_s"]["median"] for row in panel if row["implementation"] == LIMIT]
         if limits:
             ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
             ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
-        ax.set_yticks(range(len(everybody)), [_name(row) for row in [*right, *wrong]])
         ax.invert_yaxis()
         ax.set_xlabel("GB/s read and written, median (thin line: best round)")
         first = panel[0]
@@ -268,6 +331,17 @@ def _speed_chart(found: list[Row]) -> Any:
         ax.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     return figure
+
+
+def _draw_speeds(ax: Any, bars: Sequence[Row]) -> None:
+    for place, row in enumerate(bars):
+        speed = row["gb_per_s"]
+        style = {"color": _colour(row)} if row["ranked"] else {"color": "white", "edgecolor": _GREY, "hatch": "////"}
+        ax.barh(place, speed["median"], **style)
+        ax.plot([speed["median"], speed["min"]], [place, place], color=_INK, linewidth=0.8)
+        text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
+        ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
+    ax.set_yticks(range(len(bars)), [_name(row) for row in bars])
 
 
 def _batch_chart(found: list[Row]) -> Any:
@@ -281,25 +355,23 @@ def _batch_chart(found: list[Row]) -> Any:
     sizes = sorted({row["images"] for row in curves})
     if len(sizes) < 2:
         return None
+    # One limit: into an existing array where that was measured.
+    limit_output = "reused" if any(row["output"] == "reused" for row in curves) else "fresh"
     lines: dict[str, list[Row]] = {}
-    for row in _at_home(curves):
-        if row["ranked"] or row["implementation"] == LIMIT:
-            limit = row["implementation"] == LIMIT
-            if not (limit and row["output"] == "fresh" and any(r["output"] == "reused" for r in curves)):
-                lines.setdefault("limit: convert only" if limit else _name(row), []).append(row)
+    for row in sorted(_comparable(curves), key=lambda row: row["images"]):
+        if row["implementation"] == LIMIT and row["output"] == limit_output:
+            lines.setdefault("limit: convert only", []).append(row)
+        elif row["ranked"]:
+            lines.setdefault(_name(row), []).append(row)
     figure, ax = pyplot.subplots(figsize=(9, 7))
     ends = []
     for name, points in lines.items():
-        points.sort(key=lambda row: row["images"])
-        if points[-1]["images"] < sizes[-1]:
-            continue  # too slow to be asked for the largest
-        x = [row["images"] for row in points]
-        y = [row["ns_per_element"]["median"] for row in points]
-        colour = _INK if name.startswith("limit") else _BLUE if name.startswith(OURS) else _GREY
-        colour = _ORANGE if name.startswith("keras ndarray") else colour
-        style = "--" if name.startswith("limit") or name.endswith("reused") else "-"
-        ax.plot(x, y, style, marker=".", color=colour, linewidth=1 if colour == _GREY else 1.8)
-        ends.append((x[-1], y[-1], name, colour))
+        last = points[-1]
+        if last["images"] == sizes[-1]:  # others are too slow for the largest
+            x, y = zip(*((row["images"], row["ns_per_element"]["median"]) for row in points), strict=True)
+            width = 1 if _colour(last) == _GREY else 1.8
+            ax.plot(x, y, "-" if last["fresh"] else "--", marker=".", color=_colour(last), linewidth=width)
+            ends.append((x[-1], y[-1], name, _colour(last)))
     _label_ends(ax, ends)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
@@ -307,15 +379,14 @@ def _batch_chart(found: list[Row]) -> Any:
     ax.set_xlabel("images of 224x224x3 in the batch")
     ax.set_ylabel("ns per element, median")
     first = curves[0]
-    ax.set_title(
-        f"{first['direction']}, {first['mode']}, {first['data_format']}, {first['dtype']} (dashed: output reused)"
-    )
+    what = f"{first['direction']}, {first['mode']}, {first['data_format']}, {first['dtype']}"
+    ax.set_title(f"{what} (dashed: output reused)")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
-    """The lines' names beside their ends, moved apart where they would overlap."""
+    """The lines' names next to their ends, moved apart where they would overlap."""
     least = 0.0
     for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
         at = max(y, least)
@@ -323,33 +394,29 @@ def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
         ax.annotate(name, (x, y), xytext=(x * 1.25, at), fontsize=7, color=colour, va="center", annotation_clip=False)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 with one line on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "results", metavar="RESULTS.json", type=Path, help="from pytest benchmarks --benchmark-json=..."
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, required=True, help="folder, made if it is not there"
-    )
-    parser.add_argument("--no-charts", action="store_true", help="the tables only; needs no matplotlib")
-    given = parser.parse_args(arguments)
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("results", metavar="RESULTS.json", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), required=True, help="created if missing"
+)
+@click.option("--no-charts", is_flag=True, help="write the tables only; needs no matplotlib")
+def main(results: Path, output: Path, no_charts: bool) -> None:
+    """Make a page of tables and charts from the file that pytest benchmarks --benchmark-json writes."""
     try:
-        results = read(given.results)
+        found = read(results)
+        page = output / "results.md"
         try:
-            given.output.mkdir(parents=True, exist_ok=True)
-            page = given.output / "results.md"
-            page.write_text(markdown(results), encoding="utf-8")
+            output.mkdir(parents=True, exist_ok=True)
+            page.write_text(markdown(found), encoding="utf-8")
         except OSError as error:
-            raise ReportError(f"cannot write to {given.output}: {error.strerror}") from error
-        written = [page, *([] if given.no_charts else charts(results, given.output))]
+            raise ReportError(f"cannot write to {output}: {error.strerror}") from error
+        written = [page, *([] if no_charts else charts(found, output))]
     except ReportError as error:
-        print(f"benchmarks.report: {error}", file=sys.stderr)
-        return 2
+        click.echo(f"benchmarks.report: {error}", err=True)
+        raise SystemExit(2) from error
     for path in written:
-        print(path)
-    return 0
+        click.echo(path)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main(prog_name="python -m benchmarks.report")

@@ -1,6 +1,6 @@
-"""What is measured: tasks, the arrays they are done on, and the verdict on what comes back.
+"""What is measured: tasks, their arrays, and the verdict on a result.
 
-Imports NumPy and vggprep only. The verdict is the oracle's, on the very array that is processed afterwards.
+Imports NumPy and vggprep only. The verdict is the oracle's, on the same array that is timed afterwards.
 """
 
 from __future__ import annotations
@@ -8,39 +8,39 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import from_format, to_format
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 
 SIDE = 224
 PAIRS = 3 * 256
 
-MODES = ("caffe", "tf", "torch")
-DATA_FORMATS = ("channels_last", "channels_first")
+MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
 IMAGES = (1, 8, 64, 256)
 LARGE = 512
 OUTPUTS = ("fresh", "reused")
-DTYPES = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
-"""Of the input. Forward gives float32, the inverse uint8."""
+DTYPES: dict[Direction, tuple[str, ...]] = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
+"""Dtypes of the input. Forward gives float32, the inverse uint8."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to do, for everybody who can: so many images of 224x224 one way in one mode and data format.
+    """One thing to do: a number of images of 224x224 in one direction, mode and data format.
 
-    ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: what comes back is
-    then read from one end to the other, as a consumer would, so that a view or a late result costs its makers.
+    ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: the result is then read
+    from one end to the other, as a consumer would, so that the cost of a view or of a lazy result is counted.
     """
 
-    direction: Literal["forward", "inverse"] = "forward"
-    mode: str = "caffe"
-    data_format: str = "channels_last"
+    direction: Direction = "forward"
+    mode: ModeName = "caffe"
+    data_format: DataFormat = "channels_last"
     dtype: str = "uint8"
     images: int = 64
     output: str = "fresh"
@@ -49,18 +49,18 @@ class Task:
 
     @property
     def name(self) -> str:
-        """A name for ids, groups and tables."""
+        """The task's name in ids, groups and tables."""
         words = (self.direction, self.mode, self.data_format, self.dtype, self.images, self.output)
         return "-".join(map(str, words)) + f"-{self.threads}thread" + ("-read" if self.reading else "")
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """Of a result as vggprep gives it."""
+        """The dtype of vggprep's result."""
         return np.dtype(np.float32 if self.direction == "forward" else np.uint8)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of input and result."""
+        """The shape of input and result."""
         n = self.images
         return (n, SIDE, SIDE, 3) if self.data_format == "channels_last" else (n, 3, SIDE, SIDE)
 
@@ -71,12 +71,12 @@ class Task:
 
     @property
     def nbytes(self) -> int:
-        """The least that goes over the memory bus: the input once, the result once."""
+        """The minimum of memory traffic: the input once, the result once."""
         return self.elements * (np.dtype(self.dtype).itemsize + self.result_dtype.itemsize)
 
 
 def usual_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
-    """One axis varied at a time, for 64 images in each mode; what ``pytest benchmarks`` runs."""
+    """One axis varied at a time, for 64 images in each mode: what ``pytest benchmarks`` runs."""
     found: list[Task] = []
     least, *more = threads
     for mode in MODES:
@@ -104,7 +104,7 @@ def all_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
     counts = (*IMAGES, LARGE) if large else IMAGES
     return [
         Task(direction, mode, data_format, dtype, count, output, n, reading)
-        for direction in ("forward", "inverse")
+        for direction in DIRECTIONS
         for mode, data_format, dtype, count, output, n, reading in itertools.product(
             MODES, DATA_FORMATS, DTYPES[direction], counts, OUTPUTS, threads, (False, True)
         )
@@ -121,31 +121,31 @@ class Arrays:
         if task.direction == "forward":
             image = self.pixels.astype(task.dtype, copy=False)
         else:
-            # What the inverse is given is the oracle's, value by value: nobody's forward has a part in it.
+            # The oracle's values: no implementation has a part in what the inverse is given.
             table = _forward_of_bytes(task.mode).astype(task.dtype)
             image = np.empty(shape, task.dtype)
-            for k, source in enumerate(oracle.sources("forward", task.mode)):
+            for k, source in enumerate(oracle.input_channels("forward", task.mode)):
                 image[..., k] = table[:, k][self.pixels[..., source]]
         self.pristine = np.ascontiguousarray(to_format(image, task.data_format))
         self.x = self.pristine.copy()
 
     @cached_property
     def changed(self) -> Array:
-        """Room for ``is_changed``."""
+        """A buffer for ``is_changed``."""
         return np.empty(self.x.shape, np.bool_)
 
     def is_changed(self) -> bool:
-        """Whether somebody wrote to the input."""
+        """Whether the input was written to."""
         return bool(np.not_equal(self.x, self.pristine, out=self.changed).any())
 
     def restore(self) -> None:
-        """Make the input what it was."""
+        """Undo changes of the input."""
         np.copyto(self.x, self.pristine)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an output is worth. ``label``: ``exact``, ``faithful`` or how many of the 768 pairs are wrong.
+    """The verdict on an output. ``label``: ``exact``, ``faithful`` or how many of the 768 pairs are wrong.
 
     A pair is a channel and a byte. A pair is wrong where the output fails the level ``faithful``.
     """
@@ -177,12 +177,12 @@ def judge(arrays: Arrays, output: Any) -> Verdict:
     else:
         given = _forward_of_bytes(task.mode).astype(task.dtype)
     if (whole or output.dtype == np.float32) and all(
-        oracle.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
+        tolerance.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
     ):
         return Verdict("exact" if whole or task.direction == "forward" else "exact, unrounded", 0)
     wrong = np.zeros((256, 3), np.bool_)
     for rows in (least, most):
-        wrong |= oracle.compare_faithful(given, rows, task.direction, task.mode).wrong
+        wrong |= tolerance.compare_faithful(given, rows, task.direction, task.mode).wrong
     count = int(wrong.sum())
     if count:
         return Verdict(f"{count} of {PAIRS} wrong" + (f": returns {output.dtype}" if narrow else ""), count)
@@ -194,14 +194,14 @@ def _bytes() -> Array:
     return np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
 
 
-def _forward_of_bytes(mode: str) -> Array:
+def _forward_of_bytes(mode: ModeName) -> Array:
     return oracle.exact(_bytes().astype(np.float32), "forward", mode)
 
 
 def _extremes(arrays: Arrays, got: Array) -> tuple[Array, Array]:
     """The least and the greatest result that each pair has anywhere, each of shape ``(256, 3)``."""
     task, pixels = arrays.task, arrays.pixels
-    sources = oracle.sources("forward", task.mode) if task.direction == "forward" else [0, 1, 2]
+    sources = oracle.input_channels("forward", task.mode) if task.direction == "forward" else [0, 1, 2]
     least = np.empty((256, 3), got.dtype.newbyteorder("="))
     for k, source in enumerate(sources):
         least[pixels[..., source], k] = got[..., k]  # any one of them

@@ -17,6 +17,7 @@ from vggprep import (
 from vggprep.cases import Cell
 from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.results import Report
+from vggprep.spec import DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -29,14 +30,14 @@ BUT_SIZES = [check for check in CHECKS if check.name != "sizes"]
 """What most tests need: the ladder of sizes is half of the time."""
 
 
-def correct(x: Array, data_format: str = "channels_last", mode: str = "caffe") -> Array:
+def correct(x: Array, data_format: DataFormat = "channels_last", mode: ModeName = "caffe") -> Array:
     return preprocess_input(x, data_format, mode)
 
 
 def spoiled(spoil: Function) -> Function:
     """A correct function whose result goes through ``spoil``."""
 
-    def function(x: Array, data_format: str, mode: str) -> Any:
+    def function(x: Array, data_format: DataFormat, mode: ModeName) -> Any:
         return spoil(preprocess_input(x, data_format, mode))
 
     return function
@@ -63,7 +64,7 @@ def row(report: Report, check: str, cell: Cell = CELL) -> Result:
     return found
 
 
-def swapped_in_caffe(x: Array, data_format: str, mode: str) -> Array:
+def swapped_in_caffe(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """Forgets the swap in caffe mode on floats."""
     if mode != "caffe" or x.dtype != np.float32:
         return preprocess_input(x, data_format, mode)
@@ -71,7 +72,7 @@ def swapped_in_caffe(x: Array, data_format: str, mode: str) -> Array:
     return preprocess_input(np.flip(x, axis), data_format, mode)
 
 
-def refuses_caffe_bytes(x: Array, data_format: str, mode: str) -> Array:
+def refuses_caffe_bytes(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     if mode == "caffe" or x.dtype == np.uint8 or x.ndim == 3 or data_format == "channels_first":
         raise TypeError("not this")
     return preprocess_input(x, data_format, mode)

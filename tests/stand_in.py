@@ -1,13 +1,20 @@
-"""A package called ``keras`` that is enough for the probe: NumPy only, chatty, and with faults to order."""
+"""A package called ``keras`` that is enough for the probe, and a ``uv`` that installs it: NumPy only, fast, chatty."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
 
-from vggprep.releases.questions import Question, Shape, text
+from vggprep.releases.questions import Question, Shape
 
 _SOURCES = {
+    # The real ones take seconds to import.
+    "tensorflow.py": """
+        raise ImportError
+    """,
+    "jax.py": """
+        raise ImportError
+    """,
     "keras/__init__.py": """
         from keras import applications, backend
         __version__ = "3.99.0"
@@ -16,7 +23,7 @@ _SOURCES = {
     """,
     "keras/backend.py": """
         _settings = {"floatx": "float32", "image_data_format": "channels_last"}
-        def backend(): return "numpy"
+        def backend(): return "BACKEND"
         def floatx(): return _settings["floatx"]
         def set_floatx(value): _settings["floatx"] = value
         def image_data_format(): return _settings["image_data_format"]
@@ -53,18 +60,55 @@ _SOURCES = {
 }
 
 
-def write_stand_in(folder: Path) -> dict[str, str]:
+def write_stand_in(folder: Path, backend: str = "numpy") -> dict[str, str]:
     """Write the package under ``folder``; return the environment variables that let an interpreter find it."""
     for name, source in _SOURCES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = source.splitlines()
-        path.write_text("\n".join(line[8:] for line in lines) + "\n")
+        lines = source.replace("BACKEND", backend).splitlines()
+        path.write_text("\n".join(line[8:] for line in lines) + "\n", encoding="utf-8")
     return {"PYTHONPATH": str(folder)}
 
 
-def question(path: str = "ndarray", dtype: str = "float32", shape: Shape = (4, 5, 3), **more: Any) -> Question:
-    """A question about the stand-in; ``group`` and the other attributes by name."""
-    group = more.pop("group", "main")
-    attributes = {"mode": "caffe", "data_format": "channels_last", "pixels": "bytes", **more}
-    return Question(group, tuple({"path": path, "dtype": dtype, "shape": text(shape), **attributes}.items()))
+def question(
+    path: str = "ndarray",
+    dtype: str = "float32",
+    shape: Shape = (4, 5, 3),
+    *,
+    mode: str = "caffe",
+    data_format: str = "channels_last",
+    **more: str,
+) -> Question:
+    """A question about the stand-in."""
+    return Question(path, dtype, shape, mode, data_format, **more)
+
+
+def write_script(path: Path, lines: str) -> Path:
+    """An executable shell script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def write_interpreter(path: Path, packages: Path) -> Path:
+    """An interpreter that finds ``packages``."""
+    return write_script(path, f'PYTHONPATH="{packages}" exec "{sys.executable}" "$@"')
+
+
+def write_uv(folder: Path, packages: Path) -> Path:
+    """A ``uv`` in ``folder`` whose environments are this interpreter and which installs ``packages``, whatever it is
+    asked for; what it is asked for is written to ``uv.log``.
+    """
+    return write_script(
+        folder / "uv",
+        f"""
+        echo "$@" >> "{folder}/uv.log"
+        for last; do :; done
+        case "$1 $last" in venv*) mkdir -p "$last/bin" && ln -s "{sys.executable}" "$last/bin/python";; esac
+        while [ "$1" ]; do
+            [ "$1" = --target ] && mkdir -p "$2" && cp -r "{packages}/." "$2"
+            shift
+        done
+        exit 0""",
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
+import itertools
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -15,17 +14,17 @@ import numpy.typing as npt
 import pytest
 
 from vggprep import MODES, deprocess_input, preprocess_input
+from vggprep.cases import LAYOUTS, arrange
+from vggprep.spec import DATA_FORMATS, INTEGERS, DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Array]
 
 FLOATS = ("float16", "float32", "float64", "longdouble")
-INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-FORMATS = ("channels_last", "channels_first")
 
 BOTH = pytest.mark.parametrize("function", [preprocess_input, deprocess_input])
 EACH_MODE = pytest.mark.parametrize("mode", MODES)
-EACH_FORMAT = pytest.mark.parametrize("data_format", FORMATS)
+EACH_FORMAT = pytest.mark.parametrize("data_format", DATA_FORMATS)
 
 WHITE = np.full((1, 1, 3), 255, np.uint8)
 
@@ -35,7 +34,11 @@ def colours(*shape: int) -> Array:
     return ((np.arange(np.prod(shape)) * 89 + 7).reshape(shape) % 256).astype(np.uint8)
 
 
-def every_byte(data_format: str) -> Array:
+def single(values: npt.ArrayLike) -> Array:
+    return np.array(values, np.float32)
+
+
+def every_byte(data_format: DataFormat) -> Array:
     """Each of the 256 bytes in each channel, the channels in different orders."""
     image = np.stack([(np.arange(256) * k + 50 * k) % 256 for k in (1, 3, 5)], axis=-1).reshape(16, 16, 3)
     image = image.astype(np.uint8)
@@ -57,16 +60,10 @@ def bits(array: Array) -> tuple[str, tuple[int, ...], bytes]:
 
 def test_white_in_caffe_mode_is_255_less_each_mean_in_bgr() -> None:
     got = preprocess_input(WHITE)
-    np.testing.assert_array_equal(got, np.float32(255) - np.float32([[[103.939, 116.779, 123.68]]]))
+    np.testing.assert_array_equal(got, np.float32(255) - single([[[103.939, 116.779, 123.68]]]))
     np.testing.assert_allclose(got, [[[151.061, 138.221, 131.32]]], atol=1e-5, rtol=0)
     exact = preprocess_input(WHITE, dtype="float64")
     np.testing.assert_array_equal(exact, [[[255 - 103.939, 255 - 116.779, 255 - 123.68]]])
-
-
-def test_the_examples_in_the_docstrings_are_true() -> None:
-    result = doctest.testmod(importlib.import_module("vggprep.functions"))
-    assert result.attempted
-    assert not result.failed
 
 
 def test_white_in_tf_mode_is_one() -> None:
@@ -89,7 +86,7 @@ def test_red_goes_last_in_caffe_mode() -> None:
 
 
 @EACH_FORMAT
-def test_channels_are_found_along_the_axis_that_the_format_names(data_format: str) -> None:
+def test_channels_are_found_along_the_axis_that_the_format_names(data_format: DataFormat) -> None:
     cube = colours(3, 3, 3)  # only the data format says which axis holds the channels
     got = preprocess_input(cube, data_format)
     expected = cube.astype(np.float32)
@@ -101,7 +98,7 @@ def test_channels_are_found_along_the_axis_that_the_format_names(data_format: st
 
 @BOTH
 @EACH_MODE
-def test_the_two_data_formats_give_transposed_results(function: Function, mode: str) -> None:
+def test_the_two_data_formats_give_transposed_results(function: Function, mode: ModeName) -> None:
     last = colours(2, 5, 3, 3).astype(np.float32)
     first = np.ascontiguousarray(last.transpose(0, 3, 1, 2))
     got = function(first, "channels_first", mode).transpose(0, 2, 3, 1)
@@ -110,7 +107,7 @@ def test_the_two_data_formats_give_transposed_results(function: Function, mode: 
 
 @BOTH
 @EACH_MODE
-def test_an_image_gets_the_result_of_a_batch_of_one(function: Function, mode: str) -> None:
+def test_an_image_gets_the_result_of_a_batch_of_one(function: Function, mode: ModeName) -> None:
     image = colours(4, 5, 3).astype(np.float32)
     np.testing.assert_array_equal(function(image, mode=mode), function(image[None], mode=mode)[0])
 
@@ -127,18 +124,18 @@ def test_the_inverse_follows_the_steps_backwards_in_the_dtype_of_its_input() -> 
     one, half = np.float32(1), np.float32(127.5)
     got = deprocess_input(y, mode="tf", dtype=None)
     np.testing.assert_array_equal(got, (y + one) * half)
-    means, deviations = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    means, deviations = single([0.485, 0.456, 0.406]), single([0.229, 0.224, 0.225])
     got = deprocess_input(y, mode="torch", dtype=None)
     np.testing.assert_array_equal(got, (y * deviations + means) * np.float32(255))
     got = deprocess_input(y, dtype=None)
-    np.testing.assert_array_equal(got, (y + np.float32([103.939, 116.779, 123.68]))[..., ::-1])
+    np.testing.assert_array_equal(got, (y + single([103.939, 116.779, 123.68]))[..., ::-1])
     np.testing.assert_array_equal(deprocess_input(y, mode="identity", dtype=None), y)
 
 
 @EACH_MODE
 @EACH_FORMAT
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
-def test_every_byte_survives_the_round_trip(dtype: str, data_format: str, mode: str) -> None:
+def test_every_byte_survives_the_round_trip(dtype: str, data_format: DataFormat, mode: ModeName) -> None:
     image = every_byte(data_format)
     there = preprocess_input(image.astype(dtype), data_format, mode)
     assert there.dtype == np.dtype(dtype)
@@ -147,24 +144,18 @@ def test_every_byte_survives_the_round_trip(dtype: str, data_format: str, mode: 
     np.testing.assert_array_equal(back, image)
 
 
-@EACH_MODE
-def test_a_uint8_image_survives_the_round_trip(mode: str) -> None:
-    image = every_byte("channels_last")
-    np.testing.assert_array_equal(deprocess_input(preprocess_input(image, mode=mode), mode=mode), image)
-
-
 # Dtypes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_floating_dtypes_are_kept(dtype: str, mode: str) -> None:
+def test_floating_dtypes_are_kept(dtype: str, mode: ModeName) -> None:
     assert preprocess_input(colours(2, 2, 3).astype(dtype), mode=mode).dtype == np.dtype(dtype)
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 @pytest.mark.parametrize("dtype", [*INTEGERS, ml_dtypes.bfloat16])
-def test_other_dtypes_become_float32(dtype: npt.DTypeLike, mode: str) -> None:
+def test_other_dtypes_become_float32(dtype: npt.DTypeLike, mode: ModeName) -> None:
     image = colours(2, 2, 3).astype(dtype)
     got = preprocess_input(image, mode=mode)
     assert bits(got) == bits(preprocess_input(image.astype(np.float32), mode=mode))
@@ -186,7 +177,9 @@ def test_identity_keeps_integers_that_no_float_holds() -> None:
 @EACH_MODE
 @pytest.mark.parametrize("asked", FLOATS)
 @pytest.mark.parametrize("given", ["uint8", "int64", "float16", "float64", ml_dtypes.bfloat16])
-def test_a_dtype_asked_for_is_cast_to_before_anything_is_computed(given: npt.DTypeLike, asked: str, mode: str) -> None:
+def test_a_dtype_asked_for_is_cast_to_before_anything_is_computed(
+    given: npt.DTypeLike, asked: str, mode: ModeName
+) -> None:
     image = (colours(3, 4, 3) * 0.7).astype(given)
     got = preprocess_input(image, mode=mode, dtype=asked)
     assert bits(got) == bits(preprocess_input(image.astype(asked), mode=mode))
@@ -225,7 +218,7 @@ def test_longdouble_takes_its_constants_by_way_of_float64() -> None:
 
 @EACH_MODE
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "uint64", "int64"])
-def test_the_inverse_goes_to_every_integer_dtype_that_holds_a_byte(dtype: str, mode: str) -> None:
+def test_the_inverse_goes_to_every_integer_dtype_that_holds_a_byte(dtype: str, mode: ModeName) -> None:
     image = every_byte("channels_last")
     back = deprocess_input(preprocess_input(image, mode=mode), mode=mode, dtype=dtype)
     assert back.dtype == np.dtype(dtype)
@@ -294,7 +287,7 @@ def test_the_inverse_rounds_half_to_even() -> None:
 
 @EACH_MODE
 @pytest.mark.parametrize("threads", [1, 3])
-def test_nan_is_no_pixel(threads: int, mode: str) -> None:
+def test_nan_is_no_pixel(threads: int, mode: ModeName) -> None:
     y = np.zeros((5, 4, 3), np.float32)
     y[4, 2, 1] = np.nan
     with pytest.raises(ValueError, match=r"NaN.*floating dtype"):
@@ -318,7 +311,7 @@ def test_whatever_numpy_can_make_an_array_of_is_accepted(function: Function) -> 
             return colours(2, 2, 3)
 
     assert bits(function(Picture())) == bits(function(colours(2, 2, 3)))
-    assert bits(function(memoryview(colours(2, 2, 3)))) == bits(function(colours(2, 2, 3)))
+    assert bits(function(colours(2, 2, 3).data)) == bits(function(colours(2, 2, 3)))
 
 
 @BOTH
@@ -330,7 +323,7 @@ def test_a_subclass_gives_a_plain_array(function: Function) -> None:
 @BOTH
 @EACH_MODE
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 2, 2, 3), (2, 0, 2, 3), (2, 2, 0, 3), (0, 0, 0, 3)])
-def test_an_empty_image_gives_an_empty_result(function: Function, mode: str, shape: tuple[int, ...]) -> None:
+def test_an_empty_image_gives_an_empty_result(function: Function, mode: ModeName, shape: tuple[int, ...]) -> None:
     for threads in (1, 2):
         got = function(np.zeros(shape, np.float32), mode=mode, dtype="float32", threads=threads)
         assert got.shape == shape
@@ -339,44 +332,26 @@ def test_an_empty_image_gives_an_empty_result(function: Function, mode: str, sha
 
 @BOTH
 @EACH_MODE
-@EACH_FORMAT
-@pytest.mark.parametrize("dtype", ["uint8", "float32", ">f8", ">i2"])
-@pytest.mark.parametrize("lay", ["c", "fortran", "reversed", "every second", "broadcast", "unaligned", "read-only"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_input_is_never_written_to_and_its_layout_does_not_matter(
-    function: Function, mode: str, data_format: str, dtype: str, lay: str
+    function: Function, mode: ModeName, layout: str
 ) -> None:
-    shape = (2, 4, 5, 3) if data_format == "channels_last" else (2, 3, 4, 5)
-    x = colours(*shape).astype(dtype)
-    if lay == "fortran":
-        x = np.asfortranarray(x)
-    elif lay == "reversed":
-        x = x[::-1, ::-1, ::-1, ::-1]
-    elif lay == "every second":
-        x = np.repeat(x, 2, axis=2 if data_format == "channels_last" else 3)
-        x = x[:, :, ::2] if data_format == "channels_last" else x[..., ::2]
-    elif lay == "broadcast":
-        x = np.broadcast_to(x[:1], x.shape)
-    elif lay == "unaligned":
-        unaligned = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
-        unaligned[...] = x
-        x = unaligned
-    elif lay == "read-only":
-        x.flags.writeable = False
-    plain = np.array(x, x.dtype.newbyteorder("="), order="C")
-    before = x.tobytes()
-    got = function(x, data_format, mode)
-    assert x.tobytes() == before
-    assert bits(got) == bits(function(plain, data_format, mode))
-    assert got.flags.c_contiguous
-    assert got.flags.writeable
-    assert got.flags.aligned
-    assert got.dtype.isnative
-    assert not np.shares_memory(got, x)
+    for data_format, dtype in itertools.product(DATA_FORMATS, ("uint8", "float32", ">f8", ">i2")):
+        x = arrange(colours(2, 4, 5, 3).astype(dtype), data_format, layout)
+        before = x.tobytes()
+        got = function(x, data_format, mode)
+        assert x.tobytes() == before
+        assert bits(got) == bits(function(np.array(x, x.dtype.newbyteorder("="), order="C"), data_format, mode))
+        assert got.flags.c_contiguous
+        assert got.flags.writeable
+        assert got.flags.aligned
+        assert got.dtype.isnative
+        assert not np.shares_memory(got, x)
 
 
 @BOTH
 @EACH_MODE
-def test_each_call_returns_an_array_of_its_own(function: Function, mode: str) -> None:
+def test_each_call_returns_an_array_of_its_own(function: Function, mode: ModeName) -> None:
     image = colours(4, 4, 3).astype(np.float32)
     first = function(image, mode=mode)
     kept = first.copy()
@@ -392,7 +367,7 @@ def test_each_call_returns_an_array_of_its_own(function: Function, mode: str) ->
 @EACH_MODE
 @EACH_FORMAT
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_out_is_filled_and_returned(function: Function, mode: str, data_format: str, dtype: str) -> None:
+def test_out_is_filled_and_returned(function: Function, mode: ModeName, data_format: DataFormat, dtype: str) -> None:
     x = colours(*((2, 4, 5, 3) if data_format == "channels_last" else (2, 3, 4, 5)))
     expected = function(x, data_format, mode, dtype=dtype)
     out = np.full(x.shape, 77, dtype)
@@ -401,7 +376,7 @@ def test_out_is_filled_and_returned(function: Function, mode: str, data_format: 
 
 
 @EACH_MODE
-def test_pixels_can_go_to_out(mode: str) -> None:
+def test_pixels_can_go_to_out(mode: ModeName) -> None:
     image = every_byte("channels_last")
     out = np.full(image.shape, 77, np.uint8)
     assert deprocess_input(preprocess_input(image, mode=mode), mode=mode, out=out) is out
@@ -445,14 +420,14 @@ def test_an_unsuitable_out_is_an_error_and_stays_as_it_was(function: Function, w
 
 
 @BOTH
-@pytest.mark.parametrize("out", [[[[0.0, 0.0, 0.0]]], "out", 3.0, memoryview(np.zeros((1, 1, 3), np.float32))])
+@pytest.mark.parametrize("out", [[[[0.0, 0.0, 0.0]]], "out", 3.0, np.zeros((1, 1, 3), np.float32).data])
 def test_an_out_that_is_no_array_is_a_type_error(function: Function, out: Any) -> None:
     with pytest.raises(TypeError, match=r"out must be a NumPy array; got "):
         function(WHITE, dtype="float32", out=out)
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
-def test_out_never_chooses_the_dtype(mode: str) -> None:
+def test_out_never_chooses_the_dtype(mode: ModeName) -> None:
     with pytest.raises(ValueError, match="out must have dtype float32"):
         preprocess_input(WHITE, mode=mode, out=np.zeros(WHITE.shape, np.float64))
     with pytest.raises(ValueError, match="out must have dtype uint8"):
@@ -463,7 +438,7 @@ def test_out_never_chooses_the_dtype(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["caffe", "identity"])
 @pytest.mark.parametrize("offset", [0, 1, 3, 12, 23])
 def test_an_out_that_overlaps_the_input_is_an_error_and_both_stay_as_they_were(
-    function: Function, mode: str, offset: int
+    function: Function, mode: ModeName, offset: int
 ) -> None:
     memory = colours(48).astype(np.float32)
     before = memory.tobytes()
@@ -501,15 +476,6 @@ def test_an_out_in_a_gap_of_the_input_is_no_overlap(function: Function) -> None:
 
 
 @BOTH
-@EACH_FORMAT
-def test_threads_share_the_work_on_out(function: Function, data_format: str) -> None:
-    x = colours(*((7, 5, 3) if data_format == "channels_last" else (3, 7, 5)))
-    out = np.full(x.shape, np.nan, np.float32)
-    assert function(x, data_format, dtype="float32", out=out, threads=3) is out
-    assert bits(out) == bits(function(x, data_format, dtype="float32"))
-
-
-@BOTH
 def test_an_error_in_the_arguments_leaves_out_untouched(function: Function) -> None:
     out = np.full((1, 1, 3), 77, np.float32)
     for words in ({"mode": "bgr"}, {"data_format": "nchw"}, {"threads": 0}, {"backend": "gpu"}):
@@ -526,7 +492,7 @@ def test_an_error_in_the_arguments_leaves_out_untouched(function: Function) -> N
 @EACH_FORMAT
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (0, 3), (64, 3)])
 def test_neither_threads_nor_backend_change_a_bit(
-    function: Function, mode: str, data_format: str, shape: tuple[int, int]
+    function: Function, mode: ModeName, data_format: DataFormat, shape: tuple[int, int]
 ) -> None:
     image = colours(*((*shape, 3) if data_format == "channels_last" else (3, *shape)))
     expected = bits(function(image, data_format, mode))
@@ -571,9 +537,8 @@ def test_an_unknown_mode_is_an_error_that_names_the_four(function: Function, mod
 @pytest.mark.parametrize("data_format", ["nhwc", "", "Channels_Last", ["channels_last"], b"channels_last", 0, False])
 def test_an_unknown_data_format_is_an_error_that_names_both(function: Function, data_format: Any) -> None:
     expected = rf"None or one of channels_last, channels_first; got {re.escape(repr(data_format))}"
-    for mode in MODES:
-        with pytest.raises(ValueError, match=expected):
-            function(WHITE, data_format, mode)
+    with pytest.raises(ValueError, match=expected):
+        function(WHITE, data_format)
 
 
 @BOTH
@@ -586,18 +551,16 @@ def test_strings_of_numpy_are_strings(function: Function) -> None:
 
 
 @BOTH
-@EACH_MODE
 @EACH_FORMAT
 @pytest.mark.parametrize("shape", [(), (3,), (3, 3), (1, 3, 3, 3, 3)])
 def test_another_rank_than_3_or_4_is_an_error_that_says_which(
-    function: Function, mode: str, data_format: str, shape: tuple[int, ...]
+    function: Function, data_format: DataFormat, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=rf"rank 3 .* or 4 .*; got rank {len(shape)}, shape {re.escape(str(shape))}"):
-        function(np.zeros(shape, np.uint8), data_format, mode)
+        function(np.zeros(shape, np.uint8), data_format)
 
 
 @BOTH
-@EACH_MODE
 @pytest.mark.parametrize(
     ("data_format", "shape", "axis"),
     [
@@ -611,11 +574,11 @@ def test_another_rank_than_3_or_4_is_an_error_that_says_which(
     ],
 )
 def test_a_channel_axis_that_is_not_3_is_an_error_that_says_where(
-    function: Function, mode: str, data_format: str, shape: tuple[int, ...], axis: int
+    function: Function, data_format: DataFormat, shape: tuple[int, ...], axis: int
 ) -> None:
     expected = rf"with {data_format}, axis {axis} must hold the 3 channels; got shape {re.escape(str(shape))}"
     with pytest.raises(ValueError, match=expected):
-        function(np.zeros(shape, np.float32), data_format, mode)
+        function(np.zeros(shape, np.float32), data_format)
 
 
 WRONG_TYPES = {
@@ -640,11 +603,10 @@ WRONG_TYPES = {
 
 
 @BOTH
-@EACH_MODE
 @pytest.mark.parametrize("which", WRONG_TYPES)
-def test_what_holds_no_real_numbers_is_a_type_error(function: Function, mode: str, which: str) -> None:
+def test_what_holds_no_real_numbers_is_a_type_error(function: Function, which: str) -> None:
     with pytest.raises(TypeError, match=r"bool, integer or real floating dtype .*; got"):
-        function(WRONG_TYPES[which], mode=mode)
+        function(WRONG_TYPES[which])
 
 
 @BOTH

@@ -61,15 +61,6 @@ def test_every_mode_says_what_it_does_and_where_that_comes_from(mode: Mode) -> N
         assert all(constant in mode.summary for constant in step.constants)
 
 
-def test_white_in_caffe_mode_is_255_less_each_mean_in_bgr_order() -> None:
-    (step,) = MODES["caffe"].steps
-    assert [255 - Decimal(mean) for mean in step.constants] == [
-        Decimal("151.061"),
-        Decimal("138.221"),
-        Decimal("131.32"),
-    ]
-
-
 def test_every_model_has_a_mode_that_exists() -> None:
     assert set(MODELS.values()) == set(MODES)
 

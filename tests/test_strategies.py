@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from vggprep import oracle, strategies
-from vggprep.cases import DTYPES, INTEGERS, LAYOUTS, Case, Cell, dtype_of, from_format
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.cases import LAYOUTS, Case, Cell, dtype_of, from_format
+from vggprep.spec import DATA_FORMATS, DTYPES, INTEGERS, MODES, DataFormat
 
 Array = npt.NDArray[Any]
 
@@ -115,7 +115,7 @@ def test_no_side_is_larger_than_asked_for(side: int) -> None:
 
 
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
-def test_the_channels_are_where_the_data_format_has_them(data_format: str) -> None:
+def test_the_channels_are_where_the_data_format_has_them(data_format: DataFormat) -> None:
     axis = -1 if data_format == "channels_last" else -3
     assert set(drawn(strategies.images(data_format=data_format), lambda a: a.shape[axis])) == {3}
 
@@ -184,7 +184,7 @@ PIXEL = [0, 100, 255]
 
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
 @pytest.mark.parametrize("dtype", [None, *(d for d in DTYPES if d not in ("bool", "int8"))])
-def test_an_image_shrinks_to_one_colourful_pixel(dtype: str | None, data_format: str) -> None:
+def test_an_image_shrinks_to_one_colourful_pixel(dtype: str | None, data_format: DataFormat) -> None:
     dtypes = None if dtype is None else [dtype]
     image = smallest(strategies.images(dtypes=dtypes, data_format=data_format), lambda a: a.size > 0)
     assert image.dtype == dtype_of(dtype or "uint8")
@@ -287,7 +287,7 @@ def test_a_layout_that_a_dtype_does_not_have_is_left_out() -> None:
         ({"layouts": ["spiral"]}, r"layouts .*c, fortran, .*; got \['spiral'\]"),
         ({"layouts": []}, r"layouts .*; got \[\]"),
         ({"layouts": "c"}, r"layouts must be a sequence .*; got 'c'"),
-        ({"max_side": 0}, r"max_side must be .*1 or more; got 0"),
+        ({"max_side": 0}, r"max_side must be an integer of 1 or more; got 0"),
         ({"max_side": -1}, r"max_side .*; got -1"),
         ({"max_side": 2.5}, r"max_side .*; got 2.5"),
     ],
@@ -303,7 +303,7 @@ def test_an_unsuitable_argument_of_images_is_an_error_that_says_what_is_accepted
     ("words", "message"),
     [
         ({"layouts": ["spiral"]}, r"layouts .*; got \['spiral'\]"),
-        ({"direction": "backward"}, r"direction must be forward or inverse; got 'backward'"),
+        ({"direction": "backward"}, r"direction must be one of forward, inverse; got 'backward'"),
         ({"cells": []}, r"length-zero"),
         (
             {"direction": "inverse", "cells": [Cell("tf", "channels_last", "uint8", 3)]},

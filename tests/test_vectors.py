@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_commands import port  # noqa: F401
+from ports import port_fixture  # noqa: F401
 
 import vggprep
 from vggprep import faults
@@ -151,7 +151,7 @@ def test_missing_extra_short_and_wrongly_shaped_files_are_named(folder, manifest
     assert f"missing: {gone}.npy" in said
     assert f"{short}.bin is too short: shape (2, 8, 16, 3) takes 3072 bytes as float32, and it has 100" in said
     assert f"{shaped} returns shape (3, 9) for an input of shape (3, 3, 3)" in said
-    assert f"{html}.npy does not begin as a .npy array; it begins '<html>'" in said
+    assert f"{html}.npy is not a .npy array: it begins with '<html>'" in said
     assert "1 files belong to no vector: hello.npy" in said
 
 
@@ -192,7 +192,7 @@ def test_bad_folders_are_one_line_and_code_2(folder, tmp_path):
         verify(folder, tmp_path / "nowhere")
 
 
-def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):  # noqa: F811
+def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):
     import subprocess
 
     program = port("c++")

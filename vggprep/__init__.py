@@ -1,10 +1,10 @@
 """The conformance authority for ImageNet preprocessing.
 
 ``preprocess_input`` and ``deprocess_input`` are every Keras preprocess mode and its inverse, bit for bit.
-``check_implementation``, ``parametrize_with_checks`` and the command ``vggprep check`` judge anybody else's.
+``check_implementation``, ``parametrize_with_checks`` and the command ``vggprep check`` judge any other implementation.
 
-Importing this package costs next to nothing: each name is imported when it is first used, so that the pytest
-plugin weighs nothing on projects that merely have vggprep installed.
+Importing this package costs next to nothing: each name is imported when it is first used, so that the pytest plugin
+adds nothing to the start-up of projects that merely have vggprep installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vggprep.conformance.judging import check_implementation
     from vggprep.conformance.results import Result
     from vggprep.functions import deprocess_input, preprocess_input
-    from vggprep.identification import identify, identify_array
+    from vggprep.identification.arrays import identify_array
+    from vggprep.identification.functions import identify
     from vggprep.implementations import Implementation
     from vggprep.pytest_plugin import parametrize_with_checks
     from vggprep.spec import MODELS, MODES
@@ -49,8 +50,8 @@ _HOMES = {
     "Result": "conformance.results",
     "check_implementation": "conformance.judging",
     "deprocess_input": "functions",
-    "identify": "identification",
-    "identify_array": "identification",
+    "identify": "identification.functions",
+    "identify_array": "identification.arrays",
     "parametrize_with_checks": "pytest_plugin",
     "preprocess_input": "functions",
 }

@@ -2,13 +2,13 @@
 
 Pixels are made by integer arithmetic, never by a random generator, so that a case is the same array on every
 version of everything and results can be compared by digest. R, G and B are kept apart: a grey image cannot show
-a swapped channel. Imports NumPy, the spec and the oracle (for what an inverse is fed).
+a swapped channel. Imports NumPy, the spec and the oracle (for the inputs of an inverse).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,16 +24,44 @@ LAYOUTS = (
     "c", "fortran", "permuted", "cropped", "mirrored", "channels_reversed", "sliced", "negative", "unaligned",
     "readonly", "zero", "big_endian",
 )  # fmt: skip
-"""Memory layouts: C order, Fortran order, the other data format transposed, a part of a larger image, left and right
-exchanged, the channels reversed (as OpenCV's BGR seen as RGB), every second element of a larger array, all axes
-reversed, an odd address, read-only, one row broadcast over the height, and foreign byte order."""
+"""Memory layouts.
+
+=====================  ==============================================================
+``c``                  C order
+``fortran``            Fortran order
+``permuted``           the other data format, transposed
+``cropped``            a part of a larger image
+``mirrored``           left and right exchanged
+``channels_reversed``  a view with the channels reversed, as OpenCV's BGR seen as RGB
+``sliced``             every second element of a larger array
+``negative``           all axes reversed
+``unaligned``          at an odd address
+``readonly``           not writeable
+``zero``               one row broadcast over the height
+``big_endian``         foreign byte order (on little-endian machines)
+=====================  ==============================================================
+"""
 
 REGIMES = (
     "bytes", "dark", "faint", "signed", "dim", "fractions", "wide", "huge", "black", "white", "nonfinite", "noise",
 )  # fmt: skip
-"""What the values are: every byte in every channel; 0..1; 0..2; -1..1; 0..60; between the integers of 0..255; outside;
-tiny, huge and signed zeros; all 0; all 255; one NaN and infinities among bytes; and, for inverses, the bytes
-with noise of up to 60 grey levels that must saturate."""
+"""What the values are. For an inverse, ``bytes``, ``noise`` and ``nonfinite`` are preprocessed first.
+
+=============  =============================================================
+``bytes``      every byte in every channel
+``dark``       0..1 (integers: 0 and 1)
+``faint``      0..2
+``signed``     -1..1
+``dim``        0..60
+``fractions``  between the integers of 0..255
+``wide``       outside 0..255; integers over the whole range of their dtype
+``huge``       tiny and huge numbers, and zeros of both signs
+``black``      all 0
+``white``      all 255
+``nonfinite``  bytes, and among them NaN and infinities
+``noise``      bytes with noise of up to 60 grey levels that must saturate
+=============  =============================================================
+"""
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -48,7 +76,7 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 @functools.cache
 def available_dtypes() -> tuple[str, ...]:
-    """The dtypes that arrays can have here: all, but bfloat16 only where ml_dtypes is installed."""
+    """The dtypes that arrays can have here: all of them, bfloat16 only where ml_dtypes is installed."""
     try:
         dtype_of("bfloat16")
     except ImportError:
@@ -70,7 +98,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """One input: which way, mode, data format, dtype, memory layout, values, and the shape as channels-last.
+    """One input: direction, mode, data format, dtype, memory layout, values, and the shape as channels last.
 
     The values follow from ``regime``; with ``"drawn"``, they are ``pixels``, native bytes of the case's dtype.
     """
@@ -96,7 +124,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """A name that tells everything about the case, for reports."""
+        """A name that states everything about the case, for reports."""
         shape = "x".join(map(str, self.shape))
         return f"{self.direction}-{self.mode}-{self.data_format}-{self.dtype}-{self.layout}-{self.regime}-{shape}"
 
@@ -136,43 +164,33 @@ _TO_LAST = {3: (1, 2, 0), 4: (0, 2, 3, 1)}
 def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
     """Lay a channels-last array out in memory as ``layout`` in ``data_format``. Equal values, never a view."""
     array = np.ascontiguousarray(to_format(image, data_format))
+    channel, width = (-1, -2) if data_format == "channels_last" else (-3, -1)
     if layout == "c":
         return array if array.base is None and array is not image else array.copy()
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "permuted":
-        here, there = (-1, -3) if data_format == "channels_last" else (-3, -1)
-        return np.moveaxis(np.moveaxis(array, here, there).copy(), there, here)
+        other = -3 if channel == -1 else -1
+        return np.moveaxis(np.moveaxis(array, channel, other).copy(), other, channel)
     if layout == "sliced":
         larger = np.full([2 * n + 1 for n in array.shape], 77).astype(array.dtype)
-        view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
-        view[...] = array
-        return view
+        return _filled(larger[tuple(slice(1, None, 2) for _ in array.shape)], array)
     if layout == "cropped":
         # The channels of a pixel, or the planes of an image, stay whole, as in a crop.
-        kept = array.ndim - 1 if data_format == "channels_last" else array.ndim - 3
-        margins = [0 if axis == kept else 3 for axis in range(array.ndim)]
-        larger = np.full([n + m for n, m in zip(array.shape, margins, strict=True)], 77).astype(array.dtype)
-        view = larger[
-            tuple(slice(m - 1 if m else 0, n + m - 1 if m else n) for n, m in zip(array.shape, margins, strict=True))
-        ]
-        view[...] = array
-        return view
+        kept = channel % array.ndim
+        larger = np.full([n if axis == kept else n + 3 for axis, n in enumerate(array.shape)], 77).astype(array.dtype)
+        inside = (slice(None) if axis == kept else slice(2, n + 2) for axis, n in enumerate(array.shape))
+        return _filled(larger[tuple(inside)], array)
     if layout in ("mirrored", "channels_reversed"):
-        last = data_format == "channels_last"
-        axis = (array.ndim - 2 if last else array.ndim - 1) if layout == "mirrored" else array.ndim - (1 if last else 3)
+        axis = channel if layout == "channels_reversed" else width
         return np.flip(np.flip(array, axis).copy(), axis)
     if layout == "negative":
-        everywhere = tuple(slice(None, None, -1) for _ in array.shape)
-        return array[everywhere].copy()[everywhere]
+        return np.flip(np.flip(array).copy())
     if layout == "zero":
-        axis = array.ndim - (3 if data_format == "channels_last" else 2)
-        row = np.take(array, [0] if array.shape[axis] else [], axis=axis)
+        row = np.take(array, [0] if array.shape[width - 1] else [], axis=width - 1)
         return np.broadcast_to(row, array.shape)
     if layout == "unaligned":
-        view = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
-        view[...] = array
-        return view
+        return _filled(np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape), array)
     if layout == "readonly":
         array = array.copy()
         array.flags.writeable = False
@@ -182,8 +200,13 @@ def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
     raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
 
 
+def _filled(view: Array, content: Array) -> Array:
+    view[...] = content
+    return view
+
+
 def has_layout(dtype: str, layout: str) -> bool:
-    """Whether the layout means anything for the dtype: a byte has no order, ml_dtypes knows only the native one."""
+    """Whether the layout exists for the dtype: a single byte has no order, and ml_dtypes has only the native one."""
     return layout != "big_endian" or dtype not in ("bool", "uint8", "int8", "bfloat16")
 
 
@@ -208,6 +231,18 @@ def _hashed(count: int) -> npt.NDArray[np.int64]:
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     return (mixed >> np.uint64(32)).astype(np.int64)
+
+
+_NONFINITE = {0: np.nan, 4: np.inf, 8: -np.inf, 13: np.nan, 18: np.inf, 23: -np.inf}
+_BEYOND_NARROW_INTEGERS = {5: -1000.0, 10: 1000.0, 15: 30000.0, 20: -30000.0, 25: 400.0}
+
+
+def _placed(values: Array, special: Mapping[int, float]) -> Array:
+    """``values``, changed: ``special`` says which elements become what."""
+    for place, value in special.items():
+        if place < values.size:
+            values.flat[place] = value
+    return values
 
 
 def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
@@ -272,32 +307,23 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
         with np.errstate(over="ignore"):
             return values.astype(target)
     if regime == "nonfinite":
-        values = rows.astype(np.float64)
-        for place, value in ((0, np.nan), (4, np.inf), (8, -np.inf), (13, np.nan), (18, np.inf), (23, -np.inf)):
-            if place < values.size:
-                values.flat[place] = value
-        return values.astype(target)
+        return _placed(rows.astype(np.float64), _NONFINITE).astype(target)
     return rows.astype(target)
 
 
 @functools.lru_cache(maxsize=4096)
 def _inverse_pixels(regime: str, mode: ModeName, dtype: str, count: int) -> Array:
-    """What an inverse is fed: the oracle's outputs for the bytes; the same with noise; floats far outside."""
+    """Inputs of an inverse: the oracle's outputs for the bytes; the same with noise; floats far outside."""
     rows = oracle.exact(_bytes(count).astype(dtype_of("float32")), "forward", mode)
     if regime == "noise":
         # Uneven steps of up to 60 grey levels, ending at least 0.2 from a rounding tie.
         noise = (_hashed(count) % 121 - 60) + ((_hashed(count) >> 8) % 5 - 2) * 0.12
-        for place, value in ((5, -1000.0), (10, 1000.0), (15, 30000.0), (20, -30000.0), (25, 400.0)):
-            if place < noise.size:
-                noise.flat[place] = value  # a clip in a narrow integer would wrap around
+        noise = _placed(noise, _BEYOND_NARROW_INTEGERS)
         rows = rows + noise / oracle.grey_levels(mode)
     elif regime == "wide":
         rows = _make_forward_pixels("wide", "float64", count)
     elif regime == "nonfinite":
-        rows = rows.copy()
-        for place, value in ((0, np.nan), (4, np.inf), (8, -np.inf), (13, np.nan), (18, np.inf), (23, -np.inf)):
-            if place < rows.size:
-                rows.flat[place] = value
+        rows = _placed(rows.copy(), _NONFINITE)
     if dtype in ("float64", "float16"):
         rows = oracle.exact(_bytes(count).astype(dtype), "forward", mode) if regime == "bytes" else rows
     values = rows.astype(dtype_of(dtype))
@@ -329,14 +355,14 @@ PLACES = {3: ((75, 53, 3),), 4: ((5, 17, 19, 3), (1, 224, 224, 3))}
 """Images with many rows and columns, and a larger batch: no pixel's place may matter."""
 
 LARGE = (2, 64, 96, 3)
-"""What aliasing and threads are tried on besides the panel: more than 2^15 elements, where blocks and buffers begin."""
+"""Shape of the image for aliasing and threads besides the panel: more than 2^15 elements, where blocks begin."""
 
 SQUARES = ((3, 3), (3, 4), (4, 3))
-"""Heights and widths where an axis can be taken for the channels."""
+"""Heights and widths where another axis can be mistaken for the channels."""
 
 
 def size_shape(pixels: int, rank: int) -> tuple[int, ...]:
-    """An image of so many pixels: as flat as it gets, so that any number is possible."""
+    """The shape of an image with ``pixels`` pixels in one row or column, so that any number is possible."""
     return (1, pixels, 3) if rank == 3 else (1, pixels, 1, 3)
 
 
@@ -353,10 +379,10 @@ def panel(direction: Direction, cell: Cell, regime: str = "bytes", layout: str =
 
 
 def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
-    """The panels that memory layouts are tried on: over the cells, every layout meets every regime.
+    """The panels in every memory layout: over all cells, every layout meets every regime.
 
-    Each layout comes with values that tell elements apart; uniform and non-finite values come on top, each in one
-    layout a cell.
+    Each layout comes with values that tell elements apart. Uniform and non-finite values are added, each in one
+    layout per cell.
     """
     layouts = [layout for layout in LAYOUTS[1:] if has_layout(cell.dtype, layout)]
     rare = [r for r in regimes(direction, cell.dtype) if r in ("black", "white", "nonfinite")]
@@ -374,9 +400,9 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
 
 
 def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
-    """The ladder of sizes of a cell: for batches in uint8 and float32 every small one; for others a dozen, or six.
+    """The sizes tried in a cell: for batches in uint8 and float32 every small one; for others a dozen, or six.
 
-    The large ones are dear: uint8 has them in channels_last, float32 in channels_first.
+    The large ones are expensive: uint8 has them in channels_last, float32 in channels_first.
     """
     counts: tuple[int, ...] = FEW_SIZES if few or cell.rank == 4 else FEW_SIZES[1::2]
     large = False

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON Lines. Imports the standard library only."""
+"""Files that are written whole or not at all, and JSON Lines. Imports platformdirs and the standard library."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from platformdirs import user_cache_path
+
+
+def cache_folder(name: str) -> Path:
+    """The folder ``name`` for what vggprep keeps between runs, in the user's cache directory; it may not exist yet."""
+    return user_cache_path("vggprep", appauthor=False, opinion=False) / name
 
 
 @contextmanager
@@ -38,4 +45,6 @@ def _finite(value: Any) -> Any:
         return str(value)
     if isinstance(value, dict):
         return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
     return value

@@ -7,29 +7,30 @@ untouched and every backend can assume good arrays. Imports NumPy and the spec; 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep import kernels, reference
-from vggprep.kernels.job import Array, Direction, make_job, split
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, Mode, ModeName
+from vggprep.kernels.job import Array, make_job, share_memory, split
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, Mode, ModeName
 
-BACKENDS = ("auto", "numpy", "numba", "reference")
+Backend = Literal["auto", "numpy", "numba", "reference"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 _FLOATING = "float16, float32, float64 and longdouble"
 
 
 def preprocess_input(
     x: npt.ArrayLike,
-    data_format: str | None = None,
+    data_format: DataFormat | None = None,
     mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
     threads: int = 1,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Array:
     """Preprocess RGB images with values 0..255 as Keras does, bit for bit, without touching ``x``.
 
@@ -60,11 +61,10 @@ def preprocess_input(
     array([[[151.061  , 138.22101, 131.32   ]]], dtype=float32)
     """
     spec, axis, array = _images(x, data_format, mode)
-    kept = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     if dtype is not None:
-        computed = result = _floating_dtype(dtype)
+        computed = result = _result_dtype(dtype, f"one of {_FLOATING}", holds_bytes=False)
     elif spec.steps:
-        computed = result = kept
+        computed = result = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
     else:
         computed = result = array.dtype
     return _run("forward", array, spec, axis, computed, result, out, threads, backend)
@@ -72,13 +72,13 @@ def preprocess_input(
 
 def deprocess_input(
     y: npt.ArrayLike,
-    data_format: str | None = None,
+    data_format: DataFormat | None = None,
     mode: ModeName = "caffe",
     *,
     dtype: npt.DTypeLike | None = "uint8",
     out: Array | None = None,
     threads: int = 1,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Array:
     """Turn preprocessed images back into RGB images with values 0..255, without touching ``y``.
 
@@ -113,11 +113,12 @@ def deprocess_input(
     """
     spec, axis, array = _images(y, data_format, mode)
     computed = array.dtype if _is_floating(array.dtype) else np.dtype(np.float32)
-    result = computed if dtype is None else _pixel_dtype(dtype)
+    accepted = f"None, an integer dtype that holds 0..255 or one of {_FLOATING}"
+    result = computed if dtype is None else _result_dtype(dtype, accepted, holds_bytes=True)
     return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
-def _images(x: npt.ArrayLike, data_format: str | None, mode: ModeName) -> tuple[Mode, int, Array]:
+def _images(x: npt.ArrayLike, data_format: DataFormat | None, mode: ModeName) -> tuple[Mode, int, Array]:
     """Check what both functions take; return the mode, the channel axis and the array."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
@@ -146,25 +147,13 @@ def _is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.type in (np.float16, np.float32, np.float64, np.longdouble)
 
 
-def _dtype(dtype: npt.DTypeLike, accepted: str) -> np.dtype[Any]:
+def _result_dtype(dtype: npt.DTypeLike, accepted: str, holds_bytes: bool) -> np.dtype[Any]:
+    """The dtype asked for: one of NumPy's floats or, with ``holds_bytes``, an integer dtype that holds 0..255."""
     try:
-        return np.dtype(dtype)
+        found = np.dtype(dtype)
     except TypeError as error:
         raise TypeError(f"dtype must be {accepted}; got {dtype!r}") from error
-
-
-def _floating_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    accepted = f"one of {_FLOATING}"
-    found = _dtype(dtype, accepted)
-    if not _is_floating(found):
-        raise TypeError(f"dtype must be {accepted}; got {found}")
-    return found
-
-
-def _pixel_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    accepted = f"None, an integer dtype that holds 0..255 or one of {_FLOATING}"
-    found = _dtype(dtype, accepted)
-    if not (_is_floating(found) or (found.kind in "iu" and np.iinfo(found).max >= 255)):
+    if not (_is_floating(found) or (holds_bytes and found.kind in "iu" and np.iinfo(found).max >= 255)):
         raise TypeError(f"dtype must be {accepted}; got {found}")
     return found
 
@@ -180,16 +169,8 @@ def _check_out(out: Array, x: Array, dtype: np.dtype[Any]) -> None:
         raise ValueError("out must be C-contiguous; got an array that is not")
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
-    if overlap(x, out):
+    if share_memory(x, out):
         raise ValueError("out must not overlap the input, which is never written to; got arrays that share memory")
-
-
-def overlap(a: Array, b: Array) -> bool:
-    """Whether two arrays share memory, or it would take long to know."""
-    try:
-        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]  # any number will do
-    except np.exceptions.TooHardError:
-        return True
 
 
 def _run(
@@ -201,7 +182,7 @@ def _run(
     result: np.dtype[Any],
     out: Array | None,
     threads: int,
-    backend: str,
+    backend: Backend,
 ) -> Array:
     try:
         threads = operator.index(threads)
@@ -213,17 +194,15 @@ def _run(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if backend == "numba" and not kernels.is_numba_installed():
         raise ImportError('backend="numba" needs numba, which is not installed: pip install "vggprep[numba]"')
-    reused = out is not None
     computed, result = computed.newbyteorder("="), result.newbyteorder("=")
-    if out is None:
-        out = np.empty(x.shape, result)
-    else:
+    target = np.empty(x.shape, result) if out is None else out
+    if out is not None:
         _check_out(out, x, result)
     if backend == "reference":
-        _reference(direction, x, mode, axis, computed, out, threads)
-    elif kernels.run(make_job(direction, x, mode, axis, computed, out, reused), threads, backend):
-        reference.to_pixels(np.array([np.nan]), result)  # raises, in the words of the definition
-    return out
+        _reference(direction, x, mode, axis, computed, target, threads)
+    elif kernels.run(make_job(direction, x, mode, axis, computed, target, out is not None), threads, backend):
+        raise ValueError(reference.NAN_MESSAGE)
+    return target
 
 
 def _reference(

@@ -1,4 +1,4 @@
-"""The exact definition: what every mode and its inverse must give, and how far a result is from it.
+"""The exact definition: what every mode and its inverse must give. ``tolerance`` says whether a result is near enough.
 
 It owes nothing to NumPy's or Keras's arithmetic in the dtype under test. One number at a time it is rational
 arithmetic on the spec's decimal constants with one correct rounding for each operation. Whole arrays of up to 24
@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
@@ -28,15 +27,6 @@ from vggprep.spec import MODES, Direction, ModeName
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 Arithmetic = Literal["divide", "subtract", "multiply", "add"]
-
-FAITHFUL_BOUND = 8
-"""Largest error of a faithful result, in units of ``u·S``."""
-
-AGREEMENT_BOUND = 16
-"""Largest difference of two faithful results that should agree: one bound for each."""
-
-PIXEL_LIKE = 1024.0
-"""The largest magnitude of inputs whose errors are told in grey levels: rounding errors grow with the input."""
 
 
 class Format(NamedTuple):
@@ -198,9 +188,9 @@ def one_error(
 
 def round_array(values: Float64, fmt: Format) -> Float64:
     """Round float64 numbers to ``fmt``, ties to even, with its subnormals and its overflow."""
-    _, exponent = np.frexp(values)
-    last = np.maximum(exponent - 1, fmt.emin) - fmt.precision + 1
-    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        _, exponent = np.frexp(values)
+        last = np.maximum(exponent - 1, fmt.emin) - fmt.precision + 1
         rounded: Float64 = np.ldexp(np.rint(np.ldexp(values, -last)), last)
     largest = math.ldexp(2.0 - math.ldexp(1.0, 1 - fmt.precision), fmt.emax)
     over = np.abs(rounded) > largest
@@ -211,7 +201,7 @@ def round_array(values: Float64, fmt: Format) -> Float64:
 
 def as_float64(x: Array) -> Float64:
     """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
-    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+    with np.errstate(invalid="ignore"):  # signalling NaNs
         return np.ascontiguousarray(x, dtype=np.float64)
 
 
@@ -233,12 +223,26 @@ def _one_float64(value: float, direction: Direction, mode: ModeName, channel: in
     return one_exact(value, direction, mode, channel, "float64")
 
 
-def channels(direction: Direction, mode: ModeName) -> tuple[tuple[int, int, int], ...]:
-    """``(preprocessed channel, input channel, output channel)`` for each of the three."""
+class Route(NamedTuple):
+    """One of the three channels: its number in the preprocessed image, in the input and in the output."""
+
+    preprocessed: int
+    source: int
+    target: int
+
+
+@functools.cache
+def routes(direction: Direction, mode: ModeName) -> tuple[Route, Route, Route]:
+    """The route of each channel, in the order of the preprocessed image: first blue in caffe, else red."""
     order = MODES[mode].order
     if direction == "forward":
-        return tuple((k, order[k], k) for k in range(3))
-    return tuple((k, k, order[k]) for k in range(3))
+        return Route(0, order[0], 0), Route(1, order[1], 1), Route(2, order[2], 2)
+    return Route(0, 0, order[0]), Route(1, 1, order[1]), Route(2, 2, order[2])
+
+
+def input_channels(direction: Direction, mode: ModeName) -> list[int]:
+    """For each output channel, the input channel it is made from."""
+    return [route.source for route in sorted(routes(direction, mode), key=lambda route: route.target)]
 
 
 def computed_dtype(dtype: str, mode: ModeName, direction: Direction = "forward") -> str:
@@ -290,13 +294,13 @@ def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
     dtype = computed_dtype(name_of(x.dtype), mode, direction)
     if x.dtype == np.uint8:
         table = _byte_table(direction, mode)
-        columns = {target: table[x[..., source], k] for k, source, target in channels(direction, mode)}
+        columns = {target: table[x[..., source], k] for k, source, target in routes(direction, mode)}
         return np.stack([columns[target] for target in range(3)], axis=-1)
     fmt = FORMATS[dtype]
     values = _cast(x, dtype)
     result = np.empty(x.shape, np.float64)
     with np.errstate(all="ignore"):
-        for channel, source, target in channels(direction, mode):
+        for channel, source, target in routes(direction, mode):
             column = values[..., source]
             if dtype == "float64":
                 distinct, where = np.unique(column, return_inverse=True)
@@ -347,7 +351,7 @@ def _real_of_bytes(
 def _real(x: Array, direction: Direction, mode: ModeName) -> tuple[Float64, Float64]:
     values = as_float64(x)
     result, scale = np.empty(x.shape, np.float64), np.empty(x.shape, np.float64)
-    for channel, source, target in channels(direction, mode):
+    for channel, source, target in routes(direction, mode):
         result[..., target], scale[..., target] = real_plane(values[..., source], direction, mode, channel)
     return result, scale
 
@@ -384,148 +388,3 @@ def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: i
 def grey_levels(mode: ModeName) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
     return np.array([float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)])
-
-
-# Judging ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How an output compares with the definition.
-
-    ``wrong`` marks the wrong elements (channels last), ``units`` and ``levels`` are the largest errors in ``u·S``
-    and in grey levels among finite elements that the bound applies to, ``expected`` is what should have come.
-    """
-
-    wrong: npt.NDArray[np.bool_]
-    units: float
-    levels: float
-    expected: Float64
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.wrong.any()
-
-
-def same_values(a: Float64, b: Float64, signed_zero: bool) -> npt.NDArray[np.bool_]:
-    """Where two arrays hold the same numbers, all NaNs being equal."""
-    same: npt.NDArray[np.bool_] = (a == b) | (np.isnan(a) & np.isnan(b))
-    if signed_zero:
-        same &= (np.signbit(a) == np.signbit(b)) | np.isnan(a)
-    return same
-
-
-def compare_exact(x: Array, got: Array, direction: Direction, mode: ModeName) -> Comparison:
-    """Compare ``got`` with the bits of Keras's operation order. Both ``(..., 3)``, channels last.
-
-    Where the bits are right, no error is told: how far they are from the real numbers is the definition's affair.
-    """
-    expected = exact(x, direction, mode)
-    if got.dtype.kind in "iub" and direction == "inverse":
-        expected = pixels(expected)
-    if got.size > _REMEMBERED and np.ascontiguousarray(got).tobytes() == expected.astype(got.dtype).tobytes():
-        return Comparison(np.zeros(got.shape, np.bool_), 0.0, 0.0, expected)
-    result = as_float64(got)
-    wrong = ~same_values(expected, result, signed_zero=got.dtype.kind == "f")
-    if not wrong.any() and not (direction == "forward" and not MODES[mode].steps):
-        return Comparison(wrong, 0.0, 0.0, expected)
-    unfaithful, units, levels = _faithful_errors(x, got, result, direction, mode)
-    if not MODES[mode].steps and direction == "forward":
-        wrong |= unfaithful
-    return Comparison(wrong, units, levels, expected)
-
-
-def compare_faithful(
-    x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str | None = None
-) -> Comparison:
-    """Compare ``got`` with the real-valued formula, within ``8·u·S`` of the dtype of ``got``.
-
-    ``dtype`` says which format the numbers in ``got`` came in, if they were put into a wider one.
-
-    An inverse that returns integers is judged as pixels: within half a grey level of the clipped real value,
-    plus the bound for the dtype it computed in (that of ``x``).
-    """
-    expected, _ = real(x, direction, mode)
-    if got.dtype.kind in "iub" and direction == "inverse":
-        expected = pixels(expected)
-    wrong, units, levels = _faithful_errors(x, got, as_float64(got), direction, mode, dtype)
-    return Comparison(wrong, units, levels, expected)
-
-
-def limit(*dtypes: str) -> float:
-    """The largest magnitude that the faithful bound applies to; beyond it results may overflow."""
-    return 2.0**14 if "float16" in dtypes else 2.0**100
-
-
-def _faithful_errors(
-    x: Array, got: Array, result: Float64, direction: Direction, mode: ModeName, dtype: str | None = None
-) -> tuple[npt.NDArray[np.bool_], float, float]:
-    target, scale = real(x, direction, mode)
-    values = as_float64(x)[..., sources(direction, mode)]
-    levels_per_unit = grey_levels(mode) if direction == "forward" else np.ones(3)
-    if not MODES[mode].steps and direction == "forward":
-        wrong = ~same_values(target, result, signed_zero=False)
-        if got.dtype == x.dtype and x.dtype.kind in "iu":
-            wrong = got != x  # float64 would blur 64-bit integers
-        with np.errstate(all="ignore"):
-            worst = _worst(np.abs(result - target), wrong & np.isfinite(result) & np.isfinite(target))
-        return wrong, math.inf if wrong.any() else 0.0, worst
-    if got.dtype.kind in "iub" and direction == "inverse":
-        u = FORMATS[computed_dtype(name_of(x.dtype), mode, direction)].unit_roundoff
-        clipped = np.clip(target, 0.0, 255.0)
-        slack = FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0)
-        lowest, highest = np.clip(target - slack, 0.0, 255.0) - 0.5, np.clip(target + slack, 0.0, 255.0) + 0.5
-        wrong = ~((lowest <= result) & (result <= highest))
-        return wrong, 0.0, _worst(np.abs(result - np.rint(clipped)), np.isfinite(clipped))
-    name = dtype or name_of(got.dtype)
-    name = name if name in FORMATS else "float64"  # an integer dtype is wrong for other reasons
-    u = FORMATS[name].unit_roundoff
-    bounded = limit(name_of(x.dtype), name)
-    with np.errstate(all="ignore"):
-        judged = (np.abs(values) <= bounded) & (np.abs(target) <= bounded)
-        difference = np.abs(result - target)
-        units = np.divide(difference, u * scale, out=np.where(difference == 0, 0.0, np.inf), where=scale > 0)
-    if name == "float64":
-        _sharpen(units, judged, x, result, direction, mode)
-    wrong = unfaithful(values, result, target, judged, units)
-    # In grey levels: the worst of what is wrong; else of what could be a pixel, since rounding errors grow with it.
-    shown = (wrong & np.isfinite(difference)) if wrong.any() else judged & (np.abs(values) <= PIXEL_LIKE)
-    return wrong, _worst(units, judged), _worst(difference * levels_per_unit, shown)
-
-
-def unfaithful(
-    values: Float64, result: Float64, target: Float64, judged: npt.NDArray[np.bool_], units: Float64
-) -> npt.NDArray[np.bool_]:
-    """Which results break the bound, or, where it does not apply (not ``judged``), what must hold beyond it."""
-    wrong: npt.NDArray[np.bool_] = judged & ~(units <= FAITHFUL_BOUND)
-    # Beyond the bound: NaN stays NaN and nothing else becomes NaN; infinities have the right sign.
-    wrong |= ~judged & (np.isnan(result) != np.isnan(target))
-    wrong |= np.isinf(values) & ~np.isnan(target) & (result != values)
-    wrong |= ~judged & np.isinf(result) & (np.sign(result) != np.sign(target))
-    return wrong
-
-
-def sources(direction: Direction, mode: ModeName) -> list[int]:
-    """For each output channel, the input channel it is made from."""
-    return [source for _, source, _ in sorted(channels(direction, mode), key=lambda c: c[2])]
-
-
-def _worst(errors: Float64, where: npt.NDArray[np.bool_]) -> float:
-    chosen = errors[where]
-    if not chosen.size:
-        return 0.0
-    return math.inf if np.isnan(chosen).any() else float(chosen.max())
-
-
-def _sharpen(
-    units: Float64, judged: npt.NDArray[np.bool_], x: Array, result: Float64, direction: Direction, mode: ModeName
-) -> None:
-    """Recompute with rationals what float64 cannot tell from the bound."""
-    doubtful = judged & (units > FAITHFUL_BOUND / 2) & (units < FAITHFUL_BOUND * 2)
-    inputs = sources(direction, mode)
-    channel_of = {target: channel for channel, _, target in channels(direction, mode)}
-    for index in zip(*np.nonzero(doubtful), strict=True):
-        value = x[(*index[:-1], inputs[index[-1]])].item()
-        error = one_error(value, float(result[index]), direction, mode, channel_of[int(index[-1])], "float64")
-        units[index] = float(error)

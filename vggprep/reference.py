@@ -16,6 +16,8 @@ from vggprep.spec import Mode
 
 Array = npt.NDArray[Any]
 
+NAN_MESSAGE = "the array to restore holds NaN, which is not a valid pixel value; use a floating dtype= to keep it"
+
 
 def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Preprocess ``x``, channels last, any shape ``(..., 3)``, computing in ``dtype``. Returns a new array."""
@@ -52,5 +54,5 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
 def to_pixels(x: Array, dtype: np.dtype[Any]) -> Array:
     """Round half to even and saturate to 0..255, as an integer ``dtype``. NaN is an error."""
     if np.isnan(x).any():
-        raise ValueError("the array to restore holds NaN, which is no pixel value; use a floating dtype= to keep it")
+        raise ValueError(NAN_MESSAGE)
     return np.clip(np.rint(x), 0, 255).astype(dtype)

@@ -1,4 +1,4 @@
-"""Sequences of calls: what a result owes to the calls before it, and what becomes of it in the calls after.
+"""Sequences of calls: no result may depend on the calls before it, nor change in the calls after it.
 
 A Hypothesis state machine for any implementation: modes, data formats, dtypes, memory layouts, and where the function
 takes them ``threads=`` and ``out=``, change from call to call. Imports Hypothesis, NumPy, the cases and the checks'
@@ -21,26 +21,19 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from vggprep import strategies
 from vggprep.cases import LAYOUTS, Array, Case, Cell, available_dtypes, dtype_of, regimes
 from vggprep.checks.subject import Subject
-from vggprep.functions import overlap
+from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call
+from vggprep.kernels.job import share_memory
 from vggprep.spec import DATA_FORMATS, MODES, RANKS, Direction
-
-
-@dataclass(eq=False)
-class _Kept:
-    """A result that the caller still holds: the array that came back, and what it held then."""
-
-    array: Array
-    content: Array
 
 
 def machine(implementation: Implementation | Callable[[], Implementation]) -> type[RuleBasedStateMachine]:
     """A state machine that calls the implementation again and again; its ``TestCase`` is a test.
 
     Every result must be what the definition says, at the implementation's level, whatever was called before; must
-    stay as it is whatever is called after; and shares no memory with an earlier one, but for the ``out=`` that was
-    given. Results are also written over, as a caller may. What was accepted once is not refused later.
+    stay as it is whatever is called after; and must share no memory with an earlier one, except for the ``out=``
+    given. Results are also overwritten, as a caller may do. What was accepted once may not be refused later.
 
     Args:
         implementation: what to call; or a function that makes it anew for each sequence, for one that remembers
@@ -52,98 +45,109 @@ def machine(implementation: Implementation | Callable[[], Implementation]) -> ty
     >>> TestMine = machine(mine).TestCase  # for pytest and unittest
     """
 
-    class Calls(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            made = implementation if isinstance(implementation, Implementation) else implementation()
-            self.subject = Subject(made)
-            self.kept: list[_Kept] = []
-            self.accepted: set[tuple[Direction, Cell]] = set()
-            self.before: dict[Direction, list[Case]] = {"forward": [], "inverse": []}
-
-        @rule(data=st.data())
-        def preprocess(self, data: st.DataObject) -> None:
-            self._call("forward", data)
-
-        @rule(data=st.data())
-        def deprocess(self, data: st.DataObject) -> None:
-            self._call("inverse", data)
-
-        @rule(data=st.data())
-        def write_over_a_result(self, data: st.DataObject) -> None:
-            writeable = [kept for kept in self.kept if kept.array.flags.writeable]
-            if writeable:
-                kept = data.draw(st.sampled_from(writeable))
-                self.kept.remove(kept)
-                kept.array.fill(77)
-                self._look("writing over one result")
-
-        def _call(self, direction: Direction, data: st.DataObject) -> None:
-            function = self.subject.function(direction)
-            if function is None:
-                return
-            case = self._case(direction, data)
-            self.before[direction].append(case)
-            words: dict[str, Any] = {}
-            if _takes(function, "threads"):
-                words["threads"] = data.draw(st.integers(1, 4), "threads")
-            given = self._buffer(function, case, data) if _takes(function, "out") else None
-            if given is not None:
-                words["out"] = given.array
-            what = f"{direction} {case.mode} {case.data_format} {case.dtype} {case.shape} {words}"
-            note(what)
-            outcome = call(functools.partial(function, **words), case.array(), case.mode, case.data_format)
-            where = direction, case.cell
-            if outcome.refusal is not None:
-                refused_before = where not in self.accepted or case.layout == "big_endian"
-                assert refused_before, f"refuses now what it accepted before: {what}: {outcome.refusal}"
-                self._look(f"{what}, which it refuses")
-                return
-            self.accepted.add(where)
-            finding = self.subject.judge(case, outcome=outcome)
-            assert finding is None, f"{finding.message} in {what}, after other calls"
-            if given is not None:
-                assert outcome.returned is given.array, f"does not return the out= it was given: {what}"
-            else:
-                shared = any(overlap(outcome.returned, kept.array) for kept in self.kept)
-                assert not shared, f"the result shares memory with an earlier one: {what}"
-            self._look(what)
-            self.kept.append(_Kept(outcome.returned, outcome.returned.copy()))
-
-        def _case(self, direction: Direction, data: st.DataObject) -> Case:
-            """A new case; or one of a kind that was there before, for caches and buffers to be met again."""
-            before = self.before[direction]
-            kinds = ["new", "other pixels", "same ends"] if before else ["new"]
-            kind = data.draw(st.sampled_from(kinds[:2] if direction == "inverse" else kinds), "kind")
-            like = None if kind == "new" else data.draw(st.sampled_from(before), "like")
-            if like is None or kind == "other pixels":
-                return data.draw(_cases(self.subject.implementation, direction, like), "case")
-            pixels = np.frombuffer(like.pixels, dtype_of(like.dtype)).copy()
-            pixels[len(pixels) // 2] = pixels[0]
-            return replace(like, pixels=pixels.tobytes())
-
-        def _buffer(self, function: Callable[..., Any], case: Case, data: st.DataObject) -> _Kept | None:
-            """An earlier result to reuse as ``out=``, from now on not kept; a new one if none fits; or none."""
-            if not data.draw(st.booleans(), "reuse a buffer"):
-                return None
-            outcome = call(function, case.array(), case.mode, case.data_format)
-            if outcome.output is None:
-                return None
-            due = outcome.output
-            fitting = [k for k in self.kept if k.array.shape == due.shape and k.array.dtype == due.dtype]
-            if not fitting:
-                return _Kept(np.full_like(due, 33), due)
-            chosen = data.draw(st.sampled_from(fitting))
-            self.kept.remove(chosen)
-            return chosen
-
-        def _look(self, what: str) -> None:
-            """Every result that is still held must be what it was."""
-            for kept in self.kept:
-                same = kept.array.tobytes() == kept.content.tobytes()
-                assert same, f"an earlier result has changed after {what}"
+    class Calls(_Calls):
+        def make(self) -> Implementation:
+            return implementation if isinstance(implementation, Implementation) else implementation()
 
     return Calls
+
+
+@dataclass(eq=False)
+class _Held:
+    """A result that the caller still holds: the array that was returned, and what it held then."""
+
+    array: Array
+    content: Array
+
+
+class _Calls(RuleBasedStateMachine):
+    def make(self) -> Implementation:
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subject = Subject(self.make())
+        self.held: list[_Held] = []
+        self.accepted: set[tuple[Direction, Cell]] = set()
+        self.before: dict[Direction, list[Case]] = {"forward": [], "inverse": []}
+
+    @rule(data=st.data())
+    def preprocess(self, data: st.DataObject) -> None:
+        self.call("forward", data)
+
+    @rule(data=st.data())
+    def deprocess(self, data: st.DataObject) -> None:
+        self.call("inverse", data)
+
+    @rule(data=st.data())
+    def overwrite_a_result(self, data: st.DataObject) -> None:
+        if writeable := [held for held in self.held if held.array.flags.writeable]:
+            held = data.draw(st.sampled_from(writeable))
+            self.held.remove(held)
+            held.array.fill(77)
+            self.check_held("overwriting one result")
+
+    def call(self, direction: Direction, data: st.DataObject) -> None:
+        function = self.subject.function(direction)
+        if function is None:
+            return
+        case = self.draw_case(direction, data)
+        self.before[direction].append(case)
+        options: dict[str, Any] = {}
+        if _takes(function, "threads"):
+            options["threads"] = data.draw(st.integers(1, 4), "threads")
+        buffer = self.draw_buffer(function, case, data) if _takes(function, "out") else None
+        if buffer is not None:
+            options["out"] = buffer.array
+        what = f"{direction} {case.mode} {case.data_format} {case.dtype} {case.shape} {options}"
+        note(what)
+        outcome = call(functools.partial(function, **options), case.array(), case.mode, case.data_format)
+        if outcome.refusal is not None:
+            refused_before = (direction, case.cell) not in self.accepted or case.layout == "big_endian"
+            assert refused_before, f"refuses now what it accepted before: {what}: {outcome.refusal}"
+            self.check_held(f"{what}, which it refuses")
+            return
+        self.accepted.add((direction, case.cell))
+        finding = self.subject.judge(case, outcome=outcome)
+        assert finding is None, f"{sentence(finding)} in {what}, after other calls"
+        if buffer is not None:
+            assert outcome.returned is buffer.array, f"does not return the out= it was given: {what}"
+        else:
+            shared = any(share_memory(outcome.returned, held.array) for held in self.held)
+            assert not shared, f"the result shares memory with an earlier one: {what}"
+        self.check_held(what)
+        self.held.append(_Held(outcome.returned, outcome.returned.copy()))
+
+    def draw_case(self, direction: Direction, data: st.DataObject) -> Case:
+        """A new case; or one like an earlier case, so that caches and buffers are met again."""
+        before = self.before[direction]
+        kinds = ["new", "other pixels", "same ends"] if before else ["new"]
+        kind = data.draw(st.sampled_from(kinds[:2] if direction == "inverse" else kinds), "kind")
+        like = None if kind == "new" else data.draw(st.sampled_from(before), "like")
+        if like is None or kind == "other pixels":
+            return data.draw(_cases(self.subject.implementation, direction, like), "case")
+        pixels = np.frombuffer(like.pixels, dtype_of(like.dtype)).copy()
+        pixels[len(pixels) // 2] = pixels[0]
+        return replace(like, pixels=pixels.tobytes())
+
+    def draw_buffer(self, function: Callable[..., Any], case: Case, data: st.DataObject) -> _Held | None:
+        """An earlier result to reuse as ``out=``, which is then no longer held; a new one if none fits; or none."""
+        if not data.draw(st.booleans(), "reuse a buffer"):
+            return None
+        expected = call(function, case.array(), case.mode, case.data_format).output
+        if expected is None:
+            return None
+        fitting = [h for h in self.held if (h.array.shape, h.array.dtype) == (expected.shape, expected.dtype)]
+        if not fitting:
+            return _Held(np.full_like(expected, 33), expected)
+        chosen = data.draw(st.sampled_from(fitting))
+        self.held.remove(chosen)
+        return chosen
+
+    def check_held(self, what: str) -> None:
+        """Fail unless every result that is still held is what it was."""
+        for held in self.held:
+            assert held.array.tobytes() == held.content.tobytes(), f"an earlier result has changed after {what}"
 
 
 def _takes(function: Callable[..., Any], keyword: str) -> bool:
@@ -154,7 +158,11 @@ def _takes(function: Callable[..., Any], keyword: str) -> bool:
 
 
 def _cases(implementation: Implementation, direction: Direction, like: Case | None) -> st.SearchStrategy[Case]:
-    """Small cases of everything that is claimed, or of everything; or of the mode, format, dtype and shape of one."""
+    """Small cases of everything that is claimed (without a claim: of everything), or of one case's cell and shape."""
+    native = implementation.native_only or implementation.writes_input
+    layouts = ("c",) if native else LAYOUTS
+    if like is not None:
+        return strategies.cases(cells=[like.cell], direction=direction, layouts=layouts, shapes=(like.shape,))
     cells = tuple(
         Cell(mode, data_format, dtype, rank)
         for mode in implementation.modes or MODES
@@ -163,11 +171,5 @@ def _cases(implementation: Implementation, direction: Direction, like: Case | No
         if regimes(direction, dtype) and (direction == "forward" or dtype in ("float16", "float32", "float64"))
         for rank in implementation.ranks or RANKS
     )
-    native = implementation.native_only or implementation.writes_input
-    shapes = ((2, 3, 3), (1, 2, 3, 3), (5, 3, 3), (2, 4, 3, 3)) if like is None else (like.shape,)
-    return strategies.cases(
-        cells=cells if like is None else [like.cell],
-        direction=direction,
-        layouts=("c",) if native else LAYOUTS,
-        shapes=shapes,
-    )
+    shapes = ((2, 3, 3), (1, 2, 3, 3), (5, 3, 3), (2, 4, 3, 3))
+    return strategies.cases(cells=cells, direction=direction, layouts=layouts, shapes=shapes)

@@ -1,9 +1,9 @@
 """Hypothesis strategies: images as real callers have them, and whole cases.
 
-For the suite's own exploration and for everybody's tests. Everything that fault hiding could correlate with (mode,
-data format, dtype, rank, memory layout) is drawn first and independently; pixels come from a short byte string
-where they are few and from one integer where they are many, which keeps an example well under 2 ms. Byte 0 is no
-black pixel: a drawn image shrinks to a small colourful one, since grey images hide channel faults.
+For the suite's own exploration and for your tests. Everything that a fault may depend on (mode, data format, dtype,
+rank, memory layout) is drawn first and independently; pixels come from a short byte string where they are few and from
+one integer where they are many, which keeps an example well under 2 ms. Byte 0 does not stand for a black pixel: a
+drawn image shrinks to a small colourful one, since grey images hide channel faults.
 
 Imports Hypothesis, NumPy and the cases.
 """
@@ -20,13 +20,13 @@ from hypothesis.errors import InvalidArgument
 
 from vggprep import oracle
 from vggprep.cases import LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
-from vggprep.spec import DATA_FORMATS, DTYPES, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, DTYPES, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
 
 _DRAWN_BYTES = 192
-"""Pixels are drawn byte by byte up to this many elements, and from a seed above: a long byte string is slow to
-draw and slower to shrink."""
+"""Up to this many elements are drawn byte by byte, more from a seed: a long byte string is slow to draw and slower
+to shrink."""
 
 # What byte 0 stands for, pixel by pixel: red, green and blue apart in each.
 _COLOURS = np.array([[0, 100, 255], [255, 30, 140], [60, 200, 10], [190, 5, 85]], np.uint8)
@@ -75,35 +75,39 @@ def images(
         ranks: 3 for one image, 4 for a batch.
         data_format: ``"channels_last"``, ``"channels_first"``, or a strategy such as ``data_formats()``.
         layouts: names of memory layouts to draw from.
-        max_side: the largest height, width and batch. Sides of 0 and 3 come up often: they are where code breaks.
-        nonfinite: whether NaN and infinities may come up in floats.
+        max_side: the largest height, width and batch size. Sides of 0 and 3 are drawn often: code breaks there.
+        nonfinite: whether floats may hold NaN and infinities.
 
     >>> from hypothesis import given
     >>> @given(images(dtypes=["uint8"], ranks=[3]))
     ... def test_white_stays_brightest(image): ...
     """
     names = _uint8_first() if dtypes is None else dtypes
-    _some_of("dtypes", names, DTYPES)
-    _some_of("ranks", ranks, RANKS)
-    _some_of("layouts", layouts, LAYOUTS)
+    _check_some("dtypes", names, DTYPES)
+    _check_some("ranks", ranks, RANKS)
+    _check_some("layouts", layouts, LAYOUTS)
     if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1:
-        raise InvalidArgument(f"max_side must be a whole number, 1 or more; got {max_side!r}")
+        raise InvalidArgument(f"max_side must be an integer of 1 or more; got {max_side!r}")
     dtype = draw(st.sampled_from(tuple(names)))
     rank = draw(st.sampled_from(tuple(ranks)))
     chosen = draw(data_format) if isinstance(data_format, st.SearchStrategy) else data_format
-    _some_of("data_format", (chosen,), DATA_FORMATS)
+    _check_one("data_format", chosen, DATA_FORMATS)
     layout = draw(st.sampled_from([name for name in layouts if has_layout(dtype, name)] or ["c"]))
     shape = _draw_shape(draw, rank, max_side)
     return arrange(_draw_forward(draw, dtype, shape, nonfinite), chosen, layout)
 
 
-def _some_of(what: str, given: Any, accepted: Sequence[Any]) -> None:
+def _check_one(what: str, given: object, accepted: Sequence[object]) -> None:
+    if given not in accepted:
+        raise InvalidArgument(f"{what} must be one of {', '.join(map(str, accepted))}; got {given!r}")
+
+
+def _check_some(what: str, given: Any, accepted: Sequence[object]) -> None:
     """Raise unless ``given`` is a sequence of one or more of what is accepted."""
     sequence = isinstance(given, Sequence) and not isinstance(given, str)
     if not sequence or not given or any(value not in accepted for value in given):
-        shown = given[0] if what == "data_format" else given
-        words = "one of" if what == "data_format" else "a sequence of one or more of"
-        raise InvalidArgument(f"{what} must be {words} {', '.join(map(str, accepted))}; got {shown!r}")
+        expected = ", ".join(map(str, accepted))
+        raise InvalidArgument(f"{what} must be a sequence of one or more of {expected}; got {given!r}")
 
 
 @st.composite
@@ -124,9 +128,8 @@ def cases(
         layouts: names of memory layouts to draw from.
         shapes: shapes, as channels last, to draw from; free by default.
     """
-    _some_of("layouts", layouts, LAYOUTS)
-    if direction not in ("forward", "inverse"):
-        raise InvalidArgument(f"direction must be forward or inverse; got {direction!r}")
+    _check_some("layouts", layouts, LAYOUTS)
+    _check_one("direction", direction, DIRECTIONS)
     if cells is not None:
         if direction == "inverse" and any(cell.dtype not in FLOATS for cell in cells):
             raise InvalidArgument(f"cells of an inverse must have a dtype of {', '.join(FLOATS)}; got {list(cells)!r}")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import Case, Cell, from_format, panel, size_shape, to_format
 from vggprep.checks import CHECKS, Finding, Subject
 from vggprep.checks.subject import canonical_bytes
@@ -145,10 +145,12 @@ def _tolerance(case: Case) -> dict[str, Any]:
     dtype = oracle.computed_dtype(case.dtype, case.mode, case.direction)
     x = case.values()
     _, scale = oracle.real(x, case.direction, case.mode)
-    chosen = np.abs(oracle.as_float64(x)[..., oracle.sources(case.direction, case.mode)]) <= oracle.limit(dtype)
+    chosen = np.abs(oracle.as_float64(x)[..., oracle.input_channels(case.direction, case.mode)]) <= tolerance.limit(
+        dtype
+    )
     u = oracle.FORMATS[dtype].unit_roundoff
-    least = float((oracle.FAITHFUL_BOUND * u * scale[chosen]).min()) if chosen.any() else 0.0
-    rule = f"{oracle.FAITHFUL_BOUND}*u*S with u = {u!r} and S = {_SCALES[case.direction, case.mode]}"
+    least = float((tolerance.FAITHFUL_BOUND * u * scale[chosen]).min()) if chosen.any() else 0.0
+    rule = f"{tolerance.FAITHFUL_BOUND}*u*S with u = {u!r} and S = {_SCALES[case.direction, case.mode]}"
     if case.direction == "inverse":
         rule += "; pixels: the nearest whole number to within that"
     return {"rule": rule, "least": least}
@@ -232,12 +234,7 @@ def _first_catches() -> dict[Vector, list[str]]:
         for name, mode in [key for key in open_faults if key[1] == case.mode]:
             fault = open_faults[name, mode]
             function = fault.preprocess if case.direction == "forward" else fault.deprocess
-            if function is None or any(
-                claim is not None and value not in claim
-                for claim, value in (
-                    (fault.data_formats, case.data_format), (fault.dtypes, case.dtype), (fault.ranks, case.rank),
-                )
-            ):  # fmt: skip
+            if function is None:
                 continue
             outcome = call(function, case.array(), case.mode, case.data_format)
             if judge[case.direction].verdict(case, outcome)[0] is not None:

@@ -21,6 +21,7 @@ from vggprep import (
     preprocess_input,
 )
 from vggprep.conformance.engine import Selection
+from vggprep.spec import DataFormat, ModeName
 
 # The right ones ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ def test_a_subclass_of_an_array_is_an_array() -> None:
     ],
 )
 def test_raising_everywhere_is_refusing_everything_and_fails(error: BaseException, words: str) -> None:
-    def raises(x: Array, data_format: str, mode: str) -> Array:
+    def raises(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         raise error
 
     report = judge(raises)
@@ -158,7 +159,7 @@ def test_raising_everywhere_is_refusing_everything_and_fails(error: BaseExceptio
 
 
 def test_an_interrupt_by_the_user_is_no_result() -> None:
-    def interrupted(x: Array, data_format: str, mode: str) -> Array:
+    def interrupted(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -166,7 +167,7 @@ def test_an_interrupt_by_the_user_is_no_result() -> None:
 
 
 def test_refusing_a_dtype_a_format_or_a_mode_is_allowed_and_reported() -> None:
-    def picky(x: Array, data_format: str, mode: str) -> Array:
+    def picky(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if x.dtype == np.uint8 or mode not in ("tf", "torch") or data_format != "channels_last":
             raise ValueError(f"no {x.dtype} in {mode}")
         return preprocess_input(x, data_format, mode)
@@ -179,17 +180,17 @@ def test_refusing_a_dtype_a_format_or_a_mode_is_allowed_and_reported() -> None:
 
 
 def test_refusing_by_size_layout_or_value_what_is_accepted_otherwise_fails() -> None:
-    def by_size(x: Array, data_format: str, mode: str) -> Array:
+    def by_size(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if x.size == 0:
             raise ValueError("nothing to do")
         return preprocess_input(x, data_format, mode)
 
-    def by_layout(x: Array, data_format: str, mode: str) -> Array:
+    def by_layout(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if any(stride < 0 for stride in x.strides):
             raise ValueError("negative strides")
         return preprocess_input(x, data_format, mode)
 
-    def by_value(x: Array, data_format: str, mode: str) -> Array:
+    def by_value(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if x.min() < 0:
             raise ValueError("negative pixels")
         return preprocess_input(x, data_format, mode)
@@ -207,7 +208,7 @@ def test_refusing_by_size_layout_or_value_what_is_accepted_otherwise_fails() -> 
 
 
 def test_prints_and_warnings_are_notes_and_reach_nobody(capfd: pytest.CaptureFixture[str]) -> None:
-    def chatty(x: Array, data_format: str, mode: str) -> Array:
+    def chatty(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         print("Hello")
         print("and good-bye", file=sys.stderr)
         warnings.warn("mind the gap", FutureWarning, stacklevel=1)
@@ -224,7 +225,7 @@ def test_prints_and_warnings_are_notes_and_reach_nobody(capfd: pytest.CaptureFix
 
 
 def test_a_function_that_changes_numpys_error_handling_disturbs_nobody() -> None:
-    def strict(x: Array, data_format: str, mode: str) -> Array:
+    def strict(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         with np.errstate(all="ignore"):
             return preprocess_input(x, data_format, mode)
 
@@ -237,7 +238,7 @@ def test_a_function_that_changes_numpys_error_handling_disturbs_nobody() -> None
 
 
 def test_overwriting_the_input_is_impure_and_a_view_of_it_is_not_fresh() -> None:
-    def in_place(x: Array, data_format: str, mode: str) -> Array:
+    def in_place(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if x.dtype.kind != "f" or not x.flags.writeable or not x.dtype.isnative:
             return preprocess_input(x, data_format, mode)
         x[...] = preprocess_input(x, data_format, mode)
@@ -252,7 +253,7 @@ def test_overwriting_the_input_is_impure_and_a_view_of_it_is_not_fresh() -> None
 
 
 def test_returning_the_input_itself_is_said_so() -> None:
-    def itself(x: Array, data_format: str, mode: str) -> Array:
+    def itself(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         return x
 
     report = judge(Implementation("it", itself, modes=("identity",)), selection=Selection(dtypes=("uint8",)))
@@ -263,7 +264,7 @@ def test_returning_the_input_itself_is_said_so() -> None:
 def test_keeping_the_input_and_writing_to_it_later_is_impure() -> None:
     kept: list[Array] = []
 
-    def keeps(x: Array, data_format: str, mode: str) -> Array:
+    def keeps(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         for array in kept:
             with contextlib.suppress(ValueError):
                 array[...] = 0
@@ -278,7 +279,7 @@ def test_keeping_the_input_and_writing_to_it_later_is_impure() -> None:
 def test_reusing_the_result_of_an_earlier_call_is_not_fresh() -> None:
     buffers: dict[Any, Array] = {}
 
-    def reuses(x: Array, data_format: str, mode: str) -> Array:
+    def reuses(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         result = preprocess_input(x, data_format, mode)
         buffer = buffers.setdefault((result.shape, result.dtype), result)
         buffer[...] = result
@@ -290,7 +291,7 @@ def test_reusing_the_result_of_an_earlier_call_is_not_fresh() -> None:
 
 
 def test_a_declared_writer_must_return_what_it_wrote() -> None:
-    def elsewhere(x: Array, data_format: str, mode: str) -> Array:
+    def elsewhere(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         result = preprocess_input(x, data_format, mode)
         if x.dtype.kind == "f" and x.flags.writeable:
             x[...] = 0
@@ -304,7 +305,7 @@ def test_a_declared_writer_must_return_what_it_wrote() -> None:
 def test_a_result_that_depends_on_the_calls_before_is_not_deterministic() -> None:
     calls = []
 
-    def counts(x: Array, data_format: str, mode: str) -> Array:
+    def counts(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         calls.append(1)
         y = preprocess_input(x, data_format, mode)
         y.ravel()[:1] += np.array(len(calls) % 2, y.dtype)
@@ -318,7 +319,7 @@ def test_a_result_that_depends_on_the_calls_before_is_not_deterministic() -> Non
 def test_a_function_that_raises_only_among_threads_fails_and_nobody_waits_for_ever() -> None:
     busy = threading.Lock()
 
-    def alone(x: Array, data_format: str, mode: str) -> Array:
+    def alone(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if not busy.acquire(blocking=False):
             raise RuntimeError("one at a time, please")
         try:
@@ -337,7 +338,7 @@ def test_a_function_that_raises_only_among_threads_fails_and_nobody_waits_for_ev
 
 
 def test_what_threads_print_reaches_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    def chatty(x: Array, data_format: str, mode: str) -> Array:
+    def chatty(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         print("hello")
         return preprocess_input(x, data_format, mode)
 

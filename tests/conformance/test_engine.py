@@ -33,12 +33,13 @@ from vggprep import (
 from vggprep.cases import Cell
 from vggprep.conformance.engine import Selection
 from vggprep.implementations.callables import parameters
+from vggprep.spec import DataFormat, ModeName
 
 # Signatures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
-def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mode: str) -> None:
+def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mode: ModeName) -> None:
     def fixed(x: Array, data_format: str) -> Array:
         return preprocess_input(x, data_format, mode)
 
@@ -58,7 +59,7 @@ def test_an_inverse_without_a_mode_is_judged_as_the_nearest() -> None:
 
 
 def test_a_function_without_a_data_format_is_judged_on_channels_last_and_that_is_said() -> None:
-    def fixed(x: Array, mode: str) -> Array:
+    def fixed(x: Array, mode: ModeName) -> Array:
         return preprocess_input(x, mode=mode)
 
     report = judge(fixed, selection=Selection(dtypes=("uint8",)))
@@ -104,7 +105,7 @@ def test_a_signature_that_cannot_be_read_gets_the_array_only() -> None:
 
 
 def test_positional_only_parameters_are_not_named() -> None:
-    def positional(x: Array, mode: str = "tf", data_format: str = "channels_last", /) -> Array:
+    def positional(x: Array, mode: ModeName = "tf", data_format: str = "channels_last", /) -> Array:
         return preprocess_input(x, data_format, mode)
 
     assert not parameters(positional).mode
@@ -118,7 +119,7 @@ class Normalize:
 
     scale: float = 1.0
 
-    def __call__(self, x: Array, mode: str) -> Array:
+    def __call__(self, x: Array, mode: ModeName) -> Array:
         return preprocess_input(x, mode=mode)
 
 
@@ -169,7 +170,7 @@ def test_only_what_is_claimed_is_judged() -> None:
 
 
 def test_an_inverse_that_refuses_its_claim_fails_though_the_forward_function_does_not() -> None:
-    def inverse(y: Array, mode: str) -> Array:
+    def inverse(y: Array, mode: ModeName) -> Array:
         raise NotImplementedError
 
     report = judge(Implementation("it", correct, inverse, modes=("tf",)), selection=Selection(dtypes=("float32",)))
@@ -177,7 +178,7 @@ def test_an_inverse_that_refuses_its_claim_fails_though_the_forward_function_doe
 
 
 def test_a_verdict_on_half_precision_alone_says_so() -> None:
-    def half(x: Array, data_format: str, mode: str) -> Array:
+    def half(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if x.dtype.name != "float16":
             raise TypeError("float16 only")
         return preprocess_input(x, data_format, mode)

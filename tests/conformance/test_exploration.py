@@ -18,6 +18,7 @@ from vggprep import (
 )
 from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.exploration import PROFILES
+from vggprep.spec import ModeName
 
 RARE = Implementation(
     "rarely wrong",
@@ -28,7 +29,7 @@ RARE = Implementation(
 )
 
 
-def rarely_wrong(x: Array, mode: str) -> Array:
+def rarely_wrong(x: Array, mode: ModeName) -> Array:
     """Wrong on dark pixels of red 77, which the corpus has not in float64."""
     y = preprocess_input(x, mode=mode)
     y[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] += 0.25
@@ -59,7 +60,7 @@ def test_exploration_changes_no_digest() -> None:
 
 
 def test_an_inverse_is_explored_too() -> None:
-    def inverse(y: Array, mode: str) -> Array:
+    def inverse(y: Array, mode: ModeName) -> Array:
         x = deprocess_input(y, mode=mode)
         x[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] ^= 1
         return x

@@ -107,4 +107,4 @@ def test_a_release_that_is_none_is_an_error() -> None:
 def test_entries_with_releases_speak_of_keras_and_excuse_nobody_else() -> None:
     applicable = ledger.applicable([keras_entry("1.0.0")], "mine")
     assert applicable.entries == ()
-    assert "releases of Keras" in applicable.note
+    assert "those of Keras" in applicable.note

@@ -15,6 +15,7 @@ from vggprep import (
 from vggprep.cases import panel
 from vggprep.checks import Subject
 from vggprep.implementations.callables import call
+from vggprep.spec import DataFormat, ModeName
 
 
 def test_a_call_gets_a_copy_of_its_own_and_reports_what_became_of_it() -> None:
@@ -44,7 +45,7 @@ def test_small_cases_are_run_once() -> None:
 
 
 def test_logging_is_not_the_suites_business(caplog: pytest.LogCaptureFixture) -> None:
-    def logs(x: Array, data_format: str, mode: str) -> Array:
+    def logs(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         logging.getLogger("theirs").warning("noted")
         return preprocess_input(x, data_format, mode)
 

@@ -37,7 +37,7 @@ def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Itera
 
 @check("inverse", domain="floats")
 def restores_floats(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """The unrounded inverse is off by no more than rounding, which tells means apart that a byte cannot."""
+    """The unrounded inverse is off by no more than rounding; this distinguishes means that bytes cannot."""
     if subject.returns_pixels(cell):
         raise Skipped("the inverse returns pixels: see restores_pixels")
     for regime in ("bytes", "noise", "wide"):

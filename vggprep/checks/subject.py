@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import Case, Cell, from_format, panel, regimes
 from vggprep.checks.findings import Deviation, Finding, Kind, worst_index
 from vggprep.implementations import Implementation
@@ -33,7 +33,7 @@ class Skipped(Exception):
 
 
 class Unusable(Exception):
-    """Raised where what came back cannot be compared with anything; the finding says why."""
+    """Raised where an output cannot be compared with anything; the finding says why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.kind)
@@ -210,7 +210,7 @@ class Subject:
             return finding, 0.0
         assert outcome.output is not None
         x, got = (from_format(z, case.data_format) for z in (array, outcome.output))
-        compare = oracle.compare_exact if self.exact else oracle.compare_faithful
+        compare = tolerance.compare_exact if self.exact else tolerance.compare_faithful
         result = compare(x, got, case.direction, case.mode)
         if result.ok:
             return self.wrong_dtype(case, outcome), result.levels
@@ -269,15 +269,15 @@ def disagreeing(
     ``exact``: compare bits. ``at_least``: a unit roundoff to grant, should the outputs' own be smaller.
     """
     first, second = oracle.as_float64(a), oracle.as_float64(b)
-    same = oracle.same_values(first, second, signed_zero=exact)
+    same = tolerance.same_values(first, second, signed_zero=exact)
     if exact or not MODES[mode].steps or (direction == "inverse" and a.dtype.kind in "iub"):
         return ~same
     names = [n if n in oracle.FORMATS else "float32" for n in (oracle.name_of(a.dtype), oracle.name_of(b.dtype))]
     u = max(at_least, *(oracle.FORMATS[n].unit_roundoff for n in names))
     _, scale = oracle.real(x, direction, mode)
     with np.errstate(all="ignore"):
-        near = np.abs(first - second) <= oracle.AGREEMENT_BOUND * u * scale
-        largest = oracle.limit(oracle.name_of(x.dtype), *names)
+        near = np.abs(first - second) <= tolerance.AGREEMENT_BOUND * u * scale
+        largest = tolerance.limit(oracle.name_of(x.dtype), *names)
         beyond = ~(np.abs(oracle.as_float64(x)) <= largest).all(axis=-1, keepdims=True)
     return ~(same | near | (beyond & np.isfinite(first) & np.isfinite(second)))
 
@@ -294,7 +294,7 @@ def canonical_bytes(array: Array) -> bytes:
     return head + array.tobytes()
 
 
-def _worst(result: oracle.Comparison, got: Array) -> tuple[int, ...]:
+def _worst(result: tolerance.Comparison, got: Array) -> tuple[int, ...]:
     """Index of the worst wrong element, among those of pixel size if there are any; NaN and infinities come first."""
     with np.errstate(all="ignore"):
         error = np.abs(oracle.as_float64(got) - result.expected)

@@ -13,7 +13,7 @@ from vggprep.cases import SQUARES, Case, Cell, from_format, panel, to_format
 from vggprep.checks.check import check
 from vggprep.checks.findings import Finding
 from vggprep.checks.subject import Skipped, Subject
-from vggprep.oracle import sources
+from vggprep.oracle import input_channels
 from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction
 
 Array = npt.NDArray[Any]
@@ -136,7 +136,7 @@ def channel_independence(subject: Subject, cell: Cell, direction: Direction) -> 
     """Changing one input channel changes its own output channel and no other."""
     case = panel(direction, cell)
     image, before = case.values(), from_format(subject.output(case), cell.data_format)
-    reads = sources(direction, cell.mode)
+    reads = input_channels(direction, cell.mode)
     for channel in range(3):
         changed = image.copy()
         changed[..., channel] = image[..., channel].reshape(-1)[::-1].reshape(image.shape[:-1])

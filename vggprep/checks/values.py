@@ -57,7 +57,7 @@ def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Fin
     case = panel(direction, cell)
     x = from_format(case.array(), cell.data_format).reshape(-1, 3)
     got = from_format(subject.output(case), cell.data_format).reshape(-1, 3)
-    sources = oracle.sources(direction, cell.mode)
+    sources = oracle.input_channels(direction, cell.mode)
     order = [np.argsort(x[:, source], kind="stable") for source in sources]
     rising = np.stack([x[o, s] for o, s in zip(order, sources, strict=True)], axis=-1)
     values = np.stack([got[o, k] for k, o in enumerate(order)], axis=-1)

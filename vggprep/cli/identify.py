@@ -9,9 +9,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import identification
 from vggprep.cli.common import fail, output_option, target_options, writing
 from vggprep.identification import png
+from vggprep.identification.arrays import identify_array
+from vggprep.identification.functions import identify as identify_function
 from vggprep.implementations import npy
 from vggprep.implementations.targets import TargetSpec, load_all
 
@@ -39,8 +40,8 @@ def identify(target: str, restore: Path | None, load_options: dict[str, Any]) ->
     if path.suffix.lower() in (".npy", *_IMAGES) and ":" not in target:
         _identify_file(path, restore)
     if restore is not None:
-        fail("--restore needs a FILE: a black box has no image to give back")
-    found = [identification.identify(each) for each in load_all(TargetSpec((target,), **load_options))]
+        fail("--restore needs a FILE: a function has no image to restore")
+    found = [identify_function(each) for each in load_all(TargetSpec((target,), **load_options))]
     for each in found:
         click.echo(repr(each))
     raise SystemExit(0 if all(each.is_right for each in found) else 1)
@@ -49,7 +50,7 @@ def identify(target: str, restore: Path | None, load_options: dict[str, Any]) ->
 def _identify_file(path: Path, restore: Path | None) -> NoReturn:
     try:
         array = npy.read(path) if path.suffix.lower() == ".npy" else _image(path)
-        found = identification.identify_array(array)
+        found = identify_array(array)
     except npy.NpyError as error:
         fail(f"{path} {error}")
     except OSError as error:

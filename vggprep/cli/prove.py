@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import click
 
-from vggprep import proof
 from vggprep.cli.common import (
     console,
     fail,
@@ -21,36 +20,38 @@ from vggprep.cli.common import (
     target_options,
 )
 from vggprep.conformance.engine import Selection
+from vggprep.files import cache_folder
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
 from vggprep.proof.domains import DTYPES
+from vggprep.proof.plan import plan as make_plan
 from vggprep.proof.report import print_certificate
+from vggprep.proof.run import prove as make_certificate
+from vggprep.proof.verify import verify
 from vggprep.spec import Level
 
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--inverse", metavar="TARGET", help="An inverse to prove with it, or alone if no TARGET is given.")
+@click.option("--inverse", metavar="TARGET", help="An inverse to prove with it, or by itself if no TARGET is given.")
 @selection_options(
     DTYPES,
-    "This dtype (repeatable); by default those of up to 16 bits, which take seconds. 32 bits take minutes; of 64 bits "
+    "This dtype (repeatable); by default those of up to 16 bits, which take seconds. 32 bits take minutes; for 64 bits "
     "a sample is tried.",
 )
 @level_option
-@click.option(
-    "--all", "everything", is_flag=True, help="Go on after a counterexample, and count everything that is wrong."
-)
+@click.option("--all", "count_all", is_flag=True, help="Continue after a counterexample, and count all wrong values.")
 @output_option(
     "-o",
     "--output",
     metavar="FILE.json",
-    help="Write the certificate. Until it is finished, FILE.json.progress remembers what is done.",
+    help="Write the certificate. Until it is finished, FILE.json.progress remembers which parts are done.",
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="How many processes; one a core by default.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="How many processes; by default one per core.")
 @click.option(
     "--executor",
     metavar="SPEC",
-    help="Where to run the work: dask:tcp://HOST:PORT, a Dask cluster, or module:factory, a function that makes a "
+    help="Where to run the work: dask:tcp://HOST:PORT, a Dask cluster, or module:factory, a function that returns a "
     "concurrent.futures.Executor.",
 )
 @click.option(
@@ -60,15 +61,15 @@ from vggprep.spec import Level
     type=click.Path(path_type=Path),
     help="Repeat a random part of a certificate, and compare.",
 )
-@click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="How many parts --verify repeats; 8.")
-@click.option("--seed", metavar="N", type=int, help="Let --verify choose the same parts again.")
+@click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="With --verify: parts to repeat; 8.")
+@click.option("--seed", metavar="N", type=int, help="Makes --verify choose the same parts again.")
 @target_options
 def prove(
     target: str | None,
     inverse: str | None,
     selection: Selection,
     level: Level | None,
-    everything: bool,
+    count_all: bool,
     output: Path | None,
     workers: int | None,
     executor: str | None,
@@ -98,22 +99,22 @@ def prove(
     spec = TargetSpec((target,) if target else (), inverse, level, False, **load_options)
     progress_file: Path | None = None
     try:
-        plan = proof.plan(spec, selection, everything=everything)
+        plan = make_plan(spec, selection, stop_at_first=not count_all)
         progress_file = _progress_file(output, " ".join(filter(None, (target, inverse))), plan.values)
-        with long_progress() as report:
-            certificate = proof.prove(
+        with long_progress() as on_progress:
+            certificate = make_certificate(
                 plan,
                 progress_file=progress_file,
                 executor=executor,
                 workers=workers,
                 arguments=sys.argv[1:],
-                report=report,
+                on_progress=on_progress,
             )
         if output is not None:
             certificates.write(certificate, output)
     except KeyboardInterrupt:
-        kept = f"what is done is kept in {progress_file}: the same command goes on from there"
-        raise KeyboardInterrupt(kept if progress_file else "nothing was kept") from None
+        kept = f"completed parts are kept in {progress_file}: the same command resumes from there"
+        raise KeyboardInterrupt(kept if progress_file else "no progress was kept") from None
     if progress_file is not None:
         progress_file.unlink(missing_ok=True)
     print_certificate(certificate, plan.notes, console())
@@ -123,7 +124,7 @@ def prove(
 
 
 _WORTH_KEEPING = 1 << 31
-"""Values from which on progress is kept even where no certificate was asked for: a minute's work or so."""
+"""The number of values from which progress is kept even without -o: about a minute's work."""
 
 
 def _progress_file(output: Path | None, target: str, values: int) -> Path | None:
@@ -131,17 +132,15 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
         return output.with_name(f"{output.name}.progress")
     if values < _WORTH_KEEPING:
         return None
-    from vggprep.releases.environments import cache_directory
-
-    return cache_directory().parent / "proofs" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
 
 
 def _verify(path: Path, parts: int, seed: int | None, executor: str | None, workers: int) -> NoReturn:
     certificate = certificates.read(path)
-    with long_progress() as report:
-        found = proof.verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, report=report)
+    with long_progress() as on_progress:
+        found = verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, on_progress=on_progress)
     for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
         click.echo(line)
     agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
-    click.echo(f"{certificate.target}: {found.again} of {found.of} parts repeated; {agree}")
+    click.echo(f"{certificate.target}: {found.repeated} of {found.total} parts repeated; {agree}")
     raise SystemExit(1 if found.disagreements else 0)

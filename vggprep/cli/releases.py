@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -13,11 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
-from vggprep.releases import counterpart, load_side, record
-from vggprep.releases import history as changes
-from vggprep.releases.changes import Difference, compare, compared
-from vggprep.releases.observation import observe_to_file
-from vggprep.spec import MODES
+from vggprep.releases import counterpart, load_side, observation, record
+from vggprep.releases.changes import MATTERS, PATHS, TITLES, Difference, compare, compared
+from vggprep.releases.observation import Interpreter
+from vggprep.releases.questions import KERAS_MODES
 
 
 @click.command()
@@ -31,11 +31,11 @@ def observe(target: str, output: Path, python: str | None) -> None:
     vggprep observe keras -o now.jsonl
     vggprep observe keras --python ../old-venv/bin/python -o old.jsonl
     """
-
     with progress() as advance:
-        observed = observe_to_file(
-            output, target, python, progress=lambda done, all_: advance(f"observing {target}", done / all_)
+        observed = observation.observe(
+            target, Interpreter(python), progress=lambda done, all_: advance(f"observing {target}", done / all_)
         )
+    observation.write(observed, output)
     click.echo(f"{observed.name}: {len(observed.rows)} rows written to {output.name}")
 
 
@@ -60,9 +60,8 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     vggprep diff python:../old/bin/python python:../new/bin/python
     vggprep diff recorded now.jsonl
     """
-
     if new == "recorded":
-        fail("recorded stands for OLD only: the release that NEW should behave like")
+        fail("only OLD can be recorded: the release that NEW should behave like")
     with progress() as advance:
         after = load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))
         name = counterpart(after) if old == "recorded" else old
@@ -82,12 +81,10 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
 
 def _print_differences(title: str, found: Sequence[Difference], rows: int) -> None:
     click.echo(f"{title}: {rows} rows compared")
-    heading = ""
-    for difference in found:
-        if difference.title != heading:
-            heading = difference.title
-            click.echo(f"\n{heading}{' (this matters)' if difference.matters else ''}")
-        click.echo(f"  {difference.sentence}")
+    for kind, differences in groupby(found, lambda difference: difference.kind):
+        click.echo(f"\n{TITLES[kind]}{' (this matters)' if kind in MATTERS else ''}")
+        for difference in differences:
+            click.echo(f"  {difference.sentence}")
     matters = sum(difference.matters for difference in found)
     count = f"{len(found)} difference{'s' * (len(found) != 1)}"
     verb = "matters" if matters in (0, 1) else "matter"
@@ -95,14 +92,8 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
 
 
 @click.command()
-@click.option(
-    "--mode", type=click.Choice([name for name in MODES if MODES[name].steps]), help="Changes in this mode only."
-)
-@click.option(
-    "--path",
-    type=click.Choice(["ndarray", "tensor", "graph", "xla", "model", "lambda", "tf.data", "variable"]),
-    help="Changes of this way to call only.",
-)
+@click.option("--mode", type=click.Choice(KERAS_MODES), help="Changes in this mode only.")
+@click.option("--path", type=click.Choice(tuple(PATHS)), help="Changes of this way to call only.")
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool) -> None:
@@ -112,8 +103,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     vggprep history
     vggprep history --mode torch --path tensor --all
     """
-
-    found = [change for change in changes(mode, path) if everything or change.difference.matters]
+    found = [change for change in record.history(mode, path) if everything or change.difference.matters]
     if as_json:
         rows = [
             {
@@ -121,7 +111,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
                 "before": c.before,
                 "release": c.release,
                 "adjacent": c.adjacent,
-                "beside": dict(c.beside),
+                "beside": dict(c.also_changed),
                 **c.difference.to_json(),
             }
             for c in found
@@ -132,9 +122,9 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     for change in found:
         table.add_row(*map(escape, (change.line, change.when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-    click.echo(f"{len(record().releases)} releases are recorded.")
+    click.echo(f"{len(record.shipped().releases)} releases are recorded.")
     reasons: dict[str, list[str]] = {}
-    for release, reason in record().not_run.items():
+    for release, reason in record.shipped().not_run.items():
         reasons.setdefault(reason, []).append(release)
     for reason, releases in reasons.items():
         click.echo(f"Not run: {', '.join(releases)} ({reason}).")

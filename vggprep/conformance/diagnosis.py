@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import Case, from_format, panel, to_format
 from vggprep.checks import Finding, Subject
 from vggprep.checks.findings import Array, Kind
@@ -161,7 +161,7 @@ def _same(subject: Subject, finding: Finding, mine: Outcome, theirs: Outcome, at
     arguments = finding.arguments()
     assert arguments is not None
     if finding.case is None or finding.given is not None or a.shape != arguments.array.shape:
-        return bool(oracle.same_values(oracle.as_float64(a), oracle.as_float64(b), signed_zero=False).all())
+        return bool(tolerance.same_values(oracle.as_float64(a), oracle.as_float64(b), signed_zero=False).all())
     case = finding.case
     x, a, b = (from_format(z, case.data_format) for z in (arguments.array, a, b))
     # An integer result may have wrapped around: there, nearly equal is not equal.

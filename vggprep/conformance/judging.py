@@ -57,7 +57,7 @@ def check_implementation(
         implementation: an ``Implementation``, or a function for the forward direction.
         expected_failures: ``{check: reason}``, or a list of ledger entries (mappings with ``check``, ``reason``
             and optionally ``mode``, ``data_format``, ``dtype``, ``rank``, ``releases``). One that no longer fails is a
-            failure. By default the ledger that ships with vggprep, which speaks of Keras alone.
+            failure. By default the ledger that ships with vggprep, which covers Keras only.
         on_fail: ``"raise"`` one ``AssertionError`` after all checks, ``"warn"``, or ``None``.
         examples: how many cases Hypothesis draws on top of the corpus; 0 for none.
         seed: makes Hypothesis draw other cases; by default they are the same every time.

@@ -43,7 +43,7 @@ class Entry:
         return f"{self.reason} ({self.link})" if self.link else self.reason
 
     def matches(self, implementation: str, check: str, cell: tuple[str, str, str, int]) -> bool:
-        """Whether the entry speaks of this check in this cell of this implementation."""
+        """Whether the entry is about this check in this cell of this implementation."""
         given = (implementation, check, *cell)
         wanted = (self.implementation, self.check, self.mode, self.data_format, self.dtype, self.rank)
         return all(w is None or g in w for g, w in zip(given, wanted, strict=True))
@@ -116,12 +116,12 @@ class Applicable:
 def applicable(known: Sequence[Entry] | None, name: str) -> Applicable:
     """The entries that apply to an implementation such as ``"keras:tensor"``, of ``known`` or of the shipped ledgers.
 
-    An entry with ``releases`` speaks of these releases of Keras alone, and of nothing that is not Keras's.
+    An entry with ``releases`` applies to these releases of Keras only.
     """
     package = name.partition(":")[0]
     if package not in keras.PACKAGES:
         chosen = tuple(entry for entry in known or () if entry.releases is None)
-        note = "ledger entries with releases do not apply: they speak of releases of Keras"
+        note = "ledger entries with releases do not apply: the releases are those of Keras"
         return Applicable(chosen, note if len(chosen) < len(known or ()) else "")
     if known is None:
         path = _FOLDER / f"{package}-{keras.backend_of(package)}.toml"

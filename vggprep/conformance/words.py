@@ -1,4 +1,4 @@
-"""Sentences of findings: the one place where they are made, and what tells one cause from another."""
+"""The sentences of findings, made nowhere else, and the names of their causes."""
 
 from __future__ import annotations
 

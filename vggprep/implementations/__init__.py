@@ -1,7 +1,7 @@
 """What can be under test. ``Implementation`` is the one seam between the suite and everybody's code.
 
-An implementation is one or two callables on NumPy arrays, with a name and what they claim. The modules beside
-this one make such callables out of a Python function (``callables``), one of Keras's ways in (``keras``), a
+An implementation is one or two callables on NumPy arrays, with a name and what they claim. The other modules of this
+package make such callables out of a Python function (``callables``), one of Keras's ways in (``keras``), a
 program in any language (``commands``) or a model file (``models``); ``targets.load`` turns the words of a command
 line into implementations.
 """

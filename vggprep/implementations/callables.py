@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.functions import overlap
+from vggprep.kernels.job import share_memory
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +52,7 @@ PROBLEMS: Mapping[ProblemKind, str] = {
 
 
 class Problem(NamedTuple):
-    """Why what came back cannot be judged, and what to fill into its sentence in ``PROBLEMS``."""
+    """Why a returned object cannot be judged, with what its sentence in ``PROBLEMS`` needs."""
 
     kind: ProblemKind
     about: Mapping[str, Any] = MappingProxyType({})
@@ -66,7 +66,7 @@ class Outcome:
     """What one call did.
 
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
-    raised, or ``problem`` says what came back instead of an array of real numbers. ``returned`` is the object itself.
+    raised, or ``problem`` says why the returned object cannot be judged. ``returned`` is the object itself.
     """
 
     output: Array | None
@@ -183,7 +183,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
             # longdouble holds bytes that mean nothing; float64 is what is looked at.
             result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
             output = np.array(plain, dtype=result, order="C")
-            shares = overlap(plain, array)
+            shares = share_memory(plain, array)
     except Exception as error:
         changed, problem = True, Problem("unreadable", {"error": describe(error)})
     return Outcome(output, None, problem, remarks, changed, shares, returned, after)
@@ -206,7 +206,7 @@ def _remarks(raw: io.BytesIO, caught: list[warnings.WarningMessage]) -> frozense
 
 
 def _problem(returned: Any, size: int) -> Problem | None:
-    """Why what came back for an input of ``size`` bytes cannot be judged, if so."""
+    """Why the object returned for an input of ``size`` bytes cannot be judged, if so."""
     if returned is None:
         return Problem("returned_none")
     if isinstance(returned, NoArray):

@@ -2,9 +2,9 @@
 
 The program is started once for each combination of ``{mode}`` and ``{data_format}`` that its arguments name, and
 kept for as long as it answers; one that answers a single array and exits is started again. It is not trusted:
-what it prints is parsed by a pattern, sizes are checked before anything is read, and whatever hangs is killed with
-its process group. A non-zero exit with a message is a refusal; everything else that is no array is a failure.
-POSIX only: waiting for several pipes at once is. Imports NumPy and the cases.
+what it prints is parsed by a pattern, sizes are checked before anything is read, and a program that hangs is killed
+with its process group. A non-zero exit with a message is a refusal; anything else but an array is a failure.
+POSIX only, because only there can one wait for several pipes at once. Imports NumPy and the cases.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -33,21 +33,19 @@ from vggprep.implementations.callables import NoArray
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
-Key = tuple[str, str]
 
 TIMEOUT = 10.0
 """Seconds that a program has for one answer, its start included."""
 
-_ENOUGH_HANGS = 6
-_ENOUGH_REFUSALS = 200  # with not one answer among them: a few seconds' worth of starting programs
-_ENOUGH_AFTER_ALL = 80  # the same, where the plainest arrays are refused in every mode and data format
-_PATIENCE = 3.0  # seconds until a program that has not answered yet is shown the end of its input
+_MAX_HANGS = 6
+_MAX_FAILURES = 80  # without a single answer: a few seconds of starting programs
+_PATIENCE = 3.0  # seconds until the input of a program that has not answered yet is closed
 _KEPT = 1 << 14  # bytes of standard error
 _CHUNK = 1 << 20
 
 
 class CommandError(VggprepError):
-    """A program that cannot be started or does not speak ``.npy``; one line that says what to do."""
+    """A program that cannot be started or does not speak ``.npy``; the message is one line that says what to do."""
 
 
 class Refused(Exception):
@@ -55,15 +53,15 @@ class Refused(Exception):
 
 
 class _Broken(Exception):
-    """The program gives no array and no refusal."""
+    """The program neither answers with an array nor refuses; the message completes "it ..."."""
 
 
 class _Hangs(_Broken):
-    pass
+    """The program does not answer in time."""
 
 
 class _Ended(Exception):
-    """The program closed its output: with which exit code, saying what, and after how many bytes of an answer."""
+    """The program closed its output: its exit code, its standard error, and the bytes of an answer that came first."""
 
     def __init__(self, code: int, said: str, began: bytes) -> None:
         super().__init__(code)
@@ -113,7 +111,7 @@ class _Process:
         while header is None or len(data) < header.offset + header.nbytes:
             passed = time.monotonic() - started
             if passed > timeout:
-                raise _Hangs(f"gives no answer within {timeout:g} s and is ended")
+                raise _Hangs(f"gives no answer within {timeout:g} s and is killed")
             if passed > patience and at == len(sent) and not data:
                 self.stdin.close()
                 patience = timeout
@@ -135,7 +133,7 @@ class _Process:
                         at += os.write(descriptor, rest[at : at + _CHUNK])
                     except BlockingIOError:
                         continue
-                    except OSError:  # it reads no more; what it says next tells why
+                    except OSError:  # it reads no more; its standard error may say why
                         at = len(sent)
                     if at == len(sent):
                         waiting.unregister(self.stdin)
@@ -147,15 +145,15 @@ class _Process:
         return npy.decode(memoryview(data)[header.offset : end], header)
 
     def listen(self) -> bool:
-        """Take in what is there of standard error; whether more may come."""
+        """Read what is there of standard error; returns whether more may come."""
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.stderr.fileno(), 1 << 16):
                 self.said = (self.said + chunk)[-_KEPT:]
             return False
         return True
 
-    def speaks_unasked(self) -> bytes:
-        """What it has printed before it was asked anything, if so."""
+    def unasked_output(self) -> bytes:
+        """What it has printed since its last answer."""
         with contextlib.suppress(BlockingIOError):
             return os.read(self.stdout.fileno(), 256)
         return b""
@@ -166,7 +164,7 @@ class _Process:
         try:
             code = self.popen.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired as error:
-            raise _Hangs("closes its output, does not exit, and is ended") from error
+            raise _Hangs("closes its output, does not exit, and is killed") from error
         self.listen()
         return _Ended(code, self.text(), began)
 
@@ -203,7 +201,7 @@ class _Program:
         self.argv, self.timeout = argv, timeout
         self.process: _Process | None = None
         self.once = False  # it answers one array and exits
-        self.closings = 0  # how often it answered only after the end of its input
+        self.closings = 0  # how often it answered only after its input was closed
 
     def ask(self, array: Array) -> Array:
         """The answer to an array. Raises ``Refused`` or ``_Broken``."""
@@ -213,7 +211,7 @@ class _Program:
             self.process = None
             had_answered = process.answers > 0
             try:
-                unasked = process.speaks_unasked() if had_answered else b""
+                unasked = process.unasked_output() if had_answered else b""
                 if unasked:
                     raise _Broken(f"prints more than the answer: {npy.shown(unasked)} follows it")
                 answer = self._exchange(process, sent, functools.partial(_check_size, array))
@@ -222,10 +220,10 @@ class _Program:
                 if had_answered and not end.began and (end.code == 0 or not end.said.strip()):
                     self.once = True
                     continue
-                raise _reading(end) from end
+                raise _meaning(end) from end
             except npy.NpyError as error:
                 process.end()
-                raise _Broken(f"{error}{_also(process.text())}") from error
+                raise _Broken(f"{error}{_stderr_note(process.text())}") from error
             except BaseException:
                 process.end()
                 raise
@@ -247,7 +245,7 @@ class _Program:
             self.process = process
             return
         process.end()
-        self.process = _Process(self.argv)  # its start and our judging overlap
+        self.process = _Process(self.argv)  # it starts while its answer is judged
 
     def end(self) -> None:
         if self.process is not None:
@@ -256,39 +254,40 @@ class _Program:
 
 
 def _check_size(array: Array, header: npy.Header) -> None:
-    """An answer of the wrong shape is an answer, to be judged; one out of all proportion is not read."""
+    """An answer of the wrong shape is to be judged; one out of all proportion is not even read."""
     if header.nbytes > 64 * array.size + 4096:
         raise npy.NpyError(
-            f"announces shape {header.shape} of {header.dtype}, {header.nbytes:.3g} bytes, for an input of shape "
-            f"{array.shape}; that is not read"
+            f"announces an array of shape {header.shape} and dtype {header.dtype}, {header.nbytes:.3g} bytes, for an "
+            f"input of shape {array.shape}, which is too large to be read"
         )
 
 
-def _reading(end: _Ended) -> Exception:
+def _meaning(end: _Ended) -> Refused | _Broken:
+    """Whether a program that ended has refused or failed."""
     if end.began:
-        return _Broken(f"stops after {len(end.began)} bytes of an answer{_also(end.said)}")
+        return _Broken(f"stops after {len(end.began)} bytes of an answer{_stderr_note(end.said)}")
     if end.code < 0:
         try:
             name = signal.Signals(-end.code).name
         except ValueError:
             name = f"signal {-end.code}"
-        return _Broken(f"is killed by {name}{_also(end.said)}")
+        return _Broken(f"is killed by {name}{_stderr_note(end.said)}")
     if end.code == 0:
-        return _Broken(f"exits without an answer{_also(end.said)}")
+        return _Broken(f"exits without an answer{_stderr_note(end.said)}")
     if not end.said.strip():
-        return _Broken(f"exits with code {end.code} and says nothing on standard error")
-    return Refused(f"{_telling_line(end.said)} (exit code {end.code})")
+        return _Broken(f"exits with code {end.code} and prints nothing on standard error")
+    return Refused(f"{_error_line(end.said)} (exit code {end.code})")
 
 
-def _also(said: str) -> str:
-    return f"; on standard error: {_telling_line(said)}" if said.strip() else ""
+def _stderr_note(said: str) -> str:
+    return f"; on standard error: {_error_line(said)}" if said.strip() else ""
 
 
 _EXCEPTION = re.compile(r"^(?:[\w.:]*(?:Error|Exception)\b.*|\s*what\(\):.*)", re.MULTILINE)
 
 
-def _telling_line(said: str) -> str:
-    """Of what a program says as it dies, the line that tells why: an exception's, else the last."""
+def _error_line(said: str) -> str:
+    """The line of a program's standard error that says why it failed: an exception's, else the last."""
     match = _EXCEPTION.search(said)
     return (match.group() if match else said.strip().splitlines()[-1]).strip()[:200]
 
@@ -304,81 +303,74 @@ class Command:
         self.takes_mode = any("{mode}" in word for word in self.words)
         self.takes_format = any("{data_format}" in word for word in self.words)
         self.timeout = timeout
-        self.programs: dict[Key, _Program] = {}
+        self.programs: dict[tuple[ModeName, DataFormat], _Program] = {}
         self.lock = threading.Lock()
-        self.answered: set[tuple[Key, str, int]] = set()
-        self.failed: dict[tuple[Key, str, int], list[Exception]] = {}
-        self.hangs = 0
-        self.refusals = 0
-        self.enough = _ENOUGH_REFUSALS
+        self.answered: set[Cell] = set()
+        self.failed: dict[Cell, Refused | _Broken] = {}
+        self.given_up: dict[Cell, Refused | _Broken] = {}
+        self.failures = self.hangs = 0
 
     def argv(self, mode: ModeName, data_format: DataFormat) -> list[str]:
         """The command line for a mode and a data format."""
         return [word.replace("{mode}", mode).replace("{data_format}", data_format) for word in self.words]
 
-    def __call__(self, x: Array, mode: ModeName, data_format: DataFormat) -> Any:
-        """The program's answer, or ``NoArray``. Raises ``Refused``, ``CommandError``."""
+    def __call__(self, x: Array, mode: ModeName = "caffe", data_format: DataFormat = "channels_last") -> Any:
+        """The program's answer, or ``NoArray``. Raises ``Refused``, ``CommandError``.
+
+        Leave out a mode or a data format that the command line does not name.
+        """
         if x.dtype.name == "bfloat16":
             raise Refused("bfloat16 is not sent: .npy cannot hold it")
         with self.lock:
-            return self._ask(x, (mode if self.takes_mode else "", data_format if self.takes_format else ""))
+            try:
+                return self._ask(x, Cell(mode, data_format, x.dtype.name, x.ndim))
+            except _Broken as error:
+                return NoArray(str(error))
 
-    def _ask(self, x: Array, key: Key) -> Any:
-        cell = (key, x.dtype.name, x.ndim)
-        known = None if cell in self.answered else self._not_again(cell)
+    def _ask(self, x: Array, cell: Cell) -> Array:
+        known = None if cell in self.answered else self._known_failure(cell)
         if known is not None:
-            return _tell(known)
+            raise known
+        key = cell.mode, cell.data_format
         program = self.programs.get(key)
         if program is None:
             program = self.programs[key] = _Program(self.argv(*key), self.timeout)
         try:
             answer = program.ask(x)
         except (Refused, _Broken) as error:
-            self.failed.setdefault(cell, []).append(error)
-            self.refusals += 1
-            self.hangs += isinstance(error, _Hangs)
-            return _tell(error)
+            hangs = isinstance(error, _Hangs)
+            self.failures += 1
+            self.hangs += hangs
+            if cell in self.failed or hangs:  # a hang takes so long that one is enough
+                self.given_up[cell] = error
+            self.failed[cell] = error
+            raise
         self.answered.add(cell)
         return answer
 
-    def _not_again(self, cell: tuple[Key, str, int]) -> Exception | None:
-        """What it answered before, if it need not be asked: starting programs only to be refused takes time."""
-        _, dtype, rank = cell
-        if self.hangs >= _ENOUGH_HANGS:
-            return _Broken(f"is not asked any more: it has hung {self.hangs} times")
-        if not self.answered and self.refusals >= self.enough:
-            return next(reversed(self.failed.values()))[-1]
-        # A hang takes so long that once is enough.
-        twice = {
-            c: errors[-1]
-            for c, errors in self.failed.items()
-            if c not in self.answered and (len(errors) > 1 or isinstance(errors[-1], _Hangs))
-        }
-        if cell in twice:
-            return twice[cell]
-        # A dtype or a rank is to blame where others are accepted; two command lines, or two ranks, will do.
-        for place, mine in ((1, dtype), (2, rank)):
-            if any(c[place] == mine for c in self.answered):
-                continue
-            blamed = [c for c in twice if c[place] == mine and any(_differ_in(c, a, place) for a in self.answered)]
-            if len(blamed) > 1:
-                return twice[blamed[-1]]
-        return None
+    def _known_failure(self, cell: Cell) -> Refused | _Broken | None:
+        """How the program failed before, where another try is a waste: starting programs only to fail takes time."""
+        if self.hangs >= _MAX_HANGS:
+            return _Broken(f"is not called any more, because it hung {self.hangs} times")
+        if not self.answered and self.failures >= _MAX_FAILURES:
+            return next(reversed(self.failed.values()))
+        if cell in self.given_up:
+            return self.given_up[cell]
+        return self._blamed(cell, "dtype") or self._blamed(cell, "rank")
+
+    def _blamed(self, cell: Cell, field: Literal["dtype", "rank"]) -> Refused | _Broken | None:
+        """How it fails for a dtype or rank that it never accepts, in two cells that it accepts with another one."""
+        value = getattr(cell, field)
+        if any(getattr(accepted, field) == value for accepted in self.answered):
+            return None
+        accepted_otherwise = {accepted._replace(**{field: value}) for accepted in self.answered}
+        failures = [error for c, error in self.given_up.items() if c in accepted_otherwise and c not in self.answered]
+        return failures[-1] if len(failures) > 1 else None
 
     def end(self) -> None:
         """End every process."""
         for program in self.programs.values():
             program.end()
-
-
-def _differ_in(a: tuple[Any, ...], b: tuple[Any, ...], place: int) -> bool:
-    return all((x == y) != (at == place) for at, (x, y) in enumerate(zip(a, b, strict=True)))
-
-
-def _tell(error: Exception) -> NoArray:
-    if isinstance(error, Refused):
-        raise error
-    return NoArray(str(error))
 
 
 def _split(template: str) -> list[str]:
@@ -387,7 +379,7 @@ def _split(template: str) -> list[str]:
     except ValueError as error:
         raise CommandError(f"cannot read the command line {template!r}: {error}") from error
     if not words:
-        raise CommandError("command: needs a program, such as command:node port.js {mode}")
+        raise CommandError("command: needs a program, for example command:node port.js {mode}")
     return words
 
 
@@ -396,13 +388,19 @@ def _function(command: Command) -> Callable[..., Any]:
     if command.takes_mode and command.takes_format:
         return lambda x, mode, data_format: command(x, mode, data_format)
     if command.takes_mode:
-        return lambda x, mode: command(x, mode, "")
+        return lambda x, mode: command(x, mode)
     if command.takes_format:
-        return lambda x, data_format: command(x, "", data_format)
-    return lambda x: command(x, "", "")
+        return lambda x, data_format: command(x, data_format=data_format)
+    return lambda x: command(x)
 
 
-_PLAINEST = (("float32", 4), ("uint8", 3))
+def _plain_cells(command: Command, direction: Direction) -> Iterator[Cell]:
+    """What a program most likely accepts, in every mode and data format that its command line can name."""
+    for mode in tuple(MODES) if command.takes_mode else ("caffe",):
+        for data_format in DATA_FORMATS if command.takes_format else DATA_FORMATS[:1]:
+            yield Cell(mode, data_format, "float32", 4)
+            if direction == "forward":
+                yield Cell(mode, data_format, "uint8", 3)
 
 
 def _start(template: str, timeout: float, direction: Direction) -> Command:
@@ -411,26 +409,23 @@ def _start(template: str, timeout: float, direction: Direction) -> Command:
         raise CommandError("command: targets need Linux or macOS; elsewhere use vggprep vectors and vggprep verify")
     command = Command(template, timeout)
     problem, refused = "", False
-    for mode in MODES if command.takes_mode else ("caffe",):
-        for data_format in DATA_FORMATS if command.takes_format else ("channels_last",):
-            for dtype, rank in _PLAINEST if direction == "forward" else _PLAINEST[:1]:
-                case = panel(direction, Cell(mode, data_format, dtype, rank))
-                try:
-                    answer = command(case.array(), mode, data_format)
-                except Refused:
-                    refused = True
-                    continue
-                if not isinstance(answer, NoArray):
-                    return command
-                where = f"asked for {mode}, {data_format}, {dtype}, shape {case.array().shape}"
-                problem = problem or f"{where}, it {answer.why}"
+    for cell in _plain_cells(command, direction):
+        array = panel(direction, cell).array()
+        try:
+            answer = command(array, cell.mode, cell.data_format)
+        except Refused:
+            refused = True
+            continue
+        if not isinstance(answer, NoArray):
+            return command
+        asked = f"asked for {cell.mode}, {cell.data_format}, {cell.dtype}, shape {array.shape}"
+        problem = problem or f"{asked}, it {answer.why}"
     if refused:
-        command.enough = _ENOUGH_AFTER_ALL
         return command
     command.end()
     raise CommandError(
-        f"{' '.join(command.words)} never gives an array: {problem}. It must read .npy arrays from standard input and "
-        "write one .npy array to standard output for each; examples/ has programs to start from"
+        f"{' '.join(command.words)} never returns an array: {problem}. It must read .npy arrays from standard input "
+        "and write one .npy array to standard output for each; see the programs in examples/"
     )
 
 

@@ -39,27 +39,27 @@ _PATHS_OF_BACKEND = {
 
 
 class UnavailableError(VggprepError):
-    """Keras, or a way to call it, is not to be had here; the message says what to do."""
+    """Keras, or a path of it, is not available here; the message is one line that says what to do."""
 
 
 def load(package: str, path: str | None = None) -> list[Implementation]:
     """The implementations of ``package`` (``"keras"`` or ``"tf_keras"``): one path, or all that its backend has."""
     if path is not None and path not in PATHS:
-        raise UnavailableError(f"{package}:{path}: the paths are {', '.join(PATHS)}")
+        raise UnavailableError(f"{package}:{path} is not a path of Keras; the paths are {', '.join(PATHS)}")
     keras = _import(package)
     backend = backend_of(package)
     available = _PATHS_OF_BACKEND.get(backend, ("ndarray",))
     if path is not None and path not in available:
         raise UnavailableError(
-            f"{package}:{path}: Keras has no such path on the {backend} backend; it has {', '.join(available)}"
+            f"{package}:{path} is not available on the {backend} backend; the paths are {', '.join(available)}"
         )
     return [_implementation(package, keras, backend, p) for p in available if path in (None, p)]
 
 
 def _import(package: str) -> ModuleType:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's messages at start-up
     try:
-        with hushed():
+        with mute_native_stderr():
             return importlib.import_module(package)
     except ImportError as error:
         extra = "keras" if package == "keras" else "tf-keras"
@@ -67,20 +67,20 @@ def _import(package: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Keep what TensorFlow's C++ side prints while it is imported off the terminal."""
+def mute_native_stderr() -> Iterator[None]:
+    """Discard what native code prints while TensorFlow is imported."""
     if "tensorflow" in sys.modules:
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def version_of(package: str) -> str:
@@ -163,7 +163,7 @@ def _to_tensor(keras: ModuleType, backend: str, x: Array) -> Any:
     tensor = keras.ops.convert_to_tensor(x, dtype=x.dtype.name)
     found = keras.backend.standardize_dtype(tensor.dtype)
     if found != x.dtype.name:  # JAX without its 64-bit mode
-        raise TypeError(f"the {backend} backend makes {found} of {x.dtype.name}")
+        raise TypeError(f"the {backend} backend turns {x.dtype.name} into {found}")
     return tensor
 
 
@@ -176,7 +176,7 @@ def _tensor(keras: ModuleType, backend: str, apply: Function) -> Function:
     def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         tensor = _to_tensor(keras, backend, x)
         result = _to_array(keras, backend, apply(tensor, data_format, mode))
-        if backend == "torch":  # the one whose tensors can be written to: show the suite what became of the caller's
+        if backend == "torch":  # its tensors can be written to: show the suite whether the caller's was
             np.copyto(x, _to_array(keras, backend, tensor))
         return result
 

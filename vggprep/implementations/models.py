@@ -1,9 +1,9 @@
 """Model files as implementations: ONNX, TFLite, SavedModel and Keras's own.
 
-A file becomes a function on arrays: of its one image input to its output, or to a tensor inside that is named.
-Its static input dtype, rank and layout are what it claims. Where its height, width or batch is fixed, images are
-laid into frames of that size, which changes nothing for preprocessing that goes pixel by pixel and shows for any
-other. Imports NumPy; each runtime when a file of its kind is loaded.
+A file becomes a function on arrays: from its one image input to its output, or to a named tensor inside.
+It claims its static input dtype, rank and layout. Where its height, width or batch is fixed, images are put into
+frames of that size, which makes no difference to preprocessing that goes pixel by pixel and shows any other.
+Imports NumPy; each runtime when a file of its kind is loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import NoArray, describe
-from vggprep.implementations.keras import hushed
+from vggprep.implementations.keras import mute_native_stderr
 from vggprep.spec import DataFormat, ModeName
 
 Array = npt.NDArray[Any]
@@ -33,17 +33,18 @@ KINDS = ("onnx", "tflite", "savedmodel", "keras-model")
 
 
 class ModelError(VggprepError):
-    """A model file that cannot be loaded or used; one line that says what to do."""
+    """A model file that cannot be loaded or used; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
 class _Model:
-    """An opened model: its image input, and how to run it. ``tensors`` names what could be tapped."""
+    """A loaded model: its image input, and how to run it. ``tensors`` names those that may follow preprocessing."""
 
     shape: Shape
     dtype: str
     run: Callable[[Array], Array]
     tensors: tuple[str, ...]
+    owner: Any = None  # what must live as long as ``run``
 
 
 def load(
@@ -57,7 +58,7 @@ def load(
         raise ModelError(f"cannot load {target}: there is no file {path}")
     open_model = {"onnx": _onnx, "tflite": _tflite, "savedmodel": _savedmodel, "keras-model": _keras}[kind]
     try:
-        with _quiet():
+        with mute_runtimes():
             model = open_model(place, input_name, tensor_name)
     except ModelError as error:
         raise ModelError(f"cannot load {target}: {error}") from error
@@ -67,7 +68,7 @@ def load(
     call = _usable(target, model, data_format, tensor_name)
     return Implementation(
         target,
-        lambda x: call(x),
+        call,
         data_formats=(data_format,),
         dtypes=(model.dtype,),
         ranks=(len(model.shape),),
@@ -78,10 +79,10 @@ def load(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the runtimes' start-up chatter off the terminal."""
+def mute_runtimes() -> Iterator[None]:
+    """Discard what the runtimes print and warn of while they load a model."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with hushed(), warnings.catch_warnings():
+    with mute_native_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -96,15 +97,12 @@ def _source(
 
 
 def _data_format(target: str, shape: Shape) -> DataFormat:
-    if len(shape) not in (3, 4):
-        raise ModelError(f"cannot judge {target}: its input has shape {_shown(shape)}, which holds no images")
-    if shape[-1] in (3, None) and shape[-3] != 3:
-        return "channels_last"
-    if shape[-3] == 3 and shape[-1] != 3:
-        return "channels_first"
-    if shape[-1] == 3:
-        return "channels_last"
-    raise ModelError(f"cannot judge {target}: its input has shape {_shown(shape)}, which holds no RGB images")
+    if len(shape) in (3, 4):
+        if shape[-3] == 3 and shape[-1] != 3:
+            return "channels_first"
+        if shape[-1] in (3, None):
+            return "channels_last"
+    raise ModelError(f"cannot judge {target}: its input has shape {_shown(shape)}, which is not that of RGB images")
 
 
 def _shown(shape: Sequence[int | None]) -> str:
@@ -112,15 +110,15 @@ def _shown(shape: Sequence[int | None]) -> str:
 
 
 def _usable(target: str, model: _Model, data_format: DataFormat, tensor: str | None) -> Callable[[Array], Any]:
-    """The model as a function, run once on an image no two axes of which can be confused: an image must come out.
+    """The model as a function, run once on an image whose axes differ in length: an image must come out.
 
-    A graph may turn images over before or after it preprocesses them; then the output is turned back.
+    A graph may transpose images before or after it preprocesses them; then its output is transposed back.
     """
     shape = (5, 7, 3) if data_format == "channels_last" else (3, 5, 7)
     x = np.ones(shape if len(model.shape) == 3 else (2, *shape), model.dtype)
     why = ""
-    for turned in (False, True):
-        call = functools.partial(_framed, model, data_format, turned)
+    for transposed in (False, True):
+        call = functools.partial(_framed, model, data_format, transposed)
         try:
             answer = call(x)
         except Exception as error:
@@ -129,55 +127,63 @@ def _usable(target: str, model: _Model, data_format: DataFormat, tensor: str | N
             return call
         why = why or answer.why
     what = f"tensor {tensor!r}" if tensor else "output"
-    there = f"; it has {', '.join(model.tensors[:12])}" if model.tensors else ""
-    more = f" and {len(model.tensors) - 12} more" if len(model.tensors) > 12 else ""
+    there = f"; it has {_listed(model.tensors)}" if model.tensors else ""
     raise ModelError(
-        f"cannot judge {target}: its {what} {why}; name the tensor after preprocessing with --tensor{there}{more}"
+        f"cannot judge {target}: its {what} {why}; name the tensor after preprocessing with --tensor{there}"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more
 
 
 # Frames -----------------------------------------------------------------------------------------------------------
 
 
-def _framed(model: _Model, data_format: DataFormat, turned: bool, x: Array) -> Any:
+def _framed(model: _Model, data_format: DataFormat, transposed: bool, x: Array) -> Array | NoArray:
     """Run the model on images of any number and size, in as many calls as its fixed sizes take."""
     images = x if x.ndim == 4 else x[None]
-    last = images if data_format == "channels_last" else images.transpose(0, 2, 3, 1)
+    images = images if data_format == "channels_last" else images.transpose(0, 2, 3, 1)
     fixed = model.shape if len(model.shape) == 4 else (1, *model.shape)
     height, width = fixed[1:3] if data_format == "channels_last" else fixed[2:]
-    n, h, w, _ = last.shape
-    if last.size and (height or h) >= h and (width or w) >= w:
+    n, h, w, _ = images.shape
+    fits = images.size > 0 and (height or h) >= h and (width or w) >= w
+    if fits:
         frames = np.zeros((n, height or h, width or w, 3), x.dtype)
-        frames[:, :h, :w] = last
+        frames[:, :h, :w] = images
     else:
-        # Larger than the frame, or nothing at all: pixel after pixel, in as many frames as they fill.
+        # Larger than a frame, or empty: pixel after pixel, in as many frames as they fill.
         high, wide = height or 1, width or max(n * h * w, 1)
         count = max(-(-n * h * w // (high * wide)), 1)
         pixels = np.zeros((count * high * wide, 3), x.dtype)
-        pixels[: n * h * w] = last.reshape(-1, 3)
+        pixels[: n * h * w] = images.reshape(-1, 3)
         frames = pixels.reshape(count, high, wide, 3)
+    batch = fixed[0] or len(frames)
     results = []
-    together = fixed[0] or len(frames)
-    for start in range(0, len(frames), together):
-        batch = np.zeros((together, *frames.shape[1:]), x.dtype)
-        part = frames[start : start + together]
-        batch[: len(part)] = part
-        sent = np.ascontiguousarray(batch if data_format == "channels_last" else batch.transpose(0, 3, 1, 2))
-        sent = sent if len(model.shape) == 4 else sent[0]
-        got = np.asarray(model.run(sent))
-        if turned and got.ndim == sent.ndim:
-            got = np.moveaxis(got, -3, -1) if data_format == "channels_last" else np.moveaxis(got, -1, -3)
-        if got.shape != sent.shape:
-            return NoArray(f"has shape {got.shape} for an input of shape {sent.shape}")
-        got = got if got.ndim == 4 else got[None]
-        results.append((got if data_format == "channels_last" else got.transpose(0, 2, 3, 1))[: len(part)])
+    for start in range(0, len(frames), batch):
+        part = frames[start : start + batch]
+        result = _run_batch(model, data_format, transposed, np.pad(part, ((0, batch - len(part)), *3 * ((0, 0),))))
+        if isinstance(result, NoArray):
+            return result
+        results.append(result[: len(part)])
     whole = np.concatenate(results)
-    if last.size and (height or h) >= h and (width or w) >= w:
-        y = whole[:, :h, :w]
-    else:
-        y = whole.reshape(-1, 3)[: n * h * w].reshape(last.shape)
+    y = whole[:, :h, :w] if fits else whole.reshape(-1, 3)[: n * h * w].reshape(images.shape)
     y = y if data_format == "channels_last" else y.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(y if x.ndim == 4 else y[0])
+
+
+def _run_batch(model: _Model, data_format: DataFormat, transposed: bool, images: Array) -> Array | NoArray:
+    """Run the model on one batch of channels-last images."""
+    sent = images if data_format == "channels_last" else images.transpose(0, 3, 1, 2)
+    sent = np.ascontiguousarray(sent if len(model.shape) == 4 else sent[0])
+    got = np.asarray(model.run(sent))
+    if transposed and got.ndim == sent.ndim:
+        got = np.moveaxis(got, -3, -1) if data_format == "channels_last" else np.moveaxis(got, -1, -3)
+    if got.shape != sent.shape:
+        return NoArray(f"has shape {got.shape} for an input of shape {sent.shape}")
+    got = got if got.ndim == 4 else got[None]
+    return got if data_format == "channels_last" else got.transpose(0, 2, 3, 1)
 
 
 def _choose(names: Sequence[str], wanted: str | None) -> str:
@@ -186,12 +192,12 @@ def _choose(names: Sequence[str], wanted: str | None) -> str:
             raise ModelError(f"it has no input {wanted!r}; it has {', '.join(names)}")
         return wanted
     if len(names) != 1:
-        raise ModelError(f"it has {len(names)} inputs: name the images' with --input ({', '.join(names)})")
+        raise ModelError(f"it has {len(names)} inputs, {_listed(names)}: name the one that takes images with --input")
     return names[0]
 
 
 def _find(wanted: str, names: Sequence[str]) -> str:
-    """The tensor of that name; the scopes before it and the number of the output after it may be left out."""
+    """The tensor of that name, from which leading scopes and the trailing number of the output may be left out."""
     for found in (
         [n for n in names if n == wanted],
         [n for n in names if f"/{n}".removesuffix(":0").endswith(f"/{wanted}")],
@@ -202,9 +208,8 @@ def _find(wanted: str, names: Sequence[str]) -> str:
 
 
 def _no_tensor(wanted: str, names: Sequence[str]) -> ModelError:
-    near = [n for n in names if wanted.lower() in n.lower()] or list(names)
-    more = f" and {len(near) - 12} more" if len(near) > 12 else ""
-    return ModelError(f"it has no tensor {wanted!r}; it has {', '.join(near[:12])}{more}")
+    near = [n for n in names if wanted.lower() in n.lower()] or names
+    return ModelError(f"it has no tensor {wanted!r}; it has {_listed(near)}")
 
 
 # Kinds of files ---------------------------------------------------------------------------------------------------
@@ -231,10 +236,10 @@ def _onnx(path: Path, input_name: str | None, tensor_name: str | None) -> _Model
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     inputs = {i.name: i for i in session.get_inputs()}
-    # Converters leave inputs behind that no node reads.
+    # Converters leave inputs that no node reads.
     name = _choose([n for n in inputs if used is None or n in used], input_name)
     if inputs[name].type not in _ONNX_TYPES:
-        raise ModelError(f"its input is {inputs[name].type}, which NumPy has no arrays of")
+        raise ModelError(f"its input has type {inputs[name].type}, which NumPy does not have")
     outputs = [o.name for o in session.get_outputs()]
     output = _find(tensor_name, names) if tensor_name else outputs[0]
     others = {
@@ -259,7 +264,7 @@ def _ones(shape: Shape) -> tuple[int, ...]:
 
 
 def _onnx_tapped(content: bytes, tensor_name: str | None) -> tuple[bytes, tuple[str, ...], frozenset[str]]:
-    """The model with the tensor as a further output, the names of all tensors, and of what is read by any node."""
+    """The model with the tensor as a further output, the names of all tensors, and of those that some node reads."""
     import onnx
 
     model = onnx.load_from_string(content)
@@ -277,7 +282,7 @@ def _tflite(path: Path, input_name: str | None, tensor_name: str | None) -> _Mod
     interpreter_class = _tflite_interpreter()
     with open(path, "rb") as file:
         if file.read(8)[4:] != b"TFL3":  # the runtime may crash on other files
-            raise ModelError("it is no TFLite file")
+            raise ModelError("it is not a TFLite file")
     interpreter = interpreter_class(str(path), experimental_preserve_all_tensors=tensor_name is not None, num_threads=1)
     interpreter.allocate_tensors()
     inputs = {d["name"]: d for d in interpreter.get_input_details()}
@@ -346,8 +351,7 @@ def _savedmodel(path: Path, input_name: str | None, tensor_name: str | None) -> 
         found: Array = values[0].numpy()
         return found
 
-    run.__dict__["keeps"] = loaded  # its variables live as long as it does
-    return _Model(tuple(spec.shape.as_list()), spec.dtype.name, run, names)
+    return _Model(tuple(spec.shape.as_list()), spec.dtype.name, run, names, owner=loaded)  # it owns the variables
 
 
 def _frozen(signature: Any) -> Any:

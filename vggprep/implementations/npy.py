@@ -1,12 +1,13 @@
 """The ``.npy`` format, written the same everywhere and read with suspicion.
 
-NumPy's own reader evaluates the header and unpickles objects if asked to; what other programs and other people's
-folders hold is read here instead, by a pattern, with the size checked before anything is allocated. Imports NumPy.
+NumPy's reader takes a whole file and trusts the size that its header announces. Files and programs of other people
+are read here, by a pattern and as the bytes arrive, and sizes are checked before anything is allocated. Imports NumPy.
 The format: https://numpy.org/neps/nep-0001-npy-format.html
 """
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable
@@ -23,11 +24,11 @@ Array = npt.NDArray[Any]
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 4096
-"""Bytes. NumPy's headers for plain arrays have 118; whoever sends more is not sending an array."""
+"""Bytes. NumPy's headers for plain arrays have 118."""
 
 
 class NpyError(VggprepError, ValueError):
-    """Bytes that are no ``.npy`` array of numbers; the message is one line that says why."""
+    """Bytes that are not a ``.npy`` array of numbers; the message is one line that completes "it ..."."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +63,20 @@ def encode(array: Array) -> bytes:
     Raises ``NpyError`` for dtypes that the format has no name for, such as bfloat16.
     """
     little = array.dtype.newbyteorder("<")
-    descr = "|b1" if array.dtype == np.bool_ else little.str
-    if array.dtype.kind not in "biuf" or not _NUMBERS.fullmatch(descr):
+    if not _NUMBERS.fullmatch(little.str):
         raise NpyError(f".npy has no name for dtype {array.dtype}")
-    shape = "(" + "".join(f"{n}, " for n in array.shape).strip() + ")"
-    if len(array.shape) > 1:
-        shape = shape.replace(",)", ")")
-    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
-    # The data begins at a multiple of 64 bytes.
-    padding = -(len(MAGIC) + 4 + len(text) + 1) % 64
-    header = (text + " " * padding + "\n").encode("latin-1")
-    return (
-        MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header + np.ascontiguousarray(array, little).tobytes()
-    )
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(array, little, order="C"), version=(1, 0), allow_pickle=False)
+    return file.getvalue()
 
 
 def parse_header(start: bytes) -> Header | None:
     """Read the header at the beginning of ``start``; ``None`` while more bytes are needed.
 
-    Raises ``NpyError`` as soon as what is there cannot become one.
+    Raises ``NpyError`` as soon as ``start`` cannot be the beginning of one.
     """
     if start[: len(MAGIC)] != MAGIC[: len(start)]:
-        raise NpyError(f"does not begin as a .npy array; it begins {shown(start)}")
+        raise NpyError(f"is not a .npy array: it begins with {shown(start)}")
     if len(start) < len(MAGIC) + 4:
         return None
     version = (start[6], start[7])
@@ -94,7 +87,7 @@ def parse_header(start: bytes) -> Header | None:
         return None
     length = int.from_bytes(start[8 : 8 + width], "little")
     if length > LONGEST_HEADER:
-        raise NpyError(f"announces a .npy header of {length} bytes; {LONGEST_HEADER} is the most that is read")
+        raise NpyError(f"announces a .npy header of {length} bytes; at most {LONGEST_HEADER} are read")
     offset = 8 + width + length
     if len(start) < offset:
         return None
@@ -115,7 +108,7 @@ def _parse_dict(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
         raise NpyError(f"holds {found['descr']!r}, not bool, integer or floating numbers of 1 to 8 bytes")
     sides = [part.strip().rstrip("L") for part in found["shape"].split(",")]
     if any(not part.isdecimal() or len(part) > 18 for part in sides if part) or len(sides) > 33:
-        raise NpyError(f"has the shape ({found['shape'][:60]}), which is none")
+        raise NpyError(f"has an invalid shape, ({found['shape'][:60]})")
     return np.dtype(found["descr"]), tuple(int(part) for part in sides if part), found["order"] == "True"
 
 
@@ -123,7 +116,7 @@ _WANTED = {"descr", "order", "shape"}
 
 
 def decode(data: bytes | bytearray | memoryview, header: Header) -> Array:
-    """The array of ``header`` from exactly its ``nbytes`` bytes of data; native, C order, a new one."""
+    """The array of ``header`` from exactly its ``nbytes`` bytes of data: a new one, native and in C order."""
     flat = np.frombuffer(data, header.dtype, count=math.prod(header.shape))
     array = flat.reshape(header.shape, order="F" if header.fortran_order else "C")
     return np.array(array, header.dtype.newbyteorder("="), order="C")
@@ -143,11 +136,11 @@ def read(path: Path, check: Callable[[Header], None] | None = None) -> Array:
             raise NpyError("ends within the .npy header")
         if check is not None:
             check(header)
-        there = path.stat().st_size - header.offset
-        if there != header.nbytes:
-            kind = "short" if there < header.nbytes else "long"
+        size = path.stat().st_size - header.offset
+        if size != header.nbytes:
+            kind = "short" if size < header.nbytes else "long"
             raise NpyError(
-                f"is too {kind}: shape {header.shape} of {header.dtype} takes {header.nbytes} bytes, and it has {there}"
+                f"is too {kind}: shape {header.shape} of {header.dtype} takes {header.nbytes} bytes, and it has {size}"
             )
         file.seek(header.offset)
         return decode(file.read(header.nbytes), header)

@@ -52,7 +52,7 @@ def load_all(spec: TargetSpec) -> list[Implementation]:
     """The implementations that a command line names. Raises ``VggprepError``."""
     found = [implementation for target in spec.targets for implementation in _load(target, spec)]
     if spec.inverse is not None:
-        inverse = _load_inverse(spec.inverse, spec.timeout)
+        inverse = load_inverse(spec.inverse, spec.timeout)
         forward = [implementation for implementation in found if implementation.preprocess is not None]
         if spec.targets and not forward:
             raise TargetError(
@@ -89,7 +89,7 @@ def _load(target: str, spec: TargetSpec) -> list[Implementation]:
     return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
 
 
-def _load_inverse(target: str, timeout: float | None) -> Implementation:
+def load_inverse(target: str, timeout: float | None = None) -> Implementation:
     """The inverse that ``target`` names, as an implementation that may have a forward function, too."""
     prefix, _, rest = target.partition(":")
     if _is_ours(target):

@@ -1,32 +1,53 @@
-"""The results of ``reference.py``, fast: which kernel does a job. Imports NumPy only; numba when a job is worth it."""
+"""The results of ``reference.py``, fast: which kernel does a job. Imports NumPy; numba only for work that repays it."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
+from dataclasses import dataclass
 from types import ModuleType
 
 from vggprep.kernels import blocked
 from vggprep.kernels.job import Job
 
-_START_UP_ELEMENTS = 1 << 30
-"""Elements that NumPy computes in the second or so that importing numba and loading a kernel takes."""
-
 _LEAST_ELEMENTS = 1 << 14
 """Below this, calling either takes longer than computing."""
 
+
+@dataclass
+class StartUp:
+    """When numba repays its start-up: once the arrays so far have taken NumPy as long as the start-up takes.
+
+    How many more arrays will come is unknown, and switching at that moment never costs more than twice the best choice.
+    ``elements``: what NumPy computes in the second or so that importing numba and loading a kernel takes.
+    """
+
+    elements: int = 1 << 30
+    so_far: int = 0
+
+    def is_repaid(self, elements: int) -> bool:
+        """Whether ``elements`` more, after those so far, repay the start-up."""
+        if elements < _LEAST_ELEMENTS:
+            return False
+        self.so_far += elements
+        return self.so_far >= self.elements
+
+
 # The two things that a process remembers here; neither changes a result.
+_start_up = StartUp()
 _numba_failed = False
-_elements_so_far = 0
 
 
 def run(job: Job, threads: int, backend: str) -> bool:
-    """Do ``job`` with backend ``auto``, ``numpy`` or ``numba``. Returns whether a NaN was to become a pixel.
+    """Do ``job`` with backend ``auto``, ``numpy`` or ``numba``.
 
-    A numba that cannot be imported, compile or keep what it compiled is replaced by NumPy, with one warning.
+    Returns True if the result is unusable: integers were wanted (``job.to_pixels``) and the source held a NaN. Always
+    False for other jobs. A numba that cannot be imported, cannot compile or cannot store its machine code is replaced
+    by NumPy, with one warning.
     """
     global _numba_failed
-    if not _numba_failed and (backend == "numba" or (backend == "auto" and _repays(job))):
+    wanted = backend == "numba" or (backend == "auto" and _start_up.is_repaid(job.target.size) and is_numba_installed())
+    if wanted and not _numba_failed:
         try:
             compiled = load_compiled()
             if compiled.supports(job):
@@ -43,7 +64,7 @@ def run(job: Job, threads: int, backend: str) -> bool:
 
 
 def is_numba_installed() -> bool:
-    """Whether there is a numba to import; does not import it."""
+    """Whether numba can be imported; does not import it."""
     return importlib.util.find_spec("numba") is not None
 
 
@@ -52,16 +73,3 @@ def load_compiled() -> ModuleType:
     from vggprep.kernels import compiled
 
     return compiled
-
-
-def _repays(job: Job) -> bool:
-    """Whether numba is installed and worth its start-up.
-
-    It is for an array so large, or when the arrays seen so far together are: nobody can know how many more will
-    come, and switching after as long a time as the start-up takes never costs more than twice the best choice.
-    """
-    global _elements_so_far
-    if job.target.size < _LEAST_ELEMENTS:
-        return False
-    _elements_so_far += job.target.size
-    return _elements_so_far >= _START_UP_ELEMENTS and is_numba_installed()

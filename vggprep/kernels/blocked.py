@@ -33,14 +33,14 @@ Operations = tuple[tuple[np.ufunc, Array], ...]
 
 
 def run(job: Job, threads: int) -> bool:
-    """Fill ``job.target``. Returns whether a NaN was to become a pixel."""
+    """Fill ``job.target``. Returns whether the source held a NaN that has no pixel value."""
     limit = _block_pixels(job.computed)
     if job.target.size <= 6 * limit and all(first == second == third for _, (first, second, third) in job.steps):
         limit *= 2  # nothing but the image needs the cache, and a second block costs more than it saves
     blocks, pixels = tiles(job.target.shape, limit), min(limit, job.target.size // 3)
     fill_blocks = _interleaved if job.interleaved else _planes
     if len(blocks) == 1 and job.source.dtype == np.uint8 and job.computed != _HALF:
-        return fill_blocks(job, blocks, pixels)  # bytes neither overflow nor are they NaN: no need to hush anything
+        return fill_blocks(job, blocks, pixels)  # bytes neither overflow nor are they NaN: no warnings to silence
     found_nan = []
 
     def fill(part: slice) -> None:
@@ -138,7 +138,7 @@ def _pattern(first: int, second: int, third: int, dtype: str, pixels: int) -> Ar
 
 
 def _compute(job: Job, source: Array, target: Array, operations: Operations, work: Array | None) -> bool:
-    """``target`` from ``source``, channels in order. Returns whether a NaN was to become a pixel."""
+    """``target`` from ``source``, channels in order. Returns whether there was a NaN that has no pixel value."""
     y = target if work is None else work[: target.size].reshape(target.shape)
     values = source
     if source is not y and (source.dtype != job.computed or not operations):
@@ -154,7 +154,7 @@ def _compute(job: Job, source: Array, target: Array, operations: Operations, wor
     if job.to_pixels:
         np.rint(y, out=y)
         np.clip(y, 0, 255, out=y)
-        found_nan = bool(np.isnan(y.min()))  # the cheapest question that a NaN answers
+        found_nan = bool(np.isnan(y.min()))  # the cheapest test that finds a NaN
     np.copyto(target, y, casting="unsafe")
     return found_nan
 

@@ -30,8 +30,8 @@ LANES = 3 * REGISTER
 STREAMING_BYTES = 8 << 20
 """Results of this many bytes or more go past the cache when written to a caller's ``out``.
 
-A smaller result may be read from the cache by whoever asked for it; a fresh buffer is brought into the cache
-by the page faults anyway.
+A smaller result may still be in the cache when the caller reads it; a fresh buffer is brought into the cache by the
+page faults anyway.
 """
 
 _PREFETCH_BYTES = 4096
@@ -44,7 +44,7 @@ _TILE = 1 << 14
 """Pixels copied at once where the memory layout or the dtype needs a copy: 384 KiB in float64."""
 
 _SHARE = 1 << 14
-"""Pixels that are worth a thread."""
+"""Pixels from which a thread more saves time."""
 
 
 def supports(job: Job) -> bool:
@@ -61,7 +61,7 @@ def supports(job: Job) -> bool:
 
 
 def run(job: Job, threads: int) -> bool:
-    """Fill ``job.target``. Returns whether a NaN was to become a pixel.
+    """Fill ``job.target``. Returns whether the source held a NaN that has no pixel value.
 
     Raises whatever numba raises when it can't compile, before anything is written.
     """
@@ -71,7 +71,7 @@ def run(job: Job, threads: int) -> bool:
     limit = -(-pixels // min(threads, max(1, pixels // _SHARE))) if direct else _TILE
     parts = tiles(job.target.shape, limit)
     out = _flat(job.target, job.interleaved)
-    streaming = job.reused and job.target.nbytes >= STREAMING_BYTES
+    streaming = job.caller_owns_target and job.target.nbytes >= STREAMING_BYTES
     found_nan = []
 
     def fill(part: slice) -> None:
@@ -281,7 +281,7 @@ def _block(
             zero = ir.Constant(ir.IntType(64), 0)
             address = _address(context, builder, kind[step], value[step], zero, offset, REGISTER)
             vector = builder.load(address, align=kind[step].dtype.bitwidth // 8)
-            # Nobody writes to the table, so the compiler may load it once for the whole loop.
+            # The table is never written to, so the compiler may load it once for the whole loop.
             vector.set_metadata("invariant.load", builder.module.add_metadata([]))
             return vector
 

@@ -1,4 +1,4 @@
-"""What a kernel is asked to do, and how the work is cut into tiles. NumPy and the spec only."""
+"""What a kernel is asked to do, and how the work is cut into tiles. Imports NumPy and the spec only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import Mode
+from vggprep.spec import Direction, Mode
 
 Array = npt.NDArray[Any]
-Direction = Literal["forward", "inverse"]
 Constants = tuple[float, float, float]
 Step = tuple[str, Constants]
 """The name of a NumPy ufunc (divide, subtract, multiply or add) and its second operand for each channel."""
@@ -33,15 +32,14 @@ class Job(NamedTuple):
     the result is cast to it, by way of rounding and saturating to 0..255 if that is an integer dtype.
 
     ``interleaved``: memory runs through the channels first (channels last), otherwise through one plane after the
-    other. ``contiguous``: so it does in ``source``, too; adjacent axes are then merged into ``W``. ``reused``: the
-    caller brought ``target``.
+    other. ``contiguous``: so it does in ``source``, too; adjacent axes are then merged into ``W``.
     """
 
     source: Array
     target: Array
     interleaved: bool
     contiguous: bool
-    reused: bool
+    caller_owns_target: bool
     swap: bool
     steps: tuple[Step, ...]
     computed: np.dtype[Any]
@@ -53,7 +51,13 @@ class Job(NamedTuple):
 
 
 def make_job(
-    direction: Direction, x: Array, mode: Mode, axis: int, computed: np.dtype[Any], out: Array, reused: bool
+    direction: Direction,
+    x: Array,
+    mode: Mode,
+    axis: int,
+    computed: np.dtype[Any],
+    out: Array,
+    caller_owns_out: bool,
 ) -> Job:
     """The job of filling ``out``, C-contiguous, from ``x`` of the same shape, with the channels on axis ``axis``."""
     if mode.order not in ((0, 1, 2), (2, 1, 0)):
@@ -64,7 +68,7 @@ def make_job(
         target=_four_axes(out, axis, contiguous),
         interleaved=axis == x.ndim - 1,
         contiguous=contiguous,
-        reused=reused,
+        caller_owns_target=caller_owns_out,
         swap=mode.order == (2, 1, 0),
         steps=_steps(direction, mode),
         computed=computed,
@@ -93,6 +97,14 @@ def _four_axes(array: Array, axis: int, merge: bool) -> Array:
         images, _, rows, columns = batch.shape
         batch = batch.reshape(images, 3, 1, rows * columns)
     return np.moveaxis(batch, 1, -1)
+
+
+def share_memory(a: Array, b: Array) -> bool:
+    """Whether two arrays share memory, or it would take long to know."""
+    try:
+        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]  # any number will do
+    except np.exceptions.TooHardError:
+        return True
 
 
 def tiles(shape: tuple[int, ...], limit: int) -> list[Tile]:

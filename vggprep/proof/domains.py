@@ -1,7 +1,7 @@
-"""What is enumerated: every bit pattern of a dtype, or, where these are too many, a sample that says so.
+"""What is enumerated: every bit pattern of a dtype or, where there are too many, a sample that says so.
 
-A pattern travels through the three channels of an image at different times, so that no two channels of a pixel are
-alike and each channel meets every pattern. Imports NumPy and ``cases``.
+Each of the three channels gets every pattern, at a different offset, so that no two channels of a pixel are equal.
+Imports NumPy and ``cases``.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SAMPLES: Mapping[str, str] = MappingProxyType(
         "uint64": "every integer to 2^24, 4,096 values for each longer bit length",
     }
 )
-"""What stands for the dtypes with too many patterns."""
+"""What is tried of the dtypes with too many patterns."""
 
 DTYPES = (*BITS, *SAMPLES)
 
 SMALL = tuple(dtype for dtype, bits in BITS.items() if bits <= 16)
-"""What takes seconds to enumerate."""
+"""The dtypes that take seconds to enumerate."""
 
 SHARD = 1 << 26
-"""Patterns in one part of the work: some seconds."""
+"""Patterns in one part of the work: a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Domain:
 
     @property
     def shards(self) -> list[tuple[int, int]]:
-        """First and last (exclusive) pattern of each part; values near 128, where mistakes show, come first."""
+        """First and last (exclusive) pattern of each part; those near 128, where mistakes show, come first."""
         parts = [(start, min(start + SHARD, self.size)) for start in range(0, self.size, SHARD)]
         middle = _PATTERN_OF_128.get(self.dtype, 0)
         return sorted(parts, key=lambda part: abs(part[0] + SHARD // 2 - middle))
 
     def values(self, start: int, count: int, channel: int = 0) -> Array:
-        """``count`` patterns from ``start`` on, as they come in a channel of the images; beyond the last, the first."""
+        """``count`` patterns from ``start`` on, as a channel of the images has them; after the last comes the first."""
         start = (start + channel * (self.size // 3)) % self.size
         if not self.complete:
             return np.take(_sample(self.dtype), np.arange(start, start + count), mode="wrap")
@@ -99,7 +99,7 @@ def _float64_sample() -> Array:
     )  # the ends, the middle, and others
     positive = (exponents[:, None] | fractions).reshape(-1)
     stratified = np.concatenate([positive, positive | np.uint64(1 << 63)]).view(np.float64)
-    with np.errstate(invalid="ignore"):  # what NumPy says of signalling NaNs
+    with np.errstate(invalid="ignore"):  # NumPy warns of signalling NaNs
         widened = [halves.astype(np.float64), brains.astype(np.float64)]
     return np.concatenate([*widened, np.arange(1 << 16, dtype=np.float64), stratified])
 
@@ -117,7 +117,7 @@ def _integer_sample(dtype: str) -> Array:
 
 
 def _hashed(count: int) -> Array:
-    """Well-mixed 64-bit numbers, without a generator: the same on every version of everything."""
+    """Well-mixed 64-bit numbers without a random generator: the same on every version of everything."""
     mixed = (np.arange(1, count + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(30)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)

@@ -1,27 +1,38 @@
-"""What a result rests on besides the target: versions, the code itself, the machine. Standard library only."""
+"""What a result depends on: versions, the code itself, the files that a target names, and the machine.
+
+Imports the standard library and the vocabulary of targets.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import shlex
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 
 import vggprep
+from vggprep.implementations import models
+from vggprep.implementations.targets import TargetSpec
+from vggprep.spec import DATA_FORMATS, MODES
 
 _PACKAGES = (
     "numpy", "ml_dtypes", "numba", "keras", "tf_keras", "tensorflow", "torch", "jax", "onnxruntime", "ai_edge_litert",
 )  # fmt: skip
 
 
-def versions(target: str, like: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Versions of Python, vggprep and of whatever is imported once ``target`` is loaded; digests of source code.
+def versions(spec: TargetSpec, like: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Versions of Python, vggprep and the packages imported once ``spec`` is loaded; digests of source code.
 
-    ``like`` names what to tell, in place of what is imported.
+    With ``like``, the packages that it names, imported or not.
     """
+    target = spec.targets[0] if spec.targets else spec.inverse or ""
     found = {"python": platform.python_version(), "vggprep": vggprep.__version__, "vggprep code": _code()}
     # numba is imported when it is first used.
     used = {name for name in _PACKAGES if name in sys.modules or (name == "numba" and target.startswith("vggprep"))}
@@ -49,7 +60,7 @@ def _version(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """A digest of what a result rests on: the definition, what enumerates, and vggprep's own implementations."""
+    """A digest of the definition, the enumeration, and vggprep's own implementations."""
     folder = Path(vggprep.__file__).parent
     patterns = (
         "spec.py",
@@ -71,9 +82,54 @@ def _digest(files: list[Path]) -> str:
     return together.hexdigest()[:12]
 
 
+def files(spec: TargetSpec) -> dict[str, str]:
+    """SHA-256 digests of the model files and programs that the targets name, by the names that they have there.
+
+    Of a command: the program and each argument that is a file. Of a folder: one digest over all its files.
+    """
+    found = {}
+    for target in (*spec.targets, *filter(None, [spec.inverse])):
+        kind, _, rest = target.partition(":")
+        named = [(rest, rest)] if kind in models.KINDS else _of_command(rest) if kind == "command" else []
+        for name, path in named:
+            if os.path.isdir(path):
+                inside = sorted(file for file in Path(path).rglob("*") if file.is_file())
+                digests = [f"{file.relative_to(path).as_posix()} {_file_digest(file)}\n" for file in inside]
+                found[name] = hashlib.sha256("".join(digests).encode()).hexdigest()
+            elif os.path.isfile(path):
+                found[name] = _file_digest(Path(path))
+    return found
+
+
+def _of_command(template: str) -> Iterator[tuple[str, str]]:
+    """The files that the command line names, in any mode and data format: what it calls them, and where they are."""
+    try:
+        words = shlex.split(template)
+    except ValueError:  # loading the target reports it
+        return
+    for mode, data_format in product(MODES, DATA_FORMATS):
+        for place, word in enumerate(words):
+            name = word.replace("{mode}", mode).replace("{data_format}", data_format)
+            path = name if place else shutil.which(name)
+            if path and os.path.isfile(path):
+                yield name, path
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    return _sha256(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Read a file once for each ``state`` that it is in: workers ask before each part."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @lru_cache(maxsize=1)
 def machine() -> dict[str, str]:
-    """The kind of machine: a result is carried over to no other."""
+    """The kind of machine: results of one kind are not continued on another."""
     return {
         "system": platform.system(),
         "machine": platform.machine(),
@@ -84,7 +140,7 @@ def machine() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, as far as the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""Where the parts are worked on: processes of this machine, a Dask cluster, or any other executor.
+"""Where the parts are done: processes of this machine, a Dask cluster, or any other executor.
 
-An executor is anything with the interface of ``concurrent.futures.Executor``; what travels there and back is small.
+An executor is anything with the interface of ``concurrent.futures.Executor``; tasks and results are small.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from vggprep.proof.certificates import ProofError
 _PATIENCE = 10
 """Seconds that a cluster has to answer, and to have a worker."""
 
+DROPPED = "the executor dropped the work, or its scheduler is gone: restart it, and the same command resumes"
+
 Alive = Callable[[], bool]
-"""Whether there is anybody left to do the work."""
+"""Whether any worker is left."""
 
 
 @contextlib.contextmanager
 def local(workers: int) -> Iterator[tuple[Executor, Alive]]:
-    """Processes of this machine, ended at once when the context is left, done or not."""
+    """Processes of this machine, ended at once when the context is left, whether done or not."""
     # spawn: a forked TensorFlow hangs.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start)
     try:
@@ -41,13 +43,13 @@ def local(workers: int) -> Iterator[tuple[Executor, Alive]]:
 
 
 def _start() -> None:
-    # On Ctrl-C the terminal tells every process; a worker just ends, and what it was at is done again.
+    # On Ctrl-C the terminal signals every process; a worker just ends, and its part is done again later.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 
 def _end_with_the_parent() -> None:
-    """A worker waits for work for ever, even if whoever gave it was killed."""
+    """Without this, a worker waits for work for ever when its parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -63,14 +65,14 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
         raise ProofError(
             f'--executor dask:{address} needs distributed, which is not installed: pip install "vggprep[dask]"'
         ) from error
-    # What they say when a connection breaks, or is closed with work under way, is said below in one line.
+    # A broken connection, or one closed while work is under way, is reported below in one line.
     for name in ("distributed", "distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client: Any = _within(_PATIENCE + 1, lambda: Client(address, timeout=_PATIENCE, name="vggprep"))  # type: ignore[no-untyped-call, unused-ignore]
     except (OSError, ValueError, TypeError) as error:
         raise ProofError(
-            f"no Dask scheduler answers at {address} ({type(error).__name__}): is it running, and the port right?"
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): is it running, and is the port right?"
         ) from error
     try:
         try:
@@ -80,14 +82,21 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
                 f"the Dask cluster at {address} has no workers: start some with dask worker {address} --nthreads 1"
             ) from error
         pool = client.get_executor(pure=False, retries=2)
-        yield pool, lambda: bool(client.ncores())
+        yield pool, lambda: _has_workers(client)
         pool.shutdown(wait=False)
     finally:
         client.close()
 
 
+def _has_workers(client: Any) -> bool:
+    try:
+        return bool(client.ncores())
+    except OSError as error:  # before its parts are cancelled
+        raise ProofError(DROPPED) from error
+
+
 def _within(seconds: float, function: Callable[[], Any]) -> Any:
-    """What ``function`` comes to. ``TimeoutError`` if it takes longer: it may wait for ever for a greeting."""
+    """The result of ``function``. ``TimeoutError`` if it takes longer: it may wait for ever for a connection."""
     outcome: Future[Any] = Future()
 
     def run() -> None:
@@ -102,7 +111,7 @@ def _within(seconds: float, function: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
-    """Whatever the function that ``spec`` (``module:factory``) names returns when it is called."""
+    """The executor that the function ``spec`` (``module:factory``) returns."""
     module, _, name = spec.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -111,15 +120,15 @@ def other(spec: str) -> Iterator[tuple[Executor, Alive]]:
     except Exception as error:  # foreign code
         raise ProofError(f"--executor {spec}: {describe(error)}") from error
     if not callable(getattr(found, "submit", None)):
-        raise ProofError(f"--executor {spec} makes a {type(found).__name__}, which has no submit(function, argument)")
+        raise ProofError(f"--executor {spec} returns a {type(found).__name__}, which has no submit(function, argument)")
     try:
         yield found, lambda: True
     finally:
         with contextlib.suppress(AttributeError):
             try:
-                # A thread at work has caught what this process prints: wait for it.
+                # A thread at work captures what this process prints: wait for it.
                 found.shutdown(wait=True, cancel_futures=True)
-            except TypeError:  # which is not for every executor
+            except TypeError:  # not every executor can cancel
                 found.shutdown(wait=False)
 
 
@@ -129,5 +138,5 @@ def named(spec: str | None, workers: int) -> contextlib.AbstractContextManager[t
         return local(workers)
     kind, _, rest = spec.partition(":")
     if not rest:
-        raise ProofError(f"--executor {spec}: give dask:tcp://HOST:PORT or module:factory")
+        raise ProofError(f"--executor {spec}: expected dask:tcp://HOST:PORT or module:factory")
     return dask(rest) if kind == "dask" else other(spec)

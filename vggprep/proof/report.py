@@ -1,9 +1,9 @@
-"""A certificate for people: a table, the causes of what is wrong, and the last line."""
+"""A certificate for people: a table, the causes of failures, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.console import Console
@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from vggprep.cases import Case, Cell, panel, regimes, to_format
-from vggprep.checks.subject import Finding, Subject, format_levels
-from vggprep.conformance import engine as conformance
+from vggprep.checks import Finding, Subject
+from vggprep.checks.findings import Arguments
 from vggprep.conformance import ledger
-from vggprep.conformance.engine import Result
+from vggprep.conformance.diagnosis import UNEXPLAINED, explain
 from vggprep.conformance.report import cause_text, causes
-from vggprep.implementations import Implementation
-from vggprep.proof import Certificate, Row, Worst, fed_dtype, implementations_of
-from vggprep.proof.shards import from_bits
+from vggprep.conformance.results import Result
+from vggprep.conformance.words import cause_of, grey_levels
+from vggprep.proof.certificates import Certificate, Row
+from vggprep.proof.shards import WorstError, from_bits, implementations, input_dtype
 
 _STYLES = {"proven": "green", "sampled": "green", "wrong": "bold red", "refused": "yellow", "unfinished": "dim"}
 STATUSES = tuple(_STYLES)
@@ -30,7 +31,7 @@ def print_certificate(certificate: Certificate, notes: Sequence[str], console: C
         console.print(_table([row for row in certificate.rows if row.implementation == name]))
     for domain in dict.fromkeys(row.domain for row in certificate.rows if row.status == "sampled"):
         dtype = next(row.dtype for row in certificate.rows if row.domain == domain)
-        console.print(f"{dtype} is {domain}. That is no proof.", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"{dtype} is {domain}. That is not a proof.", style="yellow", markup=False, soft_wrap=True)
     for note in notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for number, text in enumerate(failures(certificate), 1):
@@ -42,17 +43,17 @@ def print_certificate(certificate: Certificate, notes: Sequence[str], console: C
 
 
 def verdict(certificate: Certificate) -> str:
-    """The last line: what was shown, over how many values, and how long it took."""
+    """The last line: what was shown, for how many values, and how long it took."""
     total = {status: sum(row.status == status for row in certificate.rows) for status in STATUSES}
-    said = ", ".join(f"{count} {status}" for status, count in total.items() if count)
+    counts = ", ".join(f"{count} {status}" for status, count in total.items() if count)
     level = certificate.rows[0].level
     found = "nothing is wrong" if certificate.holds else "NOT proven"
     if not certificate.holds and not total["wrong"] and not total["unfinished"]:
-        found = "nothing was proven: everything is refused"
+        found = "nothing was proven: everything was refused"
     speed = certificate.values / max(certificate.worked, 1e-9) / 1e6
     return (
-        f"{certificate.target} at level {level}: {found} ({said}); {certificate.values:,} values "
-        f"in {certificate.seconds:.1f} s, {speed:,.0f} million a second and process"
+        f"{certificate.target} at level {level}: {found} ({counts}); {certificate.values:,} values "
+        f"in {certificate.seconds:.1f} s, {speed:,.0f} million per second and process"
     )
 
 
@@ -65,7 +66,7 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="right")
     for group in _alike(rows):
         row = group[0]
-        result = {"wrong": f"WRONG {row.wrong:,}", "sampled": "no fault met"}.get(row.status, row.status)
+        result = {"wrong": f"WRONG {row.wrong:,}", "sampled": "no fault found"}.get(row.status, row.status)
         if row.lost:
             result += f", loses {row.lost:,}"
         table.add_row(
@@ -85,12 +86,14 @@ def _alike(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that differ in nothing but the data format, together."""
     groups: dict[Row, list[Row]] = {}
     for row in rows:
-        told = replace(row, data_format="", digest="", digests=(), message="", counterexample=None)
-        groups.setdefault(told, []).append(row)
+        key = replace(
+            row, data_format="channels_last", digest="", digests=(), problem=None, message="", counterexample=None
+        )
+        groups.setdefault(key, []).append(row)
     return list(groups.values())
 
 
-def _error(worst: Worst | None) -> str:
+def _error(worst: WorstError | None) -> str:
     if worst is None:
         return ""
     return f"{worst.error:.3g} at {_short(worst.value)}" if worst.error else "0"
@@ -103,61 +106,89 @@ def _short(value: str) -> str:
 # What is wrong ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """A wrong row, the check that it fails, and its counterexample judged again."""
+
+    row: Row
+    check: str
+    message: str
+    finding: Finding | None
+
+
 def failures(certificate: Certificate) -> list[str]:
-    """The distinct causes of what is wrong, diagnosed and with a reproducer, as ``vggprep check`` tells them."""
+    """The distinct causes of failures, diagnosed and with a reproducer, as ``vggprep check`` prints them."""
     wrong = [row for row in certificate.rows if row.status == "wrong"]
-    results: list[Result] = []
-    for implementation in implementations_of(certificate):
+    found: dict[Subject, list[_Failure]] = {}
+    for implementation in implementations(certificate.spec):
         subject = Subject(implementation)
-        mine = [row for row in wrong if row.implementation == implementation.name]
-        found = [_finding(subject, row) for row in mine]
-        told = [
-            _result(implementation, row, finding, "--all" not in certificate.arguments)
-            for row, finding in zip(mine, found, strict=True)
-        ]
-        told = conformance.diagnosed(subject, told, found)
-        # An exception says itself what it is about; which of the faults refuse the same value means little.
-        told = [replace(t, diagnosis="") if _raises(row) else t for t, row in zip(told, mine, strict=True)]
-        known = ledger.shipped(implementation.name).entries
-        for result in told:
-            reasons = [entry.reason for entry in known if entry.matches(implementation.name, result.check, result.cell)]
-            said = f"{result.diagnosis} (known: {reasons[0]})".strip() if reasons else result.diagnosis
-            results.append(replace(result, diagnosis=said))
+        rows = [row for row in wrong if row.implementation == implementation.name]
+        found[subject] = [_failure(subject, row, certificate.stop_at_first) for row in rows]
+    return _explained(found)
+
+
+def _explained(found: Mapping[Subject, Sequence[_Failure]]) -> list[str]:
+    results: list[Result] = []
+    for subject, failed in found.items():
+        name = subject.implementation.name
+        known = ledger.applicable(None, name).entries
+        explanations = iter(explain(subject, [(f.check, f.finding) for f in failed if f.finding is not None]))
+        for failure in failed:
+            row, finding = failure.row, failure.finding
+            explanation = UNEXPLAINED if finding is None else next(explanations)
+            # An exception explains itself; which of the faults refuse the same value means little.
+            fault = None if row.problem == "no_result" else explanation.fault
+            cause = f"{row.direction}/in large images only/{row.mode}"
+            result = Result(
+                name,
+                failure.check,
+                row.mode,
+                row.data_format,
+                input_dtype(row.direction, row.mode, row.dtype),
+                4,
+                "failed",
+                failure.message,
+                explanation.text if fault else "",
+                explanation.reproducer,
+                direction=row.direction,
+                cause=cause_of(finding, failure.check, fault.name if fault else "") if finding else cause,
+                example=explanation.example,
+            )
+            if reasons := [entry.reason for entry in known if entry.matches(name, result.check, result.cell)]:
+                result = replace(result, diagnosis=f"{result.diagnosis} (known: {reasons[0]})".strip())
+            results.append(result)
     return [cause_text(group) for group in causes(results)]
 
 
+def _failure(subject: Subject, row: Row, at_least: bool) -> _Failure:
+    check = "value" if row.direction == "forward" else "restores_floats" if row.units else "restores_pixels"
+    finding = _finding(subject, row)
+    message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
+    if row.message:
+        message = row.message
+        if row.problem == "no_result":
+            message = f"gives no result for some values that it should accept: {row.message}"
+        if row.levels:
+            message += f", up to {grey_levels(row.levels.error)} off"
+    elif finding is None:
+        message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
+    elif finding.levels:
+        message += f", here by {grey_levels(finding.levels)}"
+    return _Failure(row, check, message, finding)
+
+
 def _finding(subject: Subject, row: Row) -> Finding | None:
-    """The row's counterexample, judged again: among others, which a fault must fit, but alone if it gives no result."""
+    """The row's counterexample, judged again: among other pixels, which a fault must fit; alone if it has no result."""
     assert row.counterexample is not None
-    dtype = fed_dtype(row.direction, row.mode, row.dtype)
+    dtype = input_dtype(row.direction, row.mode, row.dtype)
     cell = Cell(row.mode, row.data_format, dtype, 4)
     pixel = np.array([from_bits(bits, dtype) for bits in row.counterexample])
-    if _raises(row):
+    if row.problem == "no_result":
         image = np.ascontiguousarray(to_format(pixel.reshape(1, 1, 1, 3), row.data_format))
-        return Finding(row.direction, cell, row.message, given=(image, row.mode, row.data_format))
-    telling = next(r for r in ("noise", "fractions", "wide") if r in regimes(row.direction, dtype))
-    others = panel(row.direction, cell, telling).values().reshape(1, 16, 16, 3)
+        given = Arguments(image, row.mode, row.data_format)
+        return Finding("refusal", row.direction, cell, given=given, about={"error": row.message})
+    regime = next(r for r in ("noise", "fractions", "wide") if r in regimes(row.direction, dtype))
+    others = panel(row.direction, cell, regime).values().reshape(1, 16, 16, 3)
     others[0, 0, 0] = pixel
     pixels = others.tobytes()
     return subject.judge(Case(row.direction, row.mode, row.data_format, dtype, "c", "drawn", others.shape, pixels))
-
-
-def _raises(row: Row) -> bool:
-    return bool(row.message) and not row.message.startswith("returns ")
-
-
-def _result(implementation: Implementation, row: Row, finding: Finding | None, at_least: bool) -> Result:
-    check = "value" if row.direction == "forward" else "restores_floats" if row.units else "restores_pixels"
-    message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
-    if row.message:
-        message = f"gives no result for some values that it should: {row.message}" if _raises(row) else row.message
-        if row.levels:
-            message += f", up to {format_levels(row.levels.error)} off"
-    elif finding is not None and finding.levels:
-        message += f", here by {format_levels(finding.levels)}"
-    if finding is None and not row.message:
-        message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
-    dtype = fed_dtype(row.direction, row.mode, row.dtype)
-    return Result(
-        implementation.name, check, row.mode, row.data_format, dtype, 4, "failed", message, direction=row.direction
-    )

@@ -1,61 +1,72 @@
 """Judging one part of an enumeration: every pattern of a range, in all three channels, through one function.
 
-What is known of the part afterwards is a ``Tally`` for each data format: how many values were wrong, a digest of the
-outputs and the worst error with the input that attains it. Errors are looked for in float64 and told exactly, by
-rationals.
+The result is a ``Tally`` for each data format: how many values were wrong, a digest of the outputs and the worst error
+with the input that attains it. The worst error is searched for in float64 and then computed exactly, in rationals.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import Array, Case, Cell, dtype_of
 from vggprep.checks.subject import Subject
+from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
-from vggprep.implementations.callables import call, describe, keywords
+from vggprep.implementations.callables import NoArray, Outcome, call, describe, keywords
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.oracle import FORMATS, Float64
+from vggprep.proof import environment
 from vggprep.proof.domains import domain
 from vggprep.spec import MODES, DataFormat, Direction, ModeName
 
 IMAGE = 1 << 17
-"""Pixels in one image: enough that a call costs little, few enough that it stays in the cache."""
+"""Pixels in one image: enough to make the cost of a call negligible, few enough to stay in the cache."""
 
 _BLOCK = 1 << 14
-"""Values judged at a time: what is computed on the way stays in the cache of one core."""
+"""Values judged at a time: intermediate results stay in the cache of one core."""
+
+Bools = npt.NDArray[np.bool_]
+
+Problem = Literal["no_result", "type", "shape", "dtype"]
+"""Why an output cannot be right, whatever its values.
+
+``no_result``: an exception, or a program or model that gives no array. Else the type, shape or dtype is wrong.
+"""
 
 
 class Part(NamedTuple):
     """One part of the work: patterns ``start`` to ``stop`` of ``dtype`` through one function in one mode.
 
-    ``implementation`` counts among those that ``wanted`` names. ``everything``: go on after a counterexample.
+    ``implementation`` is an index into those that ``spec`` names. ``stop_at_first``: stop at the first image with a
+    counterexample.
     """
 
-    wanted: TargetSpec
+    spec: TargetSpec
     implementation: int
     direction: Direction
     mode: ModeName
-    data_formats: tuple[str, ...]
+    data_formats: tuple[DataFormat, ...]
     dtype: str
     start: int
     stop: int
-    everything: bool = False
+    stop_at_first: bool = True
 
 
-class Worst(NamedTuple):
-    """An error, exact to the last digit of a float, with the input that attains it: its bits and its RGB channel.
+class WorstError(NamedTuple):
+    """The largest error, correctly rounded, with the input that attains it: its bits and its RGB channel.
 
     No other input's error is larger by more than ``2**-24`` of itself or of ``u·S``.
     """
@@ -68,49 +79,83 @@ class Worst(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """What came of one part in one data format.
+    """The result of one part in one data format.
 
     ``wrong`` counts values; ``counterexample`` holds three values that make a pixel, as hexadecimal bits. ``units``
     and ``levels`` are the worst errors in ``u·S`` and in grey levels: of a forward function against the formula, of
-    an inverse against the image that it should give back. ``lost`` counts the whole numbers 0..255 that did not come
-    back. ``refusal`` says why nothing was judged, or what broke off.
+    an inverse against the image that it should restore. ``lost`` counts the whole numbers 0..255 that were not
+    restored. ``message`` puts ``problem`` into words.
     """
 
     data_format: DataFormat
     patterns: int = 0
     wrong: int = 0
     digest: str = ""
-    refusal: str = ""
+    problem: Problem | None = None
+    message: str = ""
     counterexample: tuple[str, str, str] | None = None
-    units: Worst | None = None
-    levels: Worst | None = None
+    units: WorstError | None = None
+    levels: WorstError | None = None
     lost: int = 0
 
 
+def implementations(spec: TargetSpec) -> list[Implementation]:
+    """The implementations that ``spec`` names, loaded once in a process, and again when their files have changed."""
+    return _loaded(spec, tuple(environment.files(spec).items()))
+
+
 @lru_cache(maxsize=4)
-def implementations(wanted: TargetSpec) -> list[Implementation]:
-    """The implementations that ``wanted`` names, loaded once in a process."""
-    return load_all(wanted)
+def _loaded(spec: TargetSpec, files: tuple[tuple[str, str], ...]) -> list[Implementation]:
+    return load_all(spec)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+
+
+@lru_cache(maxsize=1)
+def tune_malloc() -> None:
+    """Make glibc keep freed memory: getting each array anew from the kernel costs more than filling it."""
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+        allocator.mallopt(_M_TRIM_THRESHOLD, 1 << 28)
 
 
 def judge(part: Part) -> list[Tally]:
     """Enumerate one part: a tally for each of its data formats."""
-    implementation = implementations(part.wanted)[part.implementation]
+    implementation = implementations(part.spec)[part.implementation]
     run = _Run(part, implementation)
     with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         return run.tallies()
 
 
+class _Block(NamedTuple):
+    """Values of one channel, and where they come from: arrays of equal length, or one value of each.
+
+    ``original`` is the image's value, ``input`` what the function gets (for an inverse, the preprocessed original),
+    ``got`` its output. ``channel`` counts the mode's constants, ``image_channel`` is 0 for red.
+    """
+
+    original: Any
+    input: Any
+    got: Any
+    channel: int
+    image_channel: int
+
+    def at(self, place: int | slice) -> _Block:
+        return self._replace(original=self.original[place], input=self.input[place], got=self.got[place])
+
+
 @dataclass
-class _Search:
-    """The largest error so far, as float64 knows it, and where it was."""
+class _Maximum:
+    """The largest error so far, in float64, and where it was."""
 
     error: float = 0.0
-    at: tuple[Any, ...] = ()
+    at: _Block | None = None
 
-    def look(self, errors: Float64, *places: Array | int, among: npt.NDArray[np.bool_] | None = None) -> None:
-        """Look through ``errors``, which came about at ``places``: arrays like ``errors``, or one for all."""
+    def update(self, errors: Float64, block: _Block, among: Bools | None = None) -> None:
+        """Look through the ``errors`` of a block, or through some ``among`` them."""
         if among is not None:
             if not among.any():
                 return
@@ -119,41 +164,50 @@ class _Search:
         if np.isnan(errors[index]):
             errors = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
             index = int(np.argmax(errors))
-        if errors[index] > self.error or not self.at:
-            self.error = float(errors[index])
-            self.at = tuple(p if isinstance(p, int) else p[index] for p in places)
+        if errors[index] > self.error or self.at is None:
+            self.error, self.at = float(errors[index]), block.at(index)
 
 
-def _found(search: _Search) -> tuple[bool, float]:
-    return bool(search.at), search.error
+def _found(maximum: _Maximum) -> tuple[bool, float]:
+    return maximum.at is not None, maximum.error
 
 
 @dataclass
-class _Seen:
-    """What one image, or one part in one data format, has come to."""
+class _Running:
+    """The result so far: of one image, or of one part in one data format."""
 
     patterns: int = 0
     wrong: int = 0
     lost: int = 0
     counterexample: tuple[str, str, str] | None = None
-    units: _Search = field(default_factory=_Search)
-    levels: _Search = field(default_factory=_Search)
-    refusal: str = ""
+    units: _Maximum = field(default_factory=_Maximum)
+    levels: _Maximum = field(default_factory=_Maximum)
+    problem: Problem | None = None
+    message: str = ""
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def add(self, image: _Seen) -> None:
+    def add(self, image: _Running) -> None:
         self.patterns += image.patterns
         self.wrong += image.wrong
         self.lost += image.lost
         self.counterexample = self.counterexample or image.counterexample
-        self.refusal = self.refusal or image.refusal
+        if self.problem is None:
+            self.problem, self.message = image.problem, image.message
         self.units = max(self.units, image.units, key=_found)
         self.levels = max(self.levels, image.levels, key=_found)
         self.digest.update(image.digest.digest())
 
 
+class _Output(NamedTuple):
+    """The three planes that a function returned, or why there are none; both, if they have a wrong dtype."""
+
+    planes: list[Array] | None
+    problem: Problem | None = None
+    message: str = ""
+
+
 class _Run:
-    """One part on its way."""
+    """The enumeration of one part."""
 
     def __init__(self, part: Part, implementation: Implementation) -> None:
         self.part = part
@@ -165,264 +219,264 @@ class _Run:
         self.function: Callable[..., Any] = function
         self.forward = part.direction == "forward"
         self.steps = MODES[part.mode].steps
-        self.fed = fed_dtype(part.direction, part.mode, part.dtype)
+        self.input_dtype = input_dtype(part.direction, part.mode, part.dtype)
         self.to_pixels = not self.forward and any(
-            self.subject.returns_pixels(Cell(part.mode, data_format, self.fed, 4)) for data_format in part.data_formats
+            self.subject.returns_pixels(Cell(part.mode, data_format, self.input_dtype, 4))
+            for data_format in part.data_formats
         )
 
     def tallies(self) -> list[Tally]:
         part = self.part
-        seen = {data_format: _Seen() for data_format in part.data_formats}
+        running = {data_format: _Running() for data_format in part.data_formats}
         for start in range(part.start, part.stop, IMAGE):
-            self._image(start, min(IMAGE, part.stop - start), seen)
-            if not part.everything and any(found.wrong for found in seen.values()):
+            self._image(start, min(IMAGE, part.stop - start), running)
+            if part.stop_at_first and any(found.wrong for found in running.values()):
                 break
-        return [self._tally(data_format, found) for data_format, found in seen.items()]
+        return [self._tally(data_format, found) for data_format, found in running.items()]
 
-    def _tally(self, data_format: DataFormat, seen: _Seen) -> Tally:
+    def _tally(self, data_format: DataFormat, found: _Running) -> Tally:
         return Tally(
             data_format,
-            seen.patterns,
-            seen.wrong,
-            seen.digest.hexdigest()[:32],
-            seen.refusal,
-            seen.counterexample,
-            None if self.to_pixels else self._told(seen.units, self._exact_units),
-            self._told(seen.levels, self._exact_levels),
-            seen.lost,
+            patterns=found.patterns,
+            wrong=found.wrong,
+            digest=found.digest.hexdigest()[:32],
+            problem=found.problem,
+            message=found.message,
+            counterexample=found.counterexample,
+            units=None if self.to_pixels else self._worst_error(found.units, self._exact_units),
+            levels=self._worst_error(found.levels, self._exact_levels),
+            lost=found.lost,
         )
 
     # An image ---------------------------------------------------------------------------------------------------
 
-    def _image(self, start: int, count: int, seen: dict[str, _Seen]) -> None:
+    def _image(self, start: int, count: int, running: dict[DataFormat, _Running]) -> None:
         """Judge the image of ``count`` patterns from ``start`` on in every data format."""
-        # A few patterns come twice where the last image is not full: images have rows of 256 pixels, or of 16.
+        # The last image may repeat a few patterns: images have rows of 256 pixels, or of 16.
         width = 256 if self.domain.size > 256 else 16
         size = -(-count // width) * width
         originals = [self.domain.values(start, size, channel) for channel in range(3)]
-        fed = originals if self.forward else self._preprocessed(originals)
-        expected = definition(fed, self.part.direction, self.part.mode) if self.exact else None
-        first: tuple[list[Array], _Seen] | None = None
-        for data_format, found in seen.items():
-            planes, trouble = self._call(fed, data_format, width, carefully=start == self.part.start)
-            if planes is None:
-                index, trouble = self._culprit(fed, data_format, trouble)
-                found.add(_Seen(wrong=1, refusal=trouble, counterexample=_pixel(fed, index)))
-                continue
-            if trouble:
-                found.add(self._of_wrong_dtype(originals, fed, planes, count, trouble))
-                continue
-            # Where two formats give the same bits, what is known of the one is known of the other.
-            if first is None or not all(_equal_bits(a, b) for a, b in zip(planes, first[0], strict=True)):
-                first = planes, self._judge(originals, fed, expected, planes, count)
-            found.add(first[1])
+        inputs = originals if self.forward else self._preprocessed(originals)
+        expected = definition(inputs, self.part.direction, self.part.mode) if self.exact else None
+        first: tuple[list[Array], _Running] | None = None
+        for data_format, found in running.items():
+            output = self._call(inputs, data_format, width, carefully=start == self.part.start)
+            if output.planes is None:
+                index, output = self._culprit(inputs, data_format, output)
+                pixel = _pixel(inputs, index)
+                found.add(_Running(wrong=1, problem=output.problem, message=output.message, counterexample=pixel))
+            elif output.problem is not None:
+                found.add(self._of_wrong_dtype(originals, inputs, output, count))
+            else:
+                # Equal bits in both data formats are judged once.
+                if first is None or not all(map(_equal_bits, output.planes, first[0])):
+                    first = output.planes, self._judge(originals, inputs, expected, output.planes, count)
+                found.add(first[1])
 
     def _preprocessed(self, originals: list[Array]) -> list[Array]:
-        """What an inverse is fed: the definition's outputs; no NaN where the inverse is to pixels, which have none."""
-        planes = [p.astype(dtype_of(self.fed)) for p in definition(originals, "forward", self.part.mode)]
+        """The definition's outputs, for an inverse; without NaN if it returns pixels, which cannot be NaN."""
+        planes = [p.astype(dtype_of(self.input_dtype)) for p in definition(originals, "forward", self.part.mode)]
         for plane in planes if self.to_pixels else ():
             plane[np.isnan(plane)] = 0
         return planes
 
-    def _call(
-        self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool
-    ) -> tuple[list[Array] | None, str]:
-        """The planes that come out, or why there are none; both, if they have a wrong dtype."""
-        image = np.stack(planes, axis=-1).reshape(1, -1, width, 3)
-        if data_format == "channels_first":
-            image = np.stack(planes).reshape(1, 3, -1, width)
-        mode = self.part.mode
+    def _call(self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool) -> _Output:
+        mode, axis = self.part.mode, 1 if data_format == "channels_first" else -1
+        image = np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
         if carefully:
             outcome = call(self.function, image, mode, data_format)
             if outcome.output is None:
-                return None, outcome.refusal or outcome.problem or ""
+                silent = outcome.refusal is not None or isinstance(outcome.returned, NoArray)
+                return _Output(None, "no_result" if silent else "type", str(outcome.refusal or outcome.problem or ""))
             returned = outcome.output
         else:
             try:
                 returned = self.function(image, **keywords(self.function, mode, data_format))
             except Exception as error:
-                return None, describe(error)
+                return _Output(None, "no_result", describe(error))
             if not isinstance(returned, np.ndarray):
-                return None, f"returns a {type(returned).__name__}, not a NumPy array"
+                return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
-            return None, f"returns shape {returned.shape} for an input of shape {image.shape}"
-        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), returned) or ""
+            return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
         # Copies, since the function may use its memory again.
-        if data_format == "channels_first":
-            return [returned[0, channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
-        return [returned[..., channel].reshape(-1).copy() for channel in range(3)], wrong_dtype
+        results = [plane.reshape(-1).copy() for plane in np.moveaxis(returned, axis, 0)]
+        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
+        return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
 
-    def _culprit(self, planes: list[Array], data_format: DataFormat, trouble: str) -> tuple[int, str]:
-        """Of an image that gives no result, a pixel that gives none by itself, if there is one, and what is said."""
+    def _culprit(self, planes: list[Array], data_format: DataFormat, output: _Output) -> tuple[int, _Output]:
+        """Of an image without a usable output, a pixel that has none by itself, if there is one; and its output."""
         first, last = 0, len(planes[0])
         while last - first > 1:
             middle = (first + last) // 2
             for start, stop in ((first, middle), (middle, last)):
-                found, said = self._call([p[start:stop] for p in planes], data_format, 1, carefully=True)
-                if found is None:
-                    first, last, trouble = start, stop, said
+                half = self._call([p[start:stop] for p in planes], data_format, 1, carefully=True)
+                if half.planes is None:
+                    first, last, output = start, stop, half
                     break
             else:
                 break
-        return first, trouble
+        return first, output
 
     def _case(self, planes: list[Array], data_format: DataFormat) -> Case:
-        pixel = np.array([plane[0] for plane in planes])
-        words = (self.part.direction, self.part.mode, data_format, self.fed, "c", "drawn", (1, 1, 1, 3))
-        return Case(*words, pixels=pixel.tobytes())
+        part = self.part
+        pixel = np.array([plane[0] for plane in planes]).tobytes()
+        return Case(part.direction, part.mode, data_format, self.input_dtype, "c", "drawn", (1, 1, 1, 3), pixel)
 
     # Its values -------------------------------------------------------------------------------------------------
+
+    def _channels(
+        self, originals: list[Array], inputs: list[Array], planes: list[Array]
+    ) -> Iterator[tuple[int, _Block]]:
+        """Each output channel: its index and its values."""
+        for channel, source, target in oracle.routes(self.part.direction, self.part.mode):
+            image_channel = source if self.forward else target
+            yield target, _Block(originals[image_channel], inputs[source], planes[target], channel, image_channel)
 
     def _judge(
         self,
         originals: list[Array],
-        fed: list[Array],
+        inputs: list[Array],
         expected: list[Array] | None,
         planes: list[Array],
         count: int,
-    ) -> _Seen:
-        seen = _Seen(patterns=count)
+    ) -> _Running:
+        running = _Running(patterns=count)
         for plane in planes:
-            seen.digest.update(_canonical(plane))
-        for number, source, target in oracle.channels(self.part.direction, self.part.mode):
-            rgb = source if self.forward else target
-            for at in range(0, len(planes[target]), _BLOCK):
-                block = slice(at, at + _BLOCK)
-                got, x, y = planes[target][block], originals[rgb][block], fed[source][block]
+            running.digest.update(_canonical(plane))
+        for target, whole in self._channels(originals, inputs, planes):
+            for start in range(0, len(whole.got), _BLOCK):
+                place = slice(start, start + _BLOCK)
+                block = whole.at(place)
                 if expected is not None:
-                    wrong = _other_bits(got, self._due(expected[target][block]))
+                    wrong = _other_bits(block.got, self._expected(expected[target][place]))
                     if self.forward:
-                        self._errors(seen, x, y, got, number, rgb)
+                        self._errors(running, block)
                 else:
-                    wrong = self._errors(seen, x, y, got, number, rgb)
+                    wrong = self._errors(running, block)
                 if not self.forward:
-                    self._round_trip(seen, x, y, got, number, rgb)
+                    self._round_trip(running, block)
                 if wrong is not None and wrong.any():
-                    seen.wrong += int(wrong.sum())
-                    seen.counterexample = seen.counterexample or _pixel(fed, at + int(np.argmax(wrong)))
-        return seen
+                    running.wrong += int(wrong.sum())
+                    pixel = _pixel(inputs, start + int(np.argmax(wrong)))
+                    running.counterexample = running.counterexample or pixel
+        return running
 
-    def _of_wrong_dtype(
-        self, originals: list[Array], fed: list[Array], planes: list[Array], count: int, trouble: str
-    ) -> _Seen:
-        """Every value is wrong, whatever it is; how far off is told all the same."""
-        seen = _Seen(patterns=count, wrong=3 * count, refusal=trouble, counterexample=_pixel(fed, 0))
+    def _of_wrong_dtype(self, originals: list[Array], inputs: list[Array], output: _Output, count: int) -> _Running:
+        """Every value counts as wrong; the errors are searched all the same."""
+        planes = output.planes or []
+        running = _Running(count, 3 * count, counterexample=_pixel(inputs, 0))
+        running.problem, running.message = output.problem, output.message
         for plane in planes:
-            seen.digest.update(_canonical(plane))
-        for number, source, target in oracle.channels(self.part.direction, self.part.mode):
-            rgb = source if self.forward else target
-            x, y, got = originals[rgb], fed[source], planes[target]
-            due, unit = x.astype(np.float64), 1.0
+            running.digest.update(_canonical(plane))
+        for _, block in self._channels(originals, inputs, planes):
+            target, unit = block.original.astype(np.float64), 1.0
             if self.forward:
-                due, _ = oracle.real_plane(due, "forward", self.part.mode, number)
-                unit = float(oracle.grey_levels(self.part.mode)[number])
-            self._look_at_levels(seen, np.abs(got.astype(np.float64) - due) * unit, x, y, got, number, rgb)
-        return seen
+                target, _ = oracle.real_plane(target, "forward", self.part.mode, block.channel)
+                unit = float(oracle.grey_levels(self.part.mode)[block.channel])
+            self._update_levels(running, np.abs(block.got.astype(np.float64) - target) * unit, block)
+        return running
 
-    def _due(self, expected: Array) -> Array:
+    def _expected(self, plane: Array) -> Array:
         """The definition's values as the function returns them: as pixels, if it does."""
-        return np.clip(np.rint(expected), 0, 255) if self.to_pixels else expected
+        return np.clip(np.rint(plane), 0, 255) if self.to_pixels else plane
 
-    def _errors(
-        self, seen: _Seen, x: Array, fed: Array, got: Array, number: int, rgb: int
-    ) -> npt.NDArray[np.bool_] | None:
+    def _errors(self, running: _Running, block: _Block) -> Bools | None:
         """Look at the errors against the formula in real numbers; return where they break the bound, if anywhere."""
-        direction, mode = self.part.direction, self.part.mode
+        mode, got = self.part.mode, block.got
         if self.forward and not self.steps:
-            return _other_values(got, fed)
-        values = fed.astype(np.float64)
-        target, scale = oracle.real_plane(values, direction, mode, number)
+            return _other_values(got, block.input)
+        values = block.input.astype(np.float64)
+        target, scale = oracle.real_plane(values, self.part.direction, mode, block.channel)
         if self.to_pixels:
-            return _no_pixels(got, target, oracle.FAITHFUL_BOUND * FORMATS[self.fed].unit_roundoff * scale)
+            return _no_pixels(got, target, tolerance.FAITHFUL_BOUND * FORMATS[self.input_dtype].unit_roundoff * scale)
         name = oracle.name_of(got.dtype)
-        result, limit = got.astype(np.float64), oracle.limit(self.fed, name)
+        result, limit = got.astype(np.float64), tolerance.limit(self.input_dtype, name)
         difference = np.subtract(result, target)
         np.abs(difference, out=difference)
-        u = FORMATS[name].unit_roundoff
-        units = difference / (u * scale)
+        units = difference / (FORMATS[name].unit_roundoff * scale)
         if not self.steps:
             units[difference == 0] = 0.0  # 0 of 0
         judged = None if _all_within(values, limit) and _all_within(target, limit) else _within(values, target, limit)
         if name == "float64":
-            self._sharpen(units, values, result, number)
+            self._sharpen(units, values, result, block.channel)
         wrong = None
         if judged is not None:
-            wrong = oracle.unfaithful(values, result, target, judged, units)
-        elif not units.max() <= oracle.FAITHFUL_BOUND:
-            wrong = ~(units <= oracle.FAITHFUL_BOUND)
+            wrong = tolerance.unfaithful(values, result, target, judged, units)
+        elif not units.max() <= tolerance.FAITHFUL_BOUND:
+            wrong = ~(units <= tolerance.FAITHFUL_BOUND)
         if self.forward:
-            seen.units.look(units, x, fed, got, number, rgb, among=judged)
-            self._look_at_levels(seen, difference * float(oracle.grey_levels(mode)[number]), x, fed, got, number, rgb)
+            running.units.update(units, block, judged)
+            self._update_levels(running, difference * float(oracle.grey_levels(mode)[block.channel]), block)
         return wrong
 
-    def _sharpen(self, units: Float64, values: Float64, result: Float64, number: int) -> None:
-        """Do with rationals what float64 cannot tell: of a sample everything, of more what may break the bound."""
+    def _sharpen(self, units: Float64, values: Float64, result: Float64, channel: int) -> None:
+        """Compute in rationals what float64 cannot resolve: all of a sample; otherwise what may break the bound."""
         doubtful = np.isfinite(values) & np.isfinite(result)
         if self.domain.complete:
-            doubtful &= units > oracle.FAITHFUL_BOUND - 5  # more than the errors of real_plane
+            doubtful &= units > tolerance.FAITHFUL_BOUND - 5  # more than the errors of real_plane
         part = self.part
         for index in np.flatnonzero(doubtful).tolist():
             value, found = float(values[index]), float(result[index])
-            units[index] = float(oracle.one_error(value, found, part.direction, part.mode, number, "float64"))
+            units[index] = float(oracle.one_error(value, found, part.direction, part.mode, channel, "float64"))
 
-    def _round_trip(self, seen: _Seen, x: Array, fed: Array, got: Array, number: int, rgb: int) -> None:
-        """Look at how far what came back is from the image."""
-        original, restored = x.astype(np.float64), got.astype(np.float64)
+    def _round_trip(self, running: _Running, block: _Block) -> None:
+        """Look at how far the restored values are from the image."""
+        original, restored = block.original.astype(np.float64), block.got.astype(np.float64)
         if self.to_pixels:
             pixels = (original == np.rint(original)) & (original >= 0) & (original <= 255)
-            seen.lost += int((pixels & (restored != original)).sum())
+            running.lost += int((pixels & (restored != original)).sum())
             original = np.clip(original, 0, 255)
         difference = np.abs(restored - original)
-        self._look_at_levels(seen, difference, x, fed, got, number, rgb)
+        self._update_levels(running, difference, block)
         if self.to_pixels:
             return
-        values = fed.astype(np.float64)
-        _, scale = oracle.real_plane(values, "inverse", self.part.mode, number)
-        name = oracle.name_of(got.dtype)
+        _, scale = oracle.real_plane(block.input.astype(np.float64), "inverse", self.part.mode, block.channel)
+        name = oracle.name_of(block.got.dtype)
         units = difference / (FORMATS[name].unit_roundoff * scale)
-        limit = oracle.limit(self.fed, name)
+        limit = tolerance.limit(self.input_dtype, name)
         judged = None
         if not (_all_within(original, limit) and _all_within(restored, limit)):
             judged = _within(original, restored, limit)
         if not self.steps:
             units[difference == 0] = 0.0  # 0 of 0
-        seen.units.look(units, x, fed, got, number, rgb, among=judged)
+        running.units.update(units, block, judged)
 
-    def _look_at_levels(self, seen: _Seen, levels: Float64, x: Array, *places: Array | int) -> None:
-        among = None if _all_within(x, oracle.PIXEL_LIKE) else np.abs(x.astype(np.float64)) <= oracle.PIXEL_LIKE
-        seen.levels.look(levels, x, *places, among=among)
+    def _update_levels(self, running: _Running, levels: Float64, block: _Block) -> None:
+        x = block.original
+        among = None if _all_within(x, tolerance.PIXEL_LIKE) else np.abs(x.astype(np.float64)) <= tolerance.PIXEL_LIKE
+        running.levels.update(levels, block, among)
 
     # What was found, exactly ------------------------------------------------------------------------------------
 
-    def _told(self, search: _Search, exactly: Callable[..., Fraction]) -> Worst | None:
-        if not search.at:
+    def _worst_error(self, maximum: _Maximum, exactly: Callable[[_Block], Fraction]) -> WorstError | None:
+        at = maximum.at
+        if at is None:
             return None
-        x, fed, got, number, rgb = search.at
-        finite = np.isfinite([float(v) for v in (x, fed, got)]).all()
-        error = float(exactly(*(v.item() for v in (x, fed, got)), number, got.dtype)) if finite else search.error
-        return Worst(error, _bits(x), repr(x.item()), rgb)
+        finite = all(np.isfinite(float(value)) for value in (at.original, at.input, at.got))
+        error = float(exactly(at)) if finite else maximum.error
+        return WorstError(error, _bits(at.original), repr(at.original.item()), at.image_channel)
 
-    def _exact_units(self, x: float, fed: float, got: float, number: int, dtype: np.dtype[Any]) -> Fraction:
-        mode, name = self.part.mode, oracle.name_of(dtype)
+    def _exact_units(self, at: _Block) -> Fraction:
+        mode, name = self.part.mode, oracle.name_of(at.got.dtype)
+        original, got = at.original.item(), at.got.item()
         if self.forward and not self.steps:
             return Fraction(0)
         if self.forward:
-            return oracle.one_error(x, got, "forward", mode, number, name)
-        scale = oracle.one_magnitude(fed, "inverse", mode, number)
-        error = abs(Fraction(got) - Fraction(x))
+            return oracle.one_error(original, got, "forward", mode, at.channel, name)
+        scale = oracle.one_magnitude(at.input.item(), "inverse", mode, at.channel)
+        error = abs(Fraction(got) - Fraction(original))
         return error / scale * (1 << FORMATS[name].precision) if error else Fraction(0)
 
-    def _exact_levels(self, x: float, fed: float, got: float, number: int, dtype: np.dtype[Any]) -> Fraction:
-        mode = self.part.mode
+    def _exact_levels(self, at: _Block) -> Fraction:
+        mode, original, got = self.part.mode, Fraction(at.original.item()), Fraction(at.got.item())
         if not self.forward:
-            original = min(max(Fraction(x), Fraction(0)), Fraction(255)) if self.to_pixels else Fraction(x)
-            return abs(Fraction(got) - original)
-        unit = oracle.one_real(1, "forward", mode, number) - oracle.one_real(0, "forward", mode, number)
-        return abs(Fraction(got) - oracle.one_real(x, "forward", mode, number)) / unit
+            return abs(got - (min(max(original, Fraction(0)), Fraction(255)) if self.to_pixels else original))
+        unit = oracle.one_real(1, "forward", mode, at.channel) - oracle.one_real(0, "forward", mode, at.channel)
+        return abs(got - oracle.one_real(at.original.item(), "forward", mode, at.channel)) / unit
 
 
-def fed_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
-    """What a function is fed for patterns of ``dtype``: an inverse what the definition produces, as a float."""
+def input_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
+    """The dtype that a function gets for patterns of ``dtype``: an inverse gets the definition's floats."""
     if direction == "forward":
         return dtype
     computed = oracle.computed_dtype(dtype, mode)
@@ -430,14 +484,14 @@ def fed_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
 
 
 def definition(planes: list[Array], direction: Direction, mode: ModeName) -> list[Array]:
-    """The planes that come out for ``planes``, by the definition, in the dtype computed in."""
+    """What the definition gives for ``planes``, in the dtype that it computes in."""
     dtype = planes[0].dtype
     if direction == "forward" and not MODES[mode].steps:
         return list(planes)
     computed = oracle.computed_dtype(oracle.name_of(dtype), mode, direction)
     result: list[Array] = [planes[0]] * 3
     if computed == "float32" and not (dtype.kind in "iu" and dtype.itemsize == 8):
-        for channel, source, target in oracle.channels(direction, mode):
+        for channel, source, target in oracle.routes(direction, mode):
             result[target] = oracle.exact_plane(planes[source], direction, mode, channel)
         return result
     together = oracle.exact(np.stack(planes, axis=-1), direction, mode).astype(computed)
@@ -450,7 +504,7 @@ def _bits(value: Any) -> str:
 
 
 def from_bits(bits: str, dtype: str) -> Array:
-    """The 0-d array that ``bits`` are of."""
+    """The 0-d array with these bits."""
     return np.frombuffer(bytes.fromhex(bits)[::-1], dtype_of(dtype)).reshape(())
 
 
@@ -468,33 +522,33 @@ def _unsigned(x: Array) -> Array:
 
 
 def _canonical(plane: Array) -> Array:
-    """The bytes that a digest is of: native, all NaNs made one."""
+    """The bytes to take a digest of: native, all NaNs made one."""
     if oracle.name_of(plane.dtype) in FORMATS and (missing := np.isnan(plane)).any():
         plane = np.where(missing, np.array(np.nan, plane.dtype), plane)
     return _unsigned(plane)
 
 
-def _other_bits(got: Array, expected: Array) -> npt.NDArray[np.bool_] | None:
+def _other_bits(got: Array, expected: Array) -> Bools | None:
     """Where the bits differ, all NaNs being equal; None for nowhere."""
     if got.dtype != expected.dtype:
         return _other_values(got, expected)
     if got.tobytes() == expected.tobytes():
         return None
-    wrong: npt.NDArray[np.bool_] = _unsigned(got) != _unsigned(expected)
+    wrong: Bools = _unsigned(got) != _unsigned(expected)
     wrong &= ~((got != got) & (expected != expected))
     return wrong
 
 
-def _other_values(got: Array, expected: Array) -> npt.NDArray[np.bool_]:
+def _other_values(got: Array, expected: Array) -> Bools:
     """Where the values differ, all NaNs being equal, and zeros of either sign."""
-    wrong: npt.NDArray[np.bool_] = (got != expected) & ~((got != got) & (expected != expected))
+    wrong: Bools = (got != expected) & ~((got != got) & (expected != expected))
     return wrong
 
 
-def _no_pixels(got: Array, target: Float64, slack: Float64) -> npt.NDArray[np.bool_]:
-    """Where integers are no rounding of the clipped real values, give or take ``slack``."""
+def _no_pixels(got: Array, target: Float64, slack: Float64) -> Bools:
+    """Where integers are not a rounding of the clipped real values, give or take ``slack``."""
     slack = np.where(np.isfinite(slack), slack, 0.0)
-    wrong: npt.NDArray[np.bool_] = ~(
+    wrong: Bools = ~(
         (np.clip(target - slack, 0.0, 255.0) - 0.5 <= got) & (got <= np.clip(target + slack, 0.0, 255.0) + 0.5)
     )
     return wrong
@@ -505,6 +559,6 @@ def _all_within(values: Array, limit: float) -> bool:
     return bool(values.max() <= limit and values.min() >= -limit)
 
 
-def _within(a: Float64, b: Float64, limit: float) -> npt.NDArray[np.bool_]:
-    within: npt.NDArray[np.bool_] = (np.abs(a) <= limit) & (np.abs(b) <= limit)
+def _within(a: Float64, b: Float64, limit: float) -> Bools:
+    within: Bools = (np.abs(a) <= limit) & (np.abs(b) <= limit)
     return within

@@ -1,44 +1,46 @@
 """``python -m vggprep.releases rebuild``: make the record from nothing."""
 
-import argparse
-import sys
+from __future__ import annotations
+
+from functools import partial
 from pathlib import Path
 
-from vggprep.releases.environments import cache_directory, combinations
-from vggprep.releases.observation import ObservationError
+import click
+
+from vggprep.cli.common import output_option
+from vggprep.errors import VggprepError
+from vggprep.files import cache_folder
+from vggprep.releases.environments import combinations
 from vggprep.releases.rebuild import rebuild
 from vggprep.releases.record import FILE
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Build, observe, write; 0 if the record was written, 2 if nothing could be run."""
-    parser = argparse.ArgumentParser(prog="python -m vggprep.releases", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("rebuild", help="build every environment, observe every release, write the record")
-    verb.add_argument("releases", nargs="*", help="only these, keeping what is recorded of the others")
-    verb.add_argument("--directory", type=Path, default=cache_directory(), help="where environments are built")
-    verb.add_argument("--output", type=Path, default=FILE, help="the record to write")
-    verb.add_argument("--workers", type=int, default=2, help="how many releases to observe at a time")
-    verb.add_argument("--resume", action="store_true", help="keep the observations that are in the directory already")
-    given = parser.parse_args(arguments)
-    unknown = set(given.releases) - {combination.name for combination in combinations()}
+@click.group()
+def main() -> None:
+    """The record of Keras releases."""
+
+
+@main.command("rebuild")
+@click.argument("releases", nargs=-1)
+@click.option("--directory", type=click.Path(path_type=Path), help="Where environments are built; a cache folder.")
+@output_option("--output", metavar="FILE", help="The record to write; the one in the package.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="How many releases to observe at a time; 2.")
+@click.option("--resume", is_flag=True, help="Keep the observations that are in the directory already.")
+def rebuild_record(
+    releases: tuple[str, ...], directory: Path | None, output: Path | None, workers: int, resume: bool
+) -> None:
+    """Build every environment, observe every release, write the record; or only RELEASES, keeping the others."""
+    unknown = set(releases) - {combination.name for combination in combinations()}
     if unknown:
-        parser.error(f"not among the combinations: {', '.join(sorted(unknown))}")
-    if given.workers < 1:
-        parser.error(f"--workers is {given.workers}; give 1 or more")
-    if not given.output.resolve().parent.is_dir() or given.output.is_dir():
-        parser.error(f"cannot write {given.output}: give a file in a folder that exists")
-
-    def report(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
+        raise click.UsageError(f"the record has no release {', '.join(sorted(unknown))}")
+    report = partial(click.echo, err=True)
+    directory = directory or cache_folder("releases")
     try:
-        rebuild(given.directory, given.output, set(given.releases), given.workers, not given.resume, report)
-    except (ObservationError, OSError) as error:
+        rebuild(directory, output or FILE, only=releases, workers=workers, resume=resume, report=report)
+    except (VggprepError, OSError) as error:
         report(str(error))
-        return 2
-    return 0
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m vggprep.releases")

@@ -7,20 +7,19 @@ not count. What matters is a wrong value, before or now, and working input that 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from vggprep.releases import questions
-from vggprep.releases import verdicts as judging
 from vggprep.releases.observation import Observation, Row
+from vggprep.releases.questions import KERAS_MODES, Question
+from vggprep.releases.verdicts import channel_axis, defined
+from vggprep.spec import DATA_FORMATS, INTEGERS, RANKS
 
-KINDS = ("value", "crash", "refusal", "writes", "outside", "error", "dtype", "aliasing", "rounding")
-"""The kinds of difference, worst first; the first four matter."""
+Kind = Literal["value", "crash", "refusal", "writes", "outside", "error", "dtype", "aliasing", "rounding"]
 
-MATTERS = KINDS[:4]
-
-_KIND_TEXT = {
+TITLES: dict[Kind, str] = {
     "value": "wrong values, before or now",
     "crash": "the interpreter is killed",
     "refusal": "what worked raises now",
@@ -31,13 +30,17 @@ _KIND_TEXT = {
     "aliasing": "changes of aliasing",
     "rounding": "rounding only",
 }
+"""The kinds of difference in words, worst first."""
+
+KINDS = tuple(TITLES)
+MATTERS = KINDS[:4]
 
 
 @dataclass(frozen=True)
 class Difference:
     """Rows that differ for one cause: what they have in common, what they were and are, and the worst grey levels."""
 
-    kind: str
+    kind: Kind
     subject: str
     old: str
     new: str
@@ -48,11 +51,6 @@ class Difference:
     def matters(self) -> bool:
         """Whether a guard should fail for it."""
         return self.kind in MATTERS
-
-    @property
-    def title(self) -> str:
-        """The kind in words, for headings."""
-        return _KIND_TEXT[self.kind]
 
     @property
     def sentence(self) -> str:
@@ -85,20 +83,72 @@ def _up_to(levels: float) -> str:
     return f"up to {levels:,.0f} grey levels" if levels >= 100 else f"up to {levels:.3g} grey levels"
 
 
+class _State(NamedTuple):
+    """What a row was or is, as far as rows that changed for one cause have it in common."""
+
+    kind: Literal["dies", "raises", "right", "result", "another result", "dtype", "ownership"]
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "dies":
+            return f"the process dies ({self.detail})"
+        if self.kind == "raises":
+            return f"raises {self.detail}"
+        return self.detail or {"result": "some result"}.get(self.kind, self.kind)
+
+
 @dataclass(frozen=True)
 class _Changed:
     id: str
-    attributes: dict[str, Any]
-    kind: str
+    question: Question
+    kind: Kind
     old: Row
     new: Row
+
+    @property
+    def states(self) -> tuple[_State, _State]:
+        """What the row was and is."""
+        if self.kind == "rounding":
+            return _State("right"), _State("right")
+        if self.kind in ("aliasing", "writes"):
+            return _ownership(self.old), _ownership(self.new)
+        if self.kind == "dtype":
+            return _State("dtype", self.old.dtype), _State("dtype", self.new.dtype)
+        old, new = _state(self.old), _state(self.new)
+        # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
+        if self.old.error and not self.new.error:
+            old = _State("raises")
+        return (_State("another result") if old == new else old), new
+
+    @property
+    def image(self) -> tuple[Any, ...]:
+        """What kind of image it is."""
+        asked = self.question
+        return asked.known_mode, asked.effective_format, len(asked.shape), input_category(asked)
+
+
+def _state(row: Row) -> _State:
+    if row.fatal:
+        return _State("dies", row.fatal)
+    if row.error:
+        return _State("raises", row.error)
+    return _State("right") if row.verdict == "right" else _State("result", row.cause)
+
+
+def _ownership(row: Row) -> _State:
+    written = "the input is written to" if row.written else "the input is left alone"
+    back = {"same": "returned itself", "shared": "shares memory with the result"}.get(row.aliasing)
+    return _State("ownership", f"{written} and {back}" if back else written)
+
+
+# ---- comparing -------------------------------------------------------------------------------------------------------
 
 
 def compare(old: Observation, new: Observation) -> list[Difference]:
     """Everything that differs between two observations in the rows that both could run, worst first.
 
     XLA rounds with the instructions that the processor has (fused, or of half precision), so how it rounds on two
-    processors tells nothing of two releases.
+    processors says nothing about two releases.
     """
     one_processor = old.running.get("processor") == new.running.get("processor")
     changed = []
@@ -106,10 +156,10 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
         after = new.rows.get(question_id)
         if after is None or before is after or before.skipped or after.skipped:
             continue
-        attributes = questions.parse(question_id)
-        kind = kind_of(attributes, before, after)
-        if kind and (one_processor or (kind, attributes["path"]) != ("rounding", "xla")):
-            changed.append(_Changed(question_id, attributes, kind, before, after))
+        question = questions.parse(question_id)
+        kind = _kind_of(question, before, after)
+        if kind and (one_processor or (kind, question.path) != ("rounding", "xla")):
+            changed.append(_Changed(question_id, question, kind, before, after))
     differences = [_difference(rows) for rows in _merged(_grouped(changed))]
     return sorted(differences, key=lambda d: (KINDS.index(d.kind), -(d.levels or 0), -len(d.rows), d.subject))
 
@@ -122,38 +172,34 @@ def compared(old: Observation, new: Observation) -> int:
     )
 
 
-def in_domain(attributes: dict[str, Any]) -> bool:
-    """Whether the definition says what a question's answer should be."""
-    mode = questions.mode_of(attributes)
-    return judging.defined(attributes["shape"], attributes["dtype"], mode, _data_format(attributes))
-
-
-def kind_of(attributes: dict[str, Any], old: Row, new: Row) -> str:
-    """The kind of difference between two answers to one question; empty if there is none."""
+def _kind_of(question: Question, old: Row, new: Row) -> Kind | None:
+    """The kind of difference between two answers to one question; None if there is none."""
+    in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
+    newly_written = new.written and not old.written and in_domain
     if old.fatal or new.fatal:
-        return "" if old.fatal == new.fatal else "crash" if new.fatal else "error"
-    verdicts = (_verdict(attributes, old), _verdict(attributes, new))
-    counts = not _other_rank(attributes)
+        return None if old.fatal == new.fatal else "crash" if new.fatal else "error"
+    verdicts = (_verdict(question, old), _verdict(question, new))
+    counts = len(question.shape) in RANKS
     if old.error or new.error:
         if old.error == new.error:
-            return "writes" if new.written and not old.written and in_domain(attributes) else ""
+            return "writes" if newly_written else None
         if counts and "wrong" in verdicts:
             return "value"
-        return "refusal" if in_domain(attributes) and old.verdict == "right" else "error"
+        return "refusal" if in_domain and old.verdict == "right" else "error"
     if (old.digest, old.dtype, old.shape) != (new.digest, new.dtype, new.shape):
         if _same_but_for_rounding(old, new):
             return "rounding"
         if "wrong" in verdicts:
             return "value" if counts else "outside"
         return "dtype" if verdicts == ("right", "right") else "outside"
-    if new.written and not old.written and in_domain(attributes):
+    if newly_written:
         return "writes"
-    return "aliasing" if (old.aliasing, old.written) != (new.aliasing, new.written) else ""
+    return "aliasing" if (old.aliasing, old.written) != (new.aliasing, new.written) else None
 
 
-def _verdict(attributes: dict[str, Any], row: Row) -> str:
+def _verdict(question: Question, row: Row) -> str:
     """The verdict; any answer to an unknown mode or data format is wrong, for only an error is right."""
-    unknown = _territory(attributes) in ("unknown mode", "unknown data_format")
+    unknown = input_category(question) in ("unknown mode", "unknown data_format")
     return "wrong" if unknown and row.verdict == "undefined" else row.verdict
 
 
@@ -161,59 +207,50 @@ def _same_but_for_rounding(old: Row, new: Row) -> bool:
     """Both right, or both wrong for one known cause by as much."""
     if (old.dtype, old.shape, old.verdict) != (new.dtype, new.shape, new.verdict):
         return False
-    known = old.cause == new.cause and ("along" in old.cause or "only as precise" in old.cause)
-    return old.verdict == "right" or (old.verdict == "wrong" and known and old.levels == new.levels)
+    same = (old.cause, old.levels) == (new.cause, new.levels)
+    return old.verdict == "right" or (old.verdict == "wrong" and bool(old.cause_kind) and same)
 
 
-def _other_rank(attributes: dict[str, Any]) -> bool:
-    return len(attributes["shape"]) not in (3, 4)
+def _channels(question: Question) -> int | None:
+    axis = channel_axis(len(question.shape), question.effective_format)
+    return None if axis is None else question.shape[axis]
 
 
-def _state(row: Row) -> str:
-    if row.fatal:
-        return f"the process dies ({row.fatal})"
-    if row.error:
-        return f"raises {row.error}"
-    if row.verdict == "right":
-        return "right"
-    return row.cause or "some result"
-
-
-def _ownership(row: Row) -> str:
-    written = "the input is written to" if row.written else "the input is left alone"
-    back = {"same": "returned itself", "shared": "shares memory with the result"}.get(row.aliasing)
-    return f"{written} and {back}" if back else written
+def input_category(question: Question) -> str:
+    """What is peculiar about a question's input, so that unlike rows are kept apart; empty for plain images."""
+    if question.known_mode is None:
+        return "unknown mode"
+    if question.effective_format not in (None, *DATA_FORMATS):
+        return "unknown data_format"
+    if _channels(question) != 3:
+        return "channels"
+    if len(question.shape) not in RANKS:
+        return "rank"
+    if question.signature == "unknown":
+        return "unknown rank"
+    if question.layout in ("list", "object", "text", "read-only"):
+        return question.layout
+    if question.dtype == "complex64":
+        return "complex"
+    return "integers" if question.dtype in INTEGERS else ""
 
 
 # ---- grouping --------------------------------------------------------------------------------------------------------
 
 
-def _states(row: _Changed) -> tuple[str, str]:
-    """What a row was and is, in words that rows changed for one cause have in common."""
-    if row.kind == "rounding":
-        return "right", "right"
-    if row.kind in ("aliasing", "writes"):
-        return _ownership(row.old), _ownership(row.new)
-    if row.kind == "dtype":
-        return row.old.dtype, row.new.dtype
-    old, new = _state(row.old), _state(row.new)
-    # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
-    if row.old.error and not row.new.error:
-        old = "raises"
-    return ("another result" if old == new else old), new
-
-
 def _grouped(changed: list[_Changed]) -> list[list[_Changed]]:
     groups: dict[Any, list[_Changed]] = {}
     for row in changed:
-        groups.setdefault((row.kind, _states(row), _territory(row.attributes)), []).append(row)
+        groups.setdefault((row.kind, row.states, input_category(row.question)), []).append(row)
     return list(groups.values())
 
 
 def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
     """Move rows that raised to those that were silently wrong for the same cause: the same images in another size."""
-    silent = [rows for rows in groups if rows[0].kind == "value" and " along " in "".join(_states(rows[0]))]
-    images = [{_images(row) for row in rows} for rows in silent]
+    # Silently wrong: along an axis that happens to be 3 long.
+    values = [rows for rows in groups if rows[0].kind == "value"]
+    silent = [rows for rows in values if "axis" in (rows[0].old.cause_kind, rows[0].new.cause_kind)]
+    images = [{row.image for row in rows} for rows in silent]
     kept = list(silent)
     for rows in groups:
         if any(rows is host for host in silent):
@@ -229,65 +266,32 @@ def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
 
 def _joins(row: _Changed, silent: _Changed, images: set[tuple[Any, ...]]) -> bool:
     """Whether a row raised where ``silent`` was wrong, both right at the other end, for the same kind of images."""
-    (old, new), (silent_old, silent_new) = _states(row), _states(silent)
-    mended = (silent_new, new) == ("right", "right") and row.old.error
-    broken = (silent_old, old) == ("right", "right") and row.new.error
-    return bool(mended or broken) and _images(row) in images
-
-
-def _images(row: _Changed) -> tuple[Any, ...]:
-    attributes = row.attributes
-    territory = _territory(attributes)
-    return questions.mode_of(attributes), _data_format(attributes), len(attributes["shape"]), territory
-
-
-def _data_format(attributes: dict[str, Any]) -> Any:
-    return attributes.get("data_format") or attributes.get("image_data_format")
-
-
-def _channels(attributes: dict[str, Any]) -> int | None:
-    axis = judging.channel_axis(len(attributes["shape"]), _data_format(attributes))
-    return None if axis is None else attributes["shape"][axis]
-
-
-def _territory(attributes: dict[str, Any]) -> str:
-    """What is peculiar about a question's input, so that unlike rows are kept apart; empty for plain images."""
-    if "module" not in attributes and attributes.get("mode", "caffe") not in questions.KERAS_MODES:
-        return "unknown mode"
-    if _data_format(attributes) not in (None, *questions.FORMATS):
-        return "unknown data_format"
-    if _channels(attributes) != 3:
-        return "channels"
-    if _other_rank(attributes):
-        return "rank"
-    if attributes.get("signature") == "unknown":
-        return "unknown rank"
-    if attributes.get("layout") in ("list", "object", "text", "read-only"):
-        return str(attributes["layout"])
-    if attributes["dtype"] == "complex64":
-        return "complex"
-    return "integers" if attributes["dtype"] in questions.INTEGERS else ""
+    (old, new), (silent_old, silent_new) = row.states, silent.states
+    mended = silent_new.kind == new.kind == "right" and row.old.error
+    broken = silent_old.kind == old.kind == "right" and row.new.error
+    return bool(mended or broken) and row.image in images
 
 
 def _difference(rows: list[_Changed]) -> Difference:
-    kind, (old, new) = rows[0].kind, _states(rows[0])
-    joined = [row for row in rows if _states(row) != (old, new)]
-    if old == "raises":
-        old = f"raises {_listed(dict.fromkeys(row.old.error for row in rows), 'or')}"
+    kind, (old, new) = rows[0].kind, rows[0].states
+    joined = [row for row in rows if row.states != (old, new)]
+    was, now = str(old), str(new)
+    if old == _State("raises"):
+        was = f"raises {listed(dict.fromkeys(row.old.error for row in rows), 'or')}"
     if joined:
-        errors = _listed(dict.fromkeys(row.old.error or row.new.error for row in joined), "or")
-        if new == "right":
-            old = f"{old}, silently where that is 3 long, else raises {errors}"
-        else:
-            new = f"{new}, silently where that is 3 long, else raises {errors}"
+        errors = listed(dict.fromkeys(row.old.error or row.new.error for row in joined), "or")
+        otherwise = f", silently where that is 3 long, else raises {errors}"
+        was, now = (was + otherwise, now) if new.kind == "right" else (was, now + otherwise)
     wrong = [row.levels for changed in rows for row in (changed.old, changed.new) if row.verdict == "wrong"]
     # An infinite error, a NaN moved or lost, says less than the worst of the others.
     worst = max((level for level in wrong if level), key=lambda level: (level < math.inf, level), default=None)
     levels = worst if kind in ("value", "outside") else None
-    return Difference(kind, _subject(rows), old, new, tuple(row.id for row in rows), levels)
+    return Difference(kind, _subject([row.question for row in rows]), was, now, tuple(row.id for row in rows), levels)
 
 
-_PATHS = {
+# ---- what rows have in common ----------------------------------------------------------------------------------------
+
+PATHS = {
     "ndarray": "arrays",
     "tensor": "eager tensors",
     "graph": "graphs",
@@ -299,46 +303,45 @@ _PATHS = {
 }
 
 
-def _subject(rows: list[_Changed]) -> str:
+def _subject(asked: Sequence[Question]) -> str:
     """What the rows have in common: rank, format, dtypes, where, mode, and what is peculiar about them."""
-    attributes = [row.attributes for row in rows]
     words = []
-    ranks = {len(a["shape"]) for a in attributes}
-    formats = {_data_format(a) for a in attributes}
-    dtypes = list(dict.fromkeys(a["dtype"] for a in attributes))
+    ranks = {len(question.shape) for question in asked}
+    formats = {question.effective_format for question in asked}
+    dtypes = list(dict.fromkeys(question.dtype for question in asked))
     if len(ranks) == 1:
         words.append(f"{ranks.pop()}-D")
-    if len(formats) == 1 and (only := formats.pop()) in questions.FORMATS:
+    if len(formats) == 1 and (only := formats.pop()) in DATA_FORMATS:
         words.append(str(only))
-    if set(dtypes) <= set(questions.INTEGERS) and len(dtypes) > 3:
+    if set(dtypes) <= set(INTEGERS) and len(dtypes) > 3:
         words.append("integer")
     elif len(dtypes) <= 3:
-        words.append(_listed(dtypes))
-    words.append(_listed(_PATHS.get(path, path) for path in dict.fromkeys(a["path"] for a in attributes)))
-    modules = {str(a["module"]): None for a in attributes if "module" in a}
-    modes = {str(a["mode"]): None for a in attributes if "mode" in a and "module" not in a}
+        words.append(listed(dtypes))
+    words.append(listed(PATHS.get(path, path) for path in dict.fromkeys(question.path for question in asked)))
+    modules = dict.fromkeys(question.module for question in asked if question.module)
+    modes = dict.fromkeys(question.mode for question in asked if question.mode is not None and not question.module)
     if modules and not modes:
         words.append(f"of {_some(modules)}")
-    elif set(modes) < set(questions.KERAS_MODES) and modes:
-        words.append(f"in {_listed(modes)} mode")
-    elif modes and not set(modes) <= set(questions.KERAS_MODES):
+    elif modes.keys() < set(KERAS_MODES) and modes:
+        words.append(f"in {listed(modes)} mode")
+    elif not modes.keys() <= set(KERAS_MODES):
         words.append(f"with mode {_some(map(repr, modes))}")
-    words += _peculiarities(attributes)
-    text = " ".join(words)
+    text = " ".join(words + _peculiarities(asked))
     return text[0].upper() + text[1:]
 
 
-def _peculiarities(attributes: list[dict[str, Any]]) -> list[str]:
+def _peculiarities(asked: Sequence[Question]) -> list[str]:
     """What all the rows have that plain images do not."""
     words = []
-    if _territory(attributes[0]) == "unknown data_format":
-        words.append(f"with data_format {_some(dict.fromkeys(repr(a['data_format']) for a in attributes))}")
-    if _territory(attributes[0]) == "channels" and (counts := {_channels(a) for a in attributes} - {None}):
-        words.append(f"with {_listed(map(str, sorted(filter(None, counts))), 'or')} channel{'s' * (counts != {1})}")
-    if _territory(attributes[0]) == "unknown rank":
+    category = input_category(asked[0])
+    if category == "unknown data_format":
+        words.append(f"with data_format {_some(dict.fromkeys(repr(question.data_format) for question in asked))}")
+    if category == "channels" and (counts := sorted(filter(None, {_channels(question) for question in asked}))):
+        words.append(f"with {listed(map(str, counts), 'or')} channel{'s' * (counts != [1])}")
+    if category == "unknown rank":
         words.append("traced with unknown rank")
     for key, text in (("floatx", "with floatx {}"), ("after", "asked after {}"), ("layout", "from {} input")):
-        found = dict.fromkeys(a.get(key) for a in attributes)
+        found = dict.fromkeys(getattr(question, key) for question in asked)
         if None not in found:
             words.append(text.format(_some(map(str, found))))
     return words
@@ -346,9 +349,10 @@ def _peculiarities(attributes: list[dict[str, Any]]) -> list[str]:
 
 def _some(words: Iterable[str]) -> str:
     found = list(words)
-    return _listed(found) if len(found) <= 4 else f"{', '.join(found[:4])} and others"
+    return listed(found) if len(found) <= 4 else f"{', '.join(found[:4])} and others"
 
 
-def _listed(words: Iterable[str], conjunction: str = "and") -> str:
-    found = list(words)
-    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} {conjunction} {found[-1]}" if found else ""
+def listed(words: Iterable[str], conjunction: str = "and") -> str:
+    """``a, b and c``."""
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last

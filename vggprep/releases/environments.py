@@ -1,4 +1,4 @@
-"""Which releases are recorded, in which environments, and how to build these.
+"""Which releases are recorded, in which environments, how to build these with uv, and how to observe in them.
 
 A TensorFlow environment takes over a gigabyte and serves many Keras releases: each is installed alone, without its
 dependencies, into a folder of its own (an overlay), which comes first on ``PYTHONPATH``.
@@ -6,6 +6,7 @@ dependencies, into a folder of its own (an overlay), which comes first on ``PYTH
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from vggprep.releases.observation import ObservationError
+from packaging.version import Version
+
+from vggprep.files import cache_folder
+from vggprep.releases import observation
+from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ def _overlay(package: str, version: str, base: str, backend: str = "tensorflow")
     return Combination(release, base, (release,), backend)
 
 
+_ON_OTHER_BACKENDS = ("3.0.5", "3.1.1", "3.4.1", "3.5.0", "3.6.0", "3.11.3", "3.12.0", "3.15.1")
+
 LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
     {
         "keras 2.1 to 2.3": (
@@ -106,18 +113,11 @@ LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
                 for v in ("2.1.4", "2.2.0", "2.2.3", "2.3.0", "2.3.4", "2.4.0", "2.4.4", "2.5.0", "2.5.3")
             ),
             *(
-                _overlay("keras", v, base)
-                for v, base in (
-                    ("2.6.0", "tf-2.6.5"),
-                    ("2.7.0", "tf-2.7.4"),
-                    ("2.8.0", "tf-2.8.4"),
-                    ("2.9.0", "tf-2.9.3"),
-                    ("2.10.0", "tf-2.10.1"),
-                    ("2.11.0", "tf-2.11.1"),
-                    ("2.12.0", "tf-2.12.1"),
-                    ("2.13.1", "tf-2.13.1"),
-                    ("2.14.0", "tf-2.14.1"),
-                    ("2.15.0", "tf-2.15.1"),
+                _overlay("keras", keras, f"tf-{tensorflow}")
+                for keras, tensorflow in (
+                    *(("2.6.0", "2.6.5"), ("2.7.0", "2.7.4"), ("2.8.0", "2.8.4"), ("2.9.0", "2.9.3")),
+                    *(("2.10.0", "2.10.1"), ("2.11.0", "2.11.1"), ("2.12.0", "2.12.1"), ("2.13.1", "2.13.1")),
+                    *(("2.14.0", "2.14.1"), ("2.15.0", "2.15.1")),
                 )
             ),
             *(
@@ -130,19 +130,10 @@ LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
         ),
         "tf_keras": (
             _overlay("tf_keras", "2.15.1", "tf-2.15.1"),
-            *(
-                _overlay("tf_keras", v, "tf-2.21.0")
-                for v in ("2.16.0", "2.17.0", "2.18.0", "2.19.0", "2.20.1", "2.21.0")
-            ),
+            *(_overlay("tf_keras", f"2.{v}", "tf-2.21.0") for v in ("16.0", "17.0", "18.0", "19.0", "20.1", "21.0")),
         ),
-        "keras[torch]": tuple(
-            _overlay("keras", v, "torch-2.13.0", "torch")
-            for v in ("3.0.5", "3.1.1", "3.4.1", "3.5.0", "3.6.0", "3.11.3", "3.12.0", "3.15.1")
-        ),
-        "keras[jax]": tuple(
-            _overlay("keras", v, "tf-2.21.0", "jax")
-            for v in ("3.0.5", "3.1.1", "3.4.1", "3.5.0", "3.6.0", "3.11.3", "3.12.0", "3.15.1")
-        ),
+        "keras[torch]": tuple(_overlay("keras", v, "torch-2.13.0", "torch") for v in _ON_OTHER_BACKENDS),
+        "keras[jax]": tuple(_overlay("keras", v, "tf-2.21.0", "jax") for v in _ON_OTHER_BACKENDS),
     }
 )
 """Lines of succession, oldest release first: each release is compared with the one before it in its line."""
@@ -172,61 +163,17 @@ def combinations() -> list[Combination]:
     return [combination for line in LINES.values() for combination in line]
 
 
-def cache_directory() -> Path:
-    """Where environments are built unless the caller says otherwise: in the user's cache directory."""
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return home / "vggprep" / "releases"
-
-
-def find_interpreter(version: str) -> Path | None:
-    """An installed Python of that version (``"3.6"``): this one, one on the PATH, or one of pyenv's."""
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return Path(sys.executable)
-    candidates = [Path(found)] if (found := shutil.which(f"python{version}")) else []
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    candidates += sorted(pyenv.glob(f"versions/{version}.*/bin/python"))
-    for candidate in candidates:
-        # A name on the PATH proves nothing: a shim may stand there for a version that is not selected.
-        said = "import sys; print('%d.%d' % sys.version_info[:2])"
-        answer = subprocess.run([candidate, "-c", said], capture_output=True, text=True)
-        if answer.stdout.strip() == version:
-            return candidate
-    return None
-
-
-def find_uv() -> str | None:
-    """The uv command, which builds environments several times faster than pip; None if there is none."""
-    beside = Path(sys.executable).with_name("uv")
-    return shutil.which("uv") or (str(beside) if beside.exists() else None)
-
-
-def interpreter(directory: Path, name: str) -> Path:
-    """The Python of the environment ``name`` under ``directory``, built or not."""
-    folder = directory / name
-    return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
-
-
 def build_base(name: str, directory: Path) -> Path:
     """Build the environment ``name`` under ``directory`` unless it is there; return its interpreter."""
-    base, python, done = BASES[name], interpreter(directory, name), directory / f"{name}.done"
+    base, done = BASES[name], directory / f"{name}.done"
+    python = directory / name / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if done.exists() and python.exists():
         return python
-    found = find_interpreter(base.python)
-    if found is None:
-        raise ObservationError(f"no Python {base.python} found for {name}; install one and put it on the PATH")
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(directory / name, ignore_errors=True)
-    if uv := find_uv():
-        _run([uv, "venv", "--python", str(found), str(directory / name)])
-        _run([uv, "pip", "install", "--python", str(python), *base.requirements])
-    else:
-        _run([str(found), "-m", "venv", str(directory / name)])
-        # The pip that comes with an old Python does not know the wheels' platform tags.
-        _run([str(python), "-m", "pip", "install", "--upgrade", "pip"])
-        _run([str(python), "-m", "pip", "install", *base.requirements])
+    remedy = f"install Python {base.python} where uv finds it (uv python list)"
+    _uv("venv", "--python", base.python, str(directory / name), remedy=remedy)
+    _uv("pip", "install", "--python", str(python), *base.requirements)
     done.touch()
     return python
 
@@ -244,31 +191,95 @@ def build_overlay(packages: tuple[str, ...], python: Path | None, directory: Pat
     # Built aside and renamed, so that an overlay that exists is a whole one.
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    options = ["--no-deps", "--target", str(unfinished), *packages]
-    if uv := find_uv():
-        _run([uv, "pip", "install", "--python", str(python or sys.executable), *options])
-    else:
-        _run([str(python or sys.executable), "-m", "pip", "install", *options])
+    for_python = str(python or sys.executable)
+    _uv("pip", "install", "--python", for_python, "--no-deps", "--target", str(unfinished), *packages)
     unfinished.rename(target)
     return target
 
 
-def environment(combination: Combination, overlay: Path | None) -> dict[str, str]:
-    """The environment variables under which the combination's interpreter is to run."""
+def _uv(*arguments: str, remedy: str = "is the release published, and the package index reachable?") -> None:
+    """Run uv, which finds Pythons and makes environments for all of them; one line if it fails."""
+    # uv lies next to the interpreter of an environment that it was installed in, which need not be activated.
+    uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
+    if uv is None:
+        raise ObservationError("uv is not installed, and installing releases needs it: pip install uv")
+    answer = subprocess.run([uv, *arguments], capture_output=True, text=True)
+    if answer.returncode:
+        lines = answer.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
+        shown = " ".join(Path(part).name if "/" in part else part for part in ("uv", *arguments))
+        raise ObservationError(f"{shown}: {reason.strip()}; {remedy}")
+
+
+# ---- observing -------------------------------------------------------------------------------------------------------
+
+
+def observe_combination(
+    combination: Combination, directory: Path, *, here: bool = False, progress: Progress | None = None
+) -> Observation:
+    """Build what the combination needs under ``directory``, unless it is there, and observe it.
+
+    ``here``: the overlay goes over this interpreter instead of the combination's base.
+    """
+    python = None if here else build_base(combination.base, directory)
+    overlay = build_overlay(combination.overlay, python, directory)
     variables = {"KERAS_BACKEND": combination.backend, "PYTHONNOUSERSITE": "1"}
     if overlay is not None:
         variables["PYTHONPATH"] = str(overlay)
-    return variables
+    observed = observation.observe(combination.target, Interpreter(python, variables), progress=progress)
+    check_running(combination, observed)
+    return observed
 
 
-def _run(command: list[str]) -> None:
-    variables = dict(os.environ)
-    # uv reads no setting of pip's; someone who told pip where else to look means uv as well.
-    if "PIP_FIND_LINKS" in variables:
-        variables.setdefault("UV_FIND_LINKS", variables["PIP_FIND_LINKS"])
-    answer = subprocess.run(command, capture_output=True, text=True, env=variables)
-    if answer.returncode:
-        lines = (answer.stderr or answer.stdout).strip().splitlines() or ["no message"]
-        reason = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
-        shown = " ".join(Path(part).name if "/" in part else part for part in command)
-        raise ObservationError(f"{shown}: {reason.strip()}; is the release published, and the package index reachable?")
+def check_running(combination: Combination, observed: Observation) -> None:
+    """Refuse an observation of another release than the one named: its overlay did not come first, for instance."""
+    package, version = combination.release.split("==")
+    running = observed.running
+    found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
+    if (found, running.get("backend")) != (version, combination.backend):
+        ran = f"{package} {found} on {running.get('backend')} ran instead"
+        raise ObservationError(f"{combination.name}: {ran}; check the environment {combination.base}")
+
+
+def observation_file(name: str, directory: Path) -> Path:
+    """Where the observation of a release is kept."""
+    return directory / "observations" / f"{name}.jsonl"
+
+
+def install_and_observe(name: str, directory: Path | None = None, *, progress: Progress | None = None) -> Observation:
+    """Install a release into the user's cache directory with uv, and observe it.
+
+    The overlay lies over this interpreter where it has the backend and the release is of Keras 3 or tf_keras 2.16 or
+    newer; else over an environment like that of the nearest recorded release, which is built first. The observation is
+    kept and read from there the next time.
+    """
+    directory = directory or cache_folder("releases")
+    kept = observation_file(name, directory)
+    if kept.exists():
+        return observation.read(kept)
+    combination = _combination(name)
+    modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
+    here = modern and importlib.util.find_spec(combination.backend) is not None
+    observed = observe_combination(combination, directory, here=here, progress=progress)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    observation.write(observed, kept)
+    return observed
+
+
+def _combination(name: str) -> Combination:
+    """The environment for a release: its own, or like that of the nearest recorded one below it, else of the first."""
+    for combination in combinations():
+        if combination.name == name:
+            return combination
+    package, version = name.split("==")
+    same = [(Version(c.name.split("==")[1]), c) for c in combinations() if c.name.split("==")[0] == package]
+    below = [(number, c) for number, c in same if number < Version(version)]
+    _, like = max(below, key=lambda pair: pair[0]) if below else same[0]
+    bare = f"{package.split('[')[0]}=={version}"
+    if package == "tensorflow":
+        if f"tf-{version}" not in BASES:
+            raise ObservationError(f"{name} has no environment to install; nearest: {like.name}")
+        return Combination(bare, f"tf-{version}")
+    # Of several packages in an overlay, the one asked for replaces its other version.
+    others = tuple(other for other in like.overlay if other.split("==")[0] != bare.split("==")[0])
+    return Combination(bare, like.base, (bare, *others), like.backend)

@@ -7,9 +7,9 @@ observations as JSON Lines: a header, a line for each row, a footer that tells a
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
+import math
 import os
 import queue
 import signal
@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,16 +28,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep.errors import VggprepError
+from vggprep.files import json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
-from vggprep.releases.verdicts import judge
+from vggprep.releases.verdicts import CauseKind, judge
+from vggprep.spec import FLOATS
 
 Array = npt.NDArray[Any]
+Answer = Mapping[str, Any]
+Progress = Callable[[int, int], None]
 
 FORMAT = "vggprep observation"
 FORMAT_VERSION = 1
-ROW_SECONDS = 120.0
-START_SECONDS = 600.0
 _PROBE = Path(__file__).with_name("probe.py")
 
 
@@ -48,8 +51,8 @@ class ObservationError(VggprepError):
 class Row:
     """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
-    ``levels`` is the worst error in grey levels, None where the definition says nothing; ``verdict`` and ``cause`` are
-    those of ``judging``. ``aliasing`` is ``same`` if the input itself came back, ``shared`` if its memory did.
+    ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``. ``aliasing`` is ``same`` if the
+    input itself came back, ``shared`` if the result shares its memory.
     """
 
     dtype: str = ""
@@ -59,6 +62,7 @@ class Row:
     verdict: str = ""
     levels: float | None = None
     cause: str = ""
+    cause_kind: CauseKind = ""
     aliasing: str = ""
     written: bool = False
     error: str = ""
@@ -69,21 +73,32 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Only what is not the default."""
-        return {key: value for key, value in asdict(self).items() if value != _NOTHING[key]}
+        return {key: value for key, value in asdict(self).items() if value != _DEFAULTS[key]}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Row:
         """A row as written; keys that a later version added are left out."""
-        known: dict[str, Any] = {key: value for key, value in said.items() if key in _NOTHING}
+        known: dict[str, Any] = {key: value for key, value in said.items() if key in _DEFAULTS}
         for key in ("shape", "warnings"):
             known[key] = tuple(known.get(key, ()))
+        if known.get("levels") == "inf":
+            known["levels"] = math.inf
+        if "cause" in known:
+            known.setdefault("cause_kind", _kind_of_old(known["cause"]))
         for key, value in known.items():
-            if not isinstance(value, (int, float, type(None)) if key == "levels" else type(_NOTHING[key])):
+            if not isinstance(value, (int, float, type(None)) if key == "levels" else type(_DEFAULTS[key])):
                 raise TypeError(f"{key} is {value!r}")
         return cls(**known)
 
 
-_NOTHING: Mapping[str, Any] = {field.name: field.default for field in fields(Row)}
+_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Row)}
+
+
+def _kind_of_old(cause: str) -> CauseKind:
+    """The kind of a cause in a file of vggprep 0.1, which has only the words; they are these for good."""
+    if " along the " in cause:
+        return "axis"
+    return "precision" if "only as precise as " in cause else ""
 
 
 @dataclass(frozen=True)
@@ -104,112 +119,109 @@ class Observation:
 # ---- observing -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Interpreter:
+    """Where the probe runs, and how long it may take.
+
+    ``python`` is the interpreter, None for this one; ``environment`` has environment variables to set for it,
+    ``KERAS_BACKEND`` for instance. A row that takes more than ``row_seconds`` is recorded as fatal; importing Keras may
+    take ``start_seconds``.
+    """
+
+    python: str | Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    row_seconds: float = 120.0
+    start_seconds: float = 600.0
+
+    @property
+    def name(self) -> str:
+        """What to start, as given: a path, or a name that is searched for on the PATH."""
+        return str(sys.executable if self.python is None else self.python)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All environment variables that it gets."""
+        # Where this interpreter finds its packages says nothing about another one.
+        hidden = () if self.python is None else ("PYTHONPATH", "PYTHONHOME")
+        variables = {name: value for name, value in os.environ.items() if name not in hidden}
+        return {**variables, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **self.environment}
+
+
 def observe(
     target: str = "keras",
-    python: str | Path | None = None,
+    interpreter: Interpreter | None = None,
     *,
-    environment: Mapping[str, str] | None = None,
-    asked: list[Question] | None = None,
-    row_seconds: float = ROW_SECONDS,
-    start_seconds: float = START_SECONDS,
-    progress: Callable[[int, int], None] | None = None,
+    asked: Sequence[Question] | None = None,
+    progress: Progress | None = None,
 ) -> Observation:
-    """Ask the Keras called ``target`` every question, in this or in another interpreter.
+    """Ask the Keras called ``target`` (``keras``, ``tf_keras`` or ``tensorflow.keras``) every question.
 
-    Args:
-        target: the module: ``keras``, ``tf_keras`` or ``tensorflow.keras``.
-        python: the interpreter; None for this one.
-        environment: environment variables to set for it, ``KERAS_BACKEND`` for instance.
-        asked: the questions; by default all.
-        row_seconds: how long one row may take before its process is killed and the row recorded as that.
-        start_seconds: how long importing Keras may take.
-        progress: called with the number of rows answered and asked.
+    ``asked`` are the questions, by default all; ``progress`` is called with the number of rows answered and asked.
     """
     asked = questions.questions() if asked is None else asked
-    command = [str(sys.executable if python is None else python), str(_PROBE)]
-    variables = _variables(python, environment)
-    arrays = questions.encode_all(asked)
     running: dict[str, str] = {}
     rows: dict[str, Row] = {}
     for group in dict.fromkeys(question.group for question in asked):
         remaining = [question for question in asked if question.group == group]
         while remaining:
-            answers = _run_probe(command, variables, target, arrays, remaining, row_seconds, start_seconds)
-            with contextlib.closing(answers):
-                running = next(answers)
-                for done, said in enumerate(answers, 1):
-                    rows[remaining[done - 1].id] = _judged(remaining[done - 1], said)
+            with _probe(interpreter or Interpreter(), target, remaining) as (here, answers):
+                running = here
+                for question, answer in zip(remaining, answers, strict=False):
+                    rows[question.id] = _judged(question, answer)
                     if progress:
                         progress(len(rows), len(asked))
-            remaining = remaining[done:]
+            remaining = [question for question in remaining if question.id not in rows]
     return Observation(running, {question.id: rows[question.id] for question in asked})
 
 
-def _variables(python: str | Path | None, environment: Mapping[str, str] | None) -> dict[str, str]:
-    variables = dict(os.environ)
-    if python is not None:
-        # Where this interpreter finds its packages says nothing about the other one.
-        for name in ("PYTHONPATH", "PYTHONHOME"):
-            variables.pop(name, None)
-    return {**variables, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **(environment or {})}
-
-
-def _run_probe(
-    command: list[str],
-    variables: dict[str, str],
-    target: str,
-    arrays: Mapping[str, Any],
-    asked: list[Question],
-    row_seconds: float,
-    start_seconds: float,
-) -> Generator[dict[str, Any], None, None]:
-    """Yield what is running, then an answer for each question; one that was fatal is the last."""
+@contextmanager
+def _probe(
+    interpreter: Interpreter, target: str, asked: Sequence[Question]
+) -> Iterator[tuple[dict[str, str], Iterator[Answer]]]:
+    """Run the probe: what is running there, and an answer for each question; one that was fatal is the last."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work.jsonl")
+        passed = {question.array_name: question for question in asked}
+        arrays = {name: questions.encode(question) for name, question in passed.items()}
+        lines = [{"target": target, "arrays": arrays}, *(question.ask() for question in asked)]
         # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
-        with open(work, "w", encoding="ascii") as file:
-            needed = {question.ask()["array"] for question in asked}
-            file.write(json.dumps({"target": target, "arrays": {name: arrays[name] for name in needed}}) + "\n")
-            file.writelines(json.dumps(question.ask()) + "\n" for question in asked)
+        work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+        program = os.path.abspath(interpreter.name) if os.path.dirname(interpreter.name) else interpreter.name
         with open(work, "rb") as stdin, open(Path(folder, "errors"), "w+b") as stderr:
-            # A path is meant from here, not from the probe's folder; a bare name is looked for on the PATH.
-            program = os.path.abspath(command[0]) if os.path.dirname(command[0]) else command[0]
             try:
                 process = subprocess.Popen(
-                    [program, *command[1:]],
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                    env=variables,
-                    cwd=folder,
-                )
+                    [program, str(_PROBE)],
+                    stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=interpreter.variables, cwd=folder,
+                )  # fmt: skip
             except OSError as error:
-                reason = f"cannot start the interpreter {command[0]}: {error.strerror}"
-                raise ObservationError(f"{reason}; give the path of a Python that exists") from None
-            assert process.stdout is not None
-            lines = _lines(process.stdout)
-            try:
-                hello = _next(lines, start_seconds)
-                if not hello or ("running" not in hello and "cannot" not in hello):
+                reason = f"cannot start the interpreter {interpreter.name}: {error.strerror}"
+                raise ObservationError(f"{reason}; give the path of an existing Python") from None
+            with process:
+                try:
+                    assert process.stdout is not None
+                    said = _lines(process.stdout)
+                    running = _running(_next(said, interpreter.start_seconds), interpreter, target, stderr)
+                    yield running, _answers(process, said, interpreter.row_seconds)
+                finally:
                     process.kill()
-                    process.wait()
-                    reason = _last_line(stderr) or "no answer"
-                    raise ObservationError(
-                        f"{command[0]} did not run the probe ({reason}); give a Python 3.6 or newer with NumPy"
-                    )
-                if "cannot" in hello:
-                    raise ObservationError(f"{command[0]} cannot import {target} ({hello['cannot']}); install it there")
-                yield hello["running"]
-                for _ in asked:
-                    said = _next(lines, row_seconds)
-                    if said is None or said == {}:
-                        yield {"fatal": f"no answer in {row_seconds:g} s" if said is None else _ending(process)}
-                        return
-                    yield said
-            finally:
-                process.kill()
-                process.wait()
-                process.stdout.close()
+
+
+def _running(hello: Answer | None, interpreter: Interpreter, target: str, stderr: IO[bytes]) -> dict[str, str]:
+    """What runs, from the first line that the probe wrote."""
+    if hello and "running" in hello:
+        return dict(hello["running"])
+    if hello and "cannot" in hello:
+        raise ObservationError(f"{interpreter.name} cannot import {target} ({hello['cannot']}); install it there")
+    reason = _last_line(stderr) or "no answer"
+    raise ObservationError(
+        f"{interpreter.name} did not run the probe ({reason}); give a Python 3.6 or newer with NumPy"
+    )
+
+
+def _answers(process: subprocess.Popen[bytes], said: queue.Queue[bytes], row_seconds: float) -> Iterator[Answer]:
+    while answer := _next(said, row_seconds):
+        yield answer
+    yield {"fatal": f"no answer in {row_seconds:g} s" if answer is None else _ending(process)}
 
 
 def _lines(stream: IO[bytes]) -> queue.Queue[bytes]:
@@ -258,33 +270,26 @@ def _last_line(stderr: IO[bytes]) -> str:
     return lines[-1].strip()[:200] if lines else ""
 
 
-def _judged(question: Question, said: Mapping[str, Any]) -> Row:
-    """The row for an answer: a digest in place of the values, and what they are worth."""
+def _judged(question: Question, said: Answer) -> Row:
+    """The row for an answer: a digest instead of the values, and the verdict on them."""
     keys = ("type", "aliasing", "written", "error", "message", "skipped", "fatal")
     common: dict[str, Any] = {key: said[key] for key in keys if key in said}
+    for key in {"message", "skipped"} & common.keys():
+        common[key] = common[key].encode("utf-8", "replace").decode()  # lone surrogates, which no file can hold
     common["warnings"] = tuple(said.get("warnings", ()))
     if "data" not in said:
         return Row(**common)
-    shape = tuple(said["shape"])
-    data = zlib.decompress(base64.b64decode(said["data"]))
-    dtype = said["dtype"]
-    y, canonical = _values(data, dtype, shape)
+    dtype, shape = said["dtype"], tuple(said["shape"])
+    y, canonical = _values(zlib.decompress(base64.b64decode(said["data"])), dtype, shape)
     digest = hashlib.sha256(f"{dtype}{list(shape)}".encode() + canonical).hexdigest()[:16]
-    attributes = questions.parse(question.id)
+    common |= {"dtype": dtype, "shape": shape, "digest": digest}
     if y is None:
-        return Row(dtype=dtype, shape=shape, digest=digest, verdict="undefined", **common)
-    x = questions.array(attributes["pixels"], attributes["dtype"], attributes["shape"])
-    # data_format=None means what the setting says.
-    data_format = attributes.get("data_format") or attributes.get("image_data_format")
+        return Row(verdict="undefined", **common)
     # Where a setting chose a narrower dtype for integers, that precision is what was asked for.
-    x_dtype = attributes["dtype"]
-    if "floatx" in attributes and x_dtype not in questions.FLOATS:
-        x_dtype = attributes["floatx"]
-    judged = judge(x, y, x_dtype, dtype, questions.mode_of(attributes), data_format)
+    x_dtype = question.dtype if question.dtype in FLOATS else question.floatx or question.dtype
+    judged = judge(questions.array(question), y, x_dtype, dtype, question.known_mode, question.effective_format)
     levels = None if judged.levels is None else float(f"{judged.levels:.3g}")
-    return Row(
-        dtype=dtype, shape=shape, digest=digest, verdict=judged.verdict, levels=levels, cause=judged.cause, **common
-    )
+    return Row(verdict=judged.verdict, levels=levels, cause=judged.cause, cause_kind=judged.cause_kind, **common)
 
 
 def _values(data: bytes, dtype: str, shape: tuple[int, ...]) -> tuple[Array | None, bytes]:
@@ -309,65 +314,43 @@ def _values(data: bytes, dtype: str, shape: tuple[int, ...]) -> tuple[Array | No
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def observe_to_file(
-    path: str | Path, target: str = "keras", python: str | Path | None = None, **more: Any
-) -> Observation:
-    """Observe and write; a file that is there stays whole until the new one is."""
-    observation = observe(target, python, **more)
-    write(observation, path)
-    return observation
-
-
-def write(observation: Observation, path: str | Path) -> None:
+def write(observation: Observation, path: Path) -> None:
     """Write an observation as JSON Lines, all of it or nothing."""
-    path = Path(path)
-    header = {"format": FORMAT, "version": FORMAT_VERSION, "running": dict(observation.running)}
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", text=True)
+        with replacing(path) as file:
+            header = {"format": FORMAT, "version": FORMAT_VERSION, "running": dict(observation.running)}
+            file.write(json_line(header))
+            file.writelines(json_line({"id": name, **row.to_json()}) for name, row in observation.rows.items())
+            file.write(json_line({"rows": len(observation.rows)}))
     except OSError as error:
-        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a writeable folder") from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(header, sort_keys=True) + "\n")
-            for question_id, row in observation.rows.items():
-                file.write(json.dumps({"id": question_id, **row.to_json()}) + "\n")
-            file.write(json.dumps({"rows": len(observation.rows)}) + "\n")
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a writable folder") from None
 
 
-def read(path: str | Path) -> Observation:
+def read(path: Path) -> Observation:
     """Read what ``write`` wrote."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which splits at characters that a message may contain.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except OSError as error:
-        raise ObservationError(f"cannot read {path}: {error.strerror}; make one with vggprep observe") from None
+        raise ObservationError(f"cannot read {path}: {error.strerror}; create one with vggprep observe") from None
     except UnicodeDecodeError:
         lines = []
     try:
         header = json.loads(lines[0])
         if header["format"] != FORMAT:
             raise ValueError
-        version, running = (
-            int(header["version"]),
-            {str(key): str(value) for key, value in dict(header.get("running", {})).items()},
-        )
+        version = int(header["version"])
+        running = {str(key): str(value) for key, value in dict(header.get("running", {})).items()}
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise ObservationError(f"{path} is not an observation; make one with vggprep observe") from None
+        raise ObservationError(f"{path} is not an observation; create one with vggprep observe") from None
     if version > FORMAT_VERSION:
         raise ObservationError(
             f"{path} has format version {version}, this vggprep reads {FORMAT_VERSION}; update vggprep or observe again"
         )
     try:
-        footer = json.loads(lines[-1])
         said = [json.loads(line) for line in lines[1:-1]]
         rows = {row.pop("id"): Row.from_json(row) for row in said}
-        whole = footer["rows"] == len(lines) - 2 == len(rows) and all(map(questions.parse, rows))
+        whole = json.loads(lines[-1])["rows"] == len(said) == len(rows) and all(map(questions.parse, rows))
     except (ValueError, LookupError, TypeError, AttributeError):
         whole = False
     if not whole:

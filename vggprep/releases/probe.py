@@ -33,7 +33,7 @@ Function = Callable[[Any], Any]
 
 
 class UnavailableError(Exception):
-    """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras's."""
+    """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras."""
 
 
 class Target:
@@ -186,7 +186,7 @@ def to_tensor(x: Any, target: Target) -> Any:
             warnings.simplefilter("ignore")
             tensor = target.jax.numpy.asarray(x)
         if str(tensor.dtype) != x.dtype.name:
-            raise UnavailableError("JAX has no {} unless told to".format(x.dtype.name))
+            raise UnavailableError("JAX has no {} by default".format(x.dtype.name))
         return tensor
     raise UnavailableError("the {} backend has no tensors of its own".format(target.backend))
 
@@ -351,7 +351,7 @@ PATHS = {
     "model": run_model,
     "lambda": run_lambda,
     "tf.data": run_tfdata,
-    # For the tests of whoever drives this file.
+    # For the tests of what drives this file.
     "test-abort": run_abort,
     "test-hang": run_hang,
 }
@@ -452,7 +452,7 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
 
 def main() -> None:
     """Answer every row of the work on standard input."""
-    # Libraries print to standard output as they like: the answers have it for themselves.
+    # Libraries may print to standard output: the answers get it to themselves.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,67 +1,112 @@
 """The rows of an observation: what the probe asks an implementation of Keras, and with which pixels. Imports NumPy.
 
-Made by arithmetic, without randomness. A question is named by what it asks, ``path=tensor mode=caffe dtype=uint8 ...``,
-so that rows recorded years apart can be compared, and so that a recorded row needs no description beside its name.
+Made by arithmetic, without randomness. A question's id says all that it asks, ``path=tensor mode=caffe dtype=uint8
+...``, so rows recorded years apart can be compared, and a recorded row needs no description but its id.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import json
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import DATA_FORMATS as FORMATS
-from vggprep.spec import FLOATS, INTEGERS, MODELS
+from vggprep.spec import DATA_FORMATS, FLOATS, INTEGERS, MODELS, DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-KERAS_MODES = ("caffe", "tf", "torch")
+KERAS_MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
+
+# The order in an id.
+_KEYS = (
+    *("module", "path", "mode", "data_format", "dtype", "pixels", "shape"),
+    *("signature", "layout", "image_data_format", "floatx", "after"),
+)
 
 
 @dataclass(frozen=True)
 class Question:
-    """One row: the attributes that name it, and the process it shares with others.
+    """One row: how ``preprocess_input`` is called, and with which array.
 
-    Rows of one group are asked in one process, in order; groups never share one. That is how "torch mode first,
+    ``mode`` and ``data_format`` are the arguments as an id has them: text as it is, other values as JSON (``null``,
+    ``1``); None if the argument is not passed. ``module`` is one of ``keras.applications``; None is ``imagenet_utils``.
+    ``image_data_format`` and ``floatx`` are settings of Keras, ``after`` names what the process has done before.
+
+    Rows of one ``group`` are asked in one process, in order; groups never share one. That is how "torch mode first,
     then caffe" is asked, and how torch-mode rows stay untouched by the caffe rows before them.
     """
 
-    group: str
-    attributes: tuple[tuple[str, Any], ...]
+    path: str
+    dtype: str
+    shape: Shape
+    mode: str | None = None
+    data_format: str | None = None
+    pixels: str = "bytes"
+    module: str | None = None
+    signature: str | None = None
+    layout: str | None = None
+    image_data_format: str | None = None
+    floatx: str | None = None
+    after: str | None = None
+    group: str = field(default="main", compare=False)
+
+    @functools.cached_property
+    def id(self) -> str:
+        """``key=value`` for each attribute that is not None."""
+        found = {key: getattr(self, key) for key in _KEYS} | {"shape": _text(self.shape)}
+        return " ".join(f"{key}={value}" for key, value in found.items() if value is not None)
 
     @property
-    def id(self) -> str:
-        """``key=value`` for each attribute; values that are not text as JSON."""
-        return " ".join(f"{key}={value if isinstance(value, str) else dumps(value)}" for key, value in self.attributes)
+    def array_name(self) -> str:
+        """The name of the array that is passed, which questions share."""
+        return f"{self.pixels}:{self.dtype}:{_text(self.shape)}"
+
+    @property
+    def known_mode(self) -> ModeName | None:
+        """The mode that is asked for, by name or by module; None for a mode that Keras does not know."""
+        if self.module is not None:
+            return MODELS.get(self.module)
+        asked = "caffe" if self.mode is None else self.mode
+        return next((mode for mode in KERAS_MODES if mode == asked), None)
+
+    @property
+    def effective_format(self) -> str | None:
+        """The data format as passed, else as set; None if neither."""
+        passed = None if self.data_format == "null" else self.data_format
+        return passed or self.image_data_format
 
     def ask(self) -> dict[str, Any]:
         """The row as the probe wants it."""
-        asked = dict(self.attributes)
-        return {**asked, "id": self.id, "array": array_name(asked)}
+        asked: dict[str, Any] = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
+        for argument in {"mode", "data_format"} & asked.keys():
+            with contextlib.suppress(ValueError):
+                asked[argument] = json.loads(asked[argument])
+        return {**asked, "id": self.id, "array": self.array_name}
 
 
-def dumps(value: Any) -> str:
-    """JSON without spaces: ids are split at them."""
-    return json.dumps(value, separators=(",", ":"))
+@functools.cache
+def parse(question_id: str) -> Question:
+    """The question that has this id; ValueError if none has."""
+    said = dict(part.split("=", 1) for part in question_id.split(" "))
+    if not {"path", "dtype", "pixels", "shape"} <= said.keys() <= set(_KEYS):
+        raise ValueError(f"{question_id!r} is not the id of a question")
+    shape = tuple(int(side) for side in said.pop("shape").split("x") if side)
+    return Question(shape=shape, **said)
 
 
-def parse(question_id: str) -> dict[str, Any]:
-    """The attributes that an id names: all text but ``shape`` (a tuple), and ``null`` (None)."""
-    attributes: dict[str, Any] = dict(part.split("=", 1) for part in question_id.split(" "))
-    attributes["shape"] = tuple(map(int, filter(None, attributes["shape"].split("x"))))
-    return {key: None if value == "null" else value for key, value in attributes.items()}
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape))
 
 
-def array_name(attributes: dict[str, Any]) -> str:
-    """The name of the array that a question is asked with."""
-    return f"{attributes['pixels']}:{attributes['dtype']}:{attributes['shape']}"
+# ---- arrays ----------------------------------------------------------------------------------------------------------
 
 
 def pixels(kind: str, shape: Shape) -> Array:
@@ -90,60 +135,43 @@ def pixels(kind: str, shape: Shape) -> Array:
     raise ValueError(kind)
 
 
-def array(kind: str, dtype: str, shape: Shape) -> Array:
-    """The array that a question is asked with. bfloat16 comes as float32 holding bfloat16 values."""
-    values = pixels(kind, shape)
-    if dtype == "bool":
+def array(question: Question) -> Array:
+    """The array that a question passes. bfloat16 comes as float32 holding bfloat16 values."""
+    values = pixels(question.pixels, question.shape)
+    if question.dtype == "bool":
         return values > 127
-    if dtype == "int8":
+    if question.dtype == "int8":
         return (values % 128).astype(np.int8)
-    if dtype == "bfloat16":
-        return truncate_to_bfloat16(values)
-    return values.astype(dtype)
+    if question.dtype == "bfloat16":
+        # Truncated rather than rounded; NaN stays NaN.
+        return (values.astype("<f4").view("<u4") & np.uint32(0xFFFF0000)).view("<f4")
+    return values.astype(question.dtype)
 
 
-def truncate_to_bfloat16(values: Array) -> Array:
-    """Values as float32 of which only the upper half of the bits is used; NaN stays NaN."""
-    bits = values.astype("<f4").view("<u4") & np.uint32(0xFFFF0000)
-    return bits.view("<f4")
-
-
-def encode(kind: str, dtype: str, shape: Shape) -> dict[str, Any]:
-    """The array for the probe."""
-    x = array(kind, dtype, shape)
-    if dtype == "bfloat16":
-        data = (np.ascontiguousarray(x).view("<u4") >> 16).astype("<u2").tobytes()
-    elif dtype == "longdouble":
-        data = x.astype("<f8").tobytes()
+def encode(question: Question) -> dict[str, Any]:
+    """The array that a question passes, for the probe."""
+    x = array(question)
+    if question.dtype == "bfloat16":
+        stored = (np.ascontiguousarray(x).view("<u4") >> 16).astype("<u2")
+    elif question.dtype == "longdouble":
+        stored = x.astype("<f8")
     else:
-        data = x.astype(x.dtype.newbyteorder("<")).tobytes()
-    return {"dtype": dtype, "shape": shape, "data": base64.b64encode(zlib.compress(data)).decode("ascii")}
+        stored = x.astype(x.dtype.newbyteorder("<"))
+    data = base64.b64encode(zlib.compress(stored.tobytes())).decode("ascii")
+    return {"dtype": question.dtype, "shape": question.shape, "data": data}
 
 
-def encode_all(asked: list[Question]) -> dict[str, dict[str, Any]]:
-    """Every array that the questions need, by name."""
-    arrays = {}
-    for question in asked:
-        attributes = parse(question.id)
-        name = array_name(dict(question.attributes))
-        if name not in arrays:
-            arrays[name] = encode(attributes["pixels"], attributes["dtype"], attributes["shape"])
-    return arrays
+# ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
-def text(shape: Shape) -> str:
-    """A shape in an id: ``2x4x5x3``."""
-    return "x".join(map(str, shape))
-
-
-def image(data_format: str, rank: int) -> Shape:
+def _image(data_format: str, rank: int) -> Shape:
     """The shape that most rows use: no two sides alike, and none but the channels 3."""
     shape: Shape = (4, 5, 3) if data_format == "channels_last" else (3, 4, 5)
     return (2, *shape) if rank == 4 else shape
 
 
 # Where an axis could be taken for the channels, another number of channels, or another rank.
-ODD_SHAPES: dict[str, tuple[Shape, ...]] = {
+_ODD_SHAPES: dict[DataFormat, tuple[Shape, ...]] = {
     "channels_last": (
         *((3, 3, 3), (3, 5, 3), (5, 3, 3), (3, 3, 3, 3), (2, 3, 5, 3), (2, 5, 3, 3), (0, 5, 3), (0, 4, 5, 3)),
         *((4, 5, 1), (4, 5, 4), (2, 4, 5, 1), (2, 4, 5, 4), (), (3,), (5, 3), (2, 2, 4, 5, 3), (2, 2, 4, 5, 4)),
@@ -154,197 +182,141 @@ ODD_SHAPES: dict[str, tuple[Shape, ...]] = {
         *((2, 3, 2, 4, 5), (2, 3, 3, 4, 5), (2, 3, 2, 4, 3), (2, 4, 2, 4, 5)),
     ),
 }
-
-
-_ODD_MODES: tuple[Any, ...] = ("unknown", "identity", "TF", "Caffe", "", None, ["caffe"], 1)
-_ODD_FORMATS: tuple[Any, ...] = ("unknown", "CHANNELS_LAST", "NHWC", "", ["channels_last"], 1)
+_ODD_MODES = ("unknown", "identity", "TF", "Caffe", "", "null", '["caffe"]', "1")
+_ODD_FORMATS = ("unknown", "CHANNELS_LAST", "NHWC", "", '["channels_last"]', "1")
+_EACH = tuple((mode, data_format) for mode in KERAS_MODES for data_format in DATA_FORMATS)
 
 
 def questions() -> list[Question]:
     """Every row, in the order asked."""
     # What compiles and what may keep something for later rows comes last.
-    rows = [*_defaults(), *_arrays(), *_tensors("tensor"), *_variables(), *_graphs(), *_models(), *_modules()]
-    rows += [*_tensors("xla"), *_data()]
-    found: dict[str, Question] = {}
-    for group in ("main", "torch"):
-        for attributes in rows:
-            torch = attributes.get("mode") == "torch" or MODELS.get(str(attributes.get("module"))) == "torch"
-            if torch == (group == "torch"):
-                question = Question(group, tuple(attributes.items()))
-                found.setdefault(question.id, question)
-    for attributes in _sequences():
-        question = Question(attributes.pop("group"), tuple(attributes.items()))
-        found.setdefault(question.id, question)
-    return list(found.values())
+    defaults = [Question(path, dtype, (2, 4, 5, 3)) for path in ("ndarray", "tensor") for dtype in ("uint8", "float32")]
+    rows = [*defaults, *_arrays(), *_tensors("tensor"), *_images("variable", ("bool", "uint8", "int32", *FLOATS))]
+    rows += [*_graphs(), *_models(), *_modules(), *_tensors("xla")]
+    rows += _images("tf.data", ("uint8", "int32", "float16", "float32"))
+    torch = [replace(row, group="torch") for row in rows if row.known_mode == "torch"]
+    return list(dict.fromkeys([*(row for row in rows if row.known_mode != "torch"), *torch, *_sequences()]))
 
 
-def _row(
-    path: str, mode: Any, data_format: Any, dtype: str, shape: Shape, kind: str = "bytes", **more: Any
-) -> dict[str, Any]:
-    named = {"path": path, "mode": mode, "data_format": data_format}
-    return {**named, "dtype": dtype, "pixels": kind, "shape": text(shape), **more}
-
-
-def _each() -> Iterator[tuple[str, str]]:
-    for mode in KERAS_MODES:
-        for data_format in FORMATS:
-            yield mode, data_format
-
-
-def _arrays() -> Iterator[dict[str, Any]]:
-    for mode, data_format in _each():
-        small, batch = image(data_format, 3), image(data_format, 4)
+def _arrays() -> Iterator[Question]:
+    for mode, data_format in _EACH:
+        small, batch = _image(data_format, 3), _image(data_format, 4)
         for shape in (small, batch):
             for dtype in (*INTEGERS, *FLOATS, "longdouble"):
-                yield _row("ndarray", mode, data_format, dtype, shape)
+                yield Question("ndarray", dtype, shape, mode, data_format)
             for dtype in (*FLOATS, "longdouble"):
-                yield _row("ndarray", mode, data_format, dtype, shape, "wide")
-                yield _row("ndarray", mode, data_format, dtype, shape, "nonfinite")
-            yield _row("ndarray", mode, data_format, "complex64", shape)
-        for shape in ODD_SHAPES[data_format]:
+                yield Question("ndarray", dtype, shape, mode, data_format, "wide")
+                yield Question("ndarray", dtype, shape, mode, data_format, "nonfinite")
+            yield Question("ndarray", "complex64", shape, mode, data_format)
+        for shape in _ODD_SHAPES[data_format]:
             for dtype in ("uint8", "float32"):
-                yield _row("ndarray", mode, data_format, dtype, shape)
+                yield Question("ndarray", dtype, shape, mode, data_format)
         for dtype in ("uint8", "float16", "float32", "float64"):
             for layout in ("F", "reversed", "sliced", "unaligned", "read-only", "big-endian"):
-                yield _row("ndarray", mode, data_format, dtype, batch, layout=layout)
-            yield _row("ndarray", mode, data_format, dtype, batch, "alike", layout="broadcast")
+                yield Question("ndarray", dtype, batch, mode, data_format, layout=layout)
+            yield Question("ndarray", dtype, batch, mode, data_format, "alike", layout="broadcast")
         for layout in ("list", "object", "text"):
-            yield _row("ndarray", mode, data_format, "float32", small, layout=layout)
-        yield _row("ndarray", mode, data_format, "float32", (), layout="scalar")
+            yield Question("ndarray", "float32", small, mode, data_format, layout=layout)
+        yield Question("ndarray", "float32", (), mode, data_format, layout="scalar")
     for mode in KERAS_MODES:
-        for data_format in FORMATS:
+        for setting in DATA_FORMATS:
             for path in ("ndarray", "tensor", "graph"):
                 for rank in (3, 4):
-                    # data_format=None: what the setting says
-                    yield _row(path, mode, None, "float32", image(data_format, rank), image_data_format=data_format)
-        yield _row("ndarray", mode, "channels_last", "uint8", (1, 16, 16, 3), "every-byte")
-        for dtype in ("float16", "float32", "float64"):
-            yield _row("ndarray", mode, "channels_last", dtype, (1, 16, 16, 3), "every-byte")
+                    shape = _image(setting, rank)
+                    yield Question(path, "float32", shape, mode, "null", image_data_format=setting)
+        for dtype in ("uint8", "float16", "float32", "float64"):
+            yield Question("ndarray", dtype, (1, 16, 16, 3), mode, "channels_last", "every-byte")
     for path in ("ndarray", "tensor", "graph"):
         for dtype in ("float32", "uint8"):
-            shape = image("channels_last", 4)
             for odd in _ODD_MODES:
-                yield _row(path, odd, "channels_last", dtype, shape)
+                yield Question(path, dtype, (2, 4, 5, 3), odd, "channels_last")
             for odd in _ODD_FORMATS:
                 for mode in ("caffe", "tf"):
-                    yield _row(path, mode, odd, dtype, shape)
+                    yield Question(path, dtype, (2, 4, 5, 3), mode, odd)
 
 
-def _defaults() -> Iterator[dict[str, Any]]:
-    """Called with nothing but the images."""
-    for path in ("ndarray", "tensor"):
-        for dtype in ("uint8", "float32"):
-            row = _row(path, None, None, dtype, image("channels_last", 4))
-            yield {key: value for key, value in row.items() if key not in ("mode", "data_format")}
-
-
-def _tensors(path: str) -> Iterator[dict[str, Any]]:
+def _tensors(path: str) -> Iterator[Question]:
     """Eager tensors of every dtype; XLA, where each row is compiled, of fewer."""
     eager = path == "tensor"
-    for mode, data_format in _each():
+    for mode, data_format in _EACH:
         for rank in (3, 4):
-            shape = image(data_format, rank)
-            dtypes = (*INTEGERS, *FLOATS, "complex64") if eager else ("uint8", "int32", *FLOATS)
-            for dtype in dtypes:
-                yield _row(path, mode, data_format, dtype, shape)
+            shape = _image(data_format, rank)
+            for dtype in (*INTEGERS, *FLOATS, "complex64") if eager else ("uint8", "int32", *FLOATS):
+                yield Question(path, dtype, shape, mode, data_format)
             for dtype in FLOATS if eager else ("float32",):
-                yield _row(path, mode, data_format, dtype, shape, "wide")
-            if eager:
-                for dtype in FLOATS:
-                    yield _row(path, mode, data_format, dtype, shape, "nonfinite")
-        for shape in ODD_SHAPES[data_format] if eager else ODD_SHAPES[data_format][:6]:
+                yield Question(path, dtype, shape, mode, data_format, "wide")
+            for dtype in FLOATS if eager else ():
+                yield Question(path, dtype, shape, mode, data_format, "nonfinite")
+        for shape in _ODD_SHAPES[data_format] if eager else _ODD_SHAPES[data_format][:6]:
             for dtype in ("uint8", "float32") if eager else ("float32",):
-                yield _row(path, mode, data_format, dtype, shape)
+                yield Question(path, dtype, shape, mode, data_format)
     for mode in KERAS_MODES:
-        yield _row(path, mode, "channels_last", "float32", (1, 16, 16, 3), "every-byte")
+        yield Question(path, "float32", (1, 16, 16, 3), mode, "channels_last", "every-byte")
 
 
-def _variables() -> Iterator[dict[str, Any]]:
-    for mode, data_format in _each():
+def _graphs() -> Iterator[Question]:
+    for mode, data_format in _EACH:
         for rank in (3, 4):
+            shape = _image(data_format, rank)
             for dtype in ("bool", "uint8", "int32", *FLOATS):
-                yield _row("variable", mode, data_format, dtype, image(data_format, rank))
-
-
-def _graphs() -> Iterator[dict[str, Any]]:
-    for mode, data_format in _each():
-        for rank in (3, 4):
-            shape = image(data_format, rank)
-            for dtype in ("bool", "uint8", "int32", *FLOATS):
-                yield _row("graph", mode, data_format, dtype, shape)
-            yield _row("graph", mode, data_format, "float32", shape, "wide")
-            yield _row("graph", mode, data_format, "float32", shape, signature="channels")
-            yield _row("graph", mode, data_format, "float32", shape, signature="unknown")
-        for shape in ODD_SHAPES[data_format]:
+                yield Question("graph", dtype, shape, mode, data_format)
+            yield Question("graph", "float32", shape, mode, data_format, "wide")
+            for signature in ("channels", "unknown"):
+                yield Question("graph", "float32", shape, mode, data_format, signature=signature)
+        for shape in _ODD_SHAPES[data_format]:
             if 0 not in shape:
-                yield _row("graph", mode, data_format, "float32", shape)
+                yield Question("graph", "float32", shape, mode, data_format)
     for mode in KERAS_MODES:
-        yield _row("graph", mode, "channels_last", "float32", (1, 16, 16, 3), "every-byte")
+        yield Question("graph", "float32", (1, 16, 16, 3), mode, "channels_last", "every-byte")
 
 
-def _models() -> Iterator[dict[str, Any]]:
-    for mode, data_format in _each():
+def _models() -> Iterator[Question]:
+    for mode, data_format in _EACH:
         for path in ("model", "lambda"):
             for dtype in ("uint8", "int32", *FLOATS):
-                yield _row(path, mode, data_format, dtype, image(data_format, 4))
-            for shape in ODD_SHAPES[data_format]:
+                yield Question(path, dtype, _image(data_format, 4), mode, data_format)
+            for shape in _ODD_SHAPES[data_format]:
                 # Without the empty batch, which some releases take minutes to refuse.
                 if len(shape) == 4 and 0 not in shape:
-                    yield _row(path, mode, data_format, "float32", shape)
+                    yield Question(path, "float32", shape, mode, data_format)
 
 
-def _modules() -> Iterator[dict[str, Any]]:
+def _modules() -> Iterator[Question]:
     for module in sorted(MODELS):
-        for data_format in FORMATS:
+        for data_format in DATA_FORMATS:
+            shape = _image(data_format, 4)
             for path in ("ndarray", "tensor"):
                 for dtype in ("uint8", "float32"):
-                    yield _module_row(path, module, data_format, dtype, image(data_format, 4))
-            yield _module_row("graph", module, data_format, "float32", image(data_format, 4))
-        row = _module_row("ndarray", module, None, "float32", (4, 5, 3))
-        del row["data_format"]
-        yield row
+                    yield Question(path, dtype, shape, data_format=data_format, module=module)
+            yield Question("graph", "float32", shape, data_format=data_format, module=module)
+        yield Question("ndarray", "float32", (4, 5, 3), module=module)
 
 
-def _module_row(path: str, module: str, data_format: Any, dtype: str, shape: Shape) -> dict[str, Any]:
-    row = _row(path, None, data_format, dtype, shape)
-    del row["mode"]
-    return {"module": module, **row}
-
-
-def _data() -> Iterator[dict[str, Any]]:
-    for mode, data_format in _each():
+def _images(path: str, dtypes: Iterable[str]) -> Iterator[Question]:
+    for mode, data_format in _EACH:
         for rank in (3, 4):
-            for dtype in ("uint8", "int32", "float16", "float32"):
-                yield _row("tf.data", mode, data_format, dtype, image(data_format, rank))
+            for dtype in dtypes:
+                yield Question(path, dtype, _image(data_format, rank), mode, data_format)
 
 
-def _sequences() -> Iterator[dict[str, Any]]:
-    """Rows that hang on what the process did before, if an implementation lets them: settings, and other calls."""
+def _sequences() -> Iterator[Question]:
+    """Rows that depend on what the process did before, if an implementation lets them: settings, and other calls."""
     for floatx in ("float64", "float16", "bfloat16"):
-        for mode, data_format in _each():
+        for mode, data_format in _EACH:
+            group = "torch" if mode == "torch" else "floatx"
             for dtype in ("uint8", "int32", "float32"):
                 for path in ("ndarray", "tensor"):
-                    group = "torch" if mode == "torch" else "floatx"
-                    yield {"group": group, **_row(path, mode, data_format, dtype, image(data_format, 4), floatx=floatx)}
-    for data_format in FORMATS:
-        shape = image(data_format, 4)
+                    shape = _image(data_format, 4)
+                    yield Question(path, dtype, shape, mode, data_format, floatx=floatx, group=group)
+    for data_format in DATA_FORMATS:
+        shape = _image(data_format, 4)
         for path in ("tensor", "graph"):
-            for group, first, then in (("main", "caffe", "torch"), ("torch", "torch", "caffe")):
-                for mode in (first, then):
-                    yield {"group": group, **_row(path, mode, data_format, "float32", shape, after=first)}
+            for group, modes in (("main", ("caffe", "torch")), ("torch", ("torch", "caffe"))):
+                for name in modes:
+                    yield Question(path, "float32", shape, name, data_format, after=modes[0], group=group)
         for dtype in ("float64", "float32"):
             for path in ("graph", "tensor"):
-                yield {"group": "graph first", **_row(path, "caffe", data_format, dtype, shape, after="graph")}
+                yield Question(path, dtype, shape, "caffe", data_format, after="graph", group="graph first")
         for path in ("tensor", "graph"):
-            for setting in ({"floatx": "float16"}, {}):
-                row = _row(path, "caffe", data_format, "float32", shape, **setting, after="float16")
-                yield {"group": "float16 first", **row}
-
-
-def mode_of(attributes: dict[str, Any]) -> Any:
-    """The mode that a row asks for, by name or by module; identity has no name that Keras knows."""
-    module = attributes.get("module")
-    if module is not None:
-        return MODELS[module]
-    mode = attributes.get("mode", "caffe")
-    return mode if mode in KERAS_MODES else None
+            row = Question(path, "float32", shape, "caffe", data_format, after="float16", group="float16 first")
+            yield from (replace(row, floatx="float16"), row)

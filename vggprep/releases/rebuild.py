@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,42 +14,18 @@ from vggprep.releases.environments import (
     LINES,
     Combination,
     build_base,
-    build_overlay,
     combinations,
-    environment,
+    observation_file,
+    observe_combination,
 )
-from vggprep.releases.observation import Observation, ObservationError
+from vggprep.releases.observation import ObservationError
 from vggprep.releases.record import Record, Recorded, pack, read
 
 Report = Callable[[str], None]
 
 
-def observe_combination(combination: Combination, directory: Path) -> Observation:
-    """Build what the combination needs under ``directory``, unless it is there, and observe it."""
-    python = build_base(combination.base, directory)
-    overlay = build_overlay(combination.overlay, python, directory)
-    observed = observation.observe(combination.target, python, environment=environment(combination, overlay))
-    check_running(combination, observed)
-    return observed
-
-
-def check_running(combination: Combination, observed: Observation) -> None:
-    """Refuse an observation of another release than the one named: its overlay did not come first, for instance."""
-    package, version = combination.release.split("==")
-    running = observed.running
-    found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
-    if (found, running.get("backend")) != (version, combination.backend):
-        ran = f"{package} {found} on {running.get('backend')} ran instead"
-        raise ObservationError(f"{combination.name}: {ran}; check the environment {combination.base}")
-
-
-def observation_file(combination: Combination, directory: Path) -> Path:
-    """Where a combination's observation is kept."""
-    return directory / "observations" / f"{combination.name}.jsonl"
-
-
 def observe_all(
-    wanted: list[Combination], directory: Path, *, workers: int = 1, again: bool = True, report: Report = print
+    wanted: Sequence[Combination], directory: Path, *, workers: int, resume: bool, report: Report
 ) -> dict[str, str]:
     """Observe every combination into ``directory``; return the reasons of those that could not be, by name."""
     (directory / "observations").mkdir(parents=True, exist_ok=True)
@@ -61,8 +38,8 @@ def observe_all(
             report(f"{base}: {error}")
 
     def one(combination: Combination) -> None:
-        path = observation_file(combination, directory)
-        if path.exists() and not again:
+        path = observation_file(combination.name, directory)
+        if path.exists() and resume:
             return
         path.unlink(missing_ok=True)
         started = time.monotonic()
@@ -82,15 +59,28 @@ def observe_all(
     return failures
 
 
-def rebuild(directory: Path, output: Path, only: set[str], workers: int, again: bool, report: Report = print) -> None:
-    """Observe every combination and write the record; or ``only`` some, and keep what ``output`` has of the others."""
+def rebuild(
+    directory: Path,
+    output: Path,
+    *,
+    only: Iterable[str] = (),
+    workers: int = 2,
+    resume: bool = False,
+    report: Report = print,
+) -> None:
+    """Observe every combination and write the record; or ``only`` some, and keep what ``output`` has of the others.
+
+    ``workers`` is how many releases are observed at a time. With ``resume``, observations that are in ``directory``
+    already are kept.
+    """
+    only = set(only)
     wanted = [combination for combination in combinations() if not only or combination.name in only]
     before = read(output) if only and output.exists() else Record((), {}, (), {})
-    failures = observe_all(wanted, directory, workers=workers, again=again, report=report)
+    failures = observe_all(wanted, directory, workers=workers, resume=resume, report=report)
     observed = []
     for line, members in LINES.items():
         for combination in members:
-            name, path = combination.name, observation_file(combination, directory)
+            name, path = combination.name, observation_file(combination.name, directory)
             if combination not in wanted and name in before.names():
                 found = before.observation(name)
             elif path.exists():
@@ -104,5 +94,5 @@ def rebuild(directory: Path, output: Path, only: set[str], workers: int, again: 
     data = pack(observed, failures)
     unfinished = output.with_name(f"{output.name}.part")
     unfinished.write_bytes(data)
-    unfinished.replace(output)
+    os.replace(unfinished, output)
     report(f"{output}: {len(observed)} releases, {len(data)} bytes; not run: {', '.join(failures) or 'none'}")

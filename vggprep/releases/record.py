@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Literal
 
 from vggprep.releases.changes import Difference, compare
 from vggprep.releases.environments import PUBLISHED
 from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.questions import parse
 
 FILE = Path(__file__).with_name("record.json.xz")
 FORMAT = "vggprep record of releases"
@@ -93,7 +95,7 @@ def unpack(data: bytes) -> Record:
     """The inverse of ``pack``."""
     whole = json.loads(lzma.decompress(data))
     if whole["format"] != FORMAT or whole["version"] > FORMAT_VERSION:
-        raise ObservationError("the record of releases is not one that this vggprep reads; install vggprep again")
+        raise ObservationError("this vggprep cannot read this record of releases; install vggprep again")
     releases = tuple(Recorded(*release) for release in whole["releases"])
     # An answer given by many releases is one object in all their observations, which makes comparing them fast.
     answers = [Row.from_json(answer) if answer else None for answer in whole["answers"]]
@@ -101,7 +103,7 @@ def unpack(data: bytes) -> Record:
 
 
 @cache
-def record() -> Record:
+def shipped() -> Record:
     """The record that ships with the package."""
     return read(FILE)
 
@@ -122,15 +124,15 @@ def read(path: Path) -> Record:
 class Change:
     """One difference between two successive recorded releases of a line.
 
-    ``adjacent``: no release was published between the two, so the later one made the change. ``beside`` names what else
-    differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
+    ``adjacent``: no release was published between the two, so the later one made the change. ``also_changed`` is what
+    else differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
     """
 
     line: str
     before: str
     release: str
     adjacent: bool
-    beside: Mapping[str, tuple[str, str]]
+    also_changed: Mapping[str, tuple[str, str]]
     difference: Difference
 
     @property
@@ -144,23 +146,21 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
 
     ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
     """
-    recorded = of or record()
-    changes = []
+    recorded = of or shipped()
+    changes: list[Change] = []
     for line, releases in groupby(recorded.releases, lambda release: release.line):
         observations = [(release, recorded.observation(release.name)) for release in releases]
         for (before, old), (after, new) in pairwise(observations):
-            for difference in compare(old, new):
-                if _touches(difference, "mode", mode) and _touches(difference, "path", path):
-                    is_next = adjacent(before.name, after.name)
-                    changes.append(Change(line, before.name, after.name, is_next, _beside(old, new), difference))
-    return changes
+            also, is_next = _also_changed(old, new), adjacent(before.name, after.name)
+            changes += [Change(line, before.name, after.name, is_next, also, found) for found in compare(old, new)]
+    return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
 
 
-def _touches(difference: Difference, key: str, value: str | None) -> bool:
-    return value is None or any(f"{key}={value}" in row.split(" ") for row in difference.rows)
+def _touches(change: Change, key: Literal["mode", "path"], value: str | None) -> bool:
+    return value is None or any(getattr(parse(row), key) == value for row in change.difference.rows)
 
 
-def _beside(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
+def _also_changed(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
     keys = ("python", "numpy", "tensorflow", "torch", "jax")
     found = {key: (old.running.get(key, "none"), new.running.get(key, "none")) for key in keys}
     return {key: (before, after) for key, (before, after) in found.items() if before != after}
@@ -168,17 +168,11 @@ def _beside(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
 
 def adjacent(before: str, after: str) -> bool:
     """Whether no release was published between two of one line; tf.keras moved from TensorFlow 2.5 to Keras 2.6."""
-    (old_package, old), (package, new) = split(before), split(after)
+    (old_package, old), (package, new) = (name.split("==") for name in (before, after))
     if old_package == "tensorflow" and package == "keras":
         return (old, new) == (PUBLISHED["tensorflow"][-1], "2.6.0")
     if old_package != package:
         # keras-applications was recorded under Keras 2.2.4, whose requirement admits each of its releases.
         return (before, after) == ("keras==2.2.4", "keras-applications==1.0.7")
-    published = PUBLISHED[package]
+    published = PUBLISHED[package.split("[")[0]]
     return old in published and new in published and published.index(new) - published.index(old) == 1
-
-
-def split(name: str) -> tuple[str, str]:
-    """``keras[torch]==3.15.1`` as ``("keras", "3.15.1")``."""
-    package, version = name.split("==")
-    return package.split("[")[0], version

@@ -1,7 +1,7 @@
-"""What an output is worth by the definition, and if it is wrong, what was done instead.
+"""Verdicts on observed outputs, and what was computed instead of the right one.
 
-The oracle decides whether an output is right, in ``_faithful`` alone. How far off a wrong one is, and what was done
-instead, is found by trying suspicions, in the widest dtype that NumPy has.
+``compare_faithful`` decides whether an output is right. What was computed instead is found by trying suspicions, to
+the precision of the output. Here channels come last and numbers travel as float64, as in ``oracle``.
 """
 
 from __future__ import annotations
@@ -9,39 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle, reference
-from vggprep.spec import DATA_FORMATS, MODES, Mode
+from vggprep.oracle import FORMATS, as_float64, grey_levels, real
+from vggprep.spec import DATA_FORMATS, MODES, ModeName, Step
+from vggprep.tolerance import compare_faithful
 
 Array = npt.NDArray[Any]
-
-UNIT_ROUNDOFF = {
-    "bfloat16": 2.0**-8,
-    "float16": 2.0**-11,
-    "float32": 2.0**-24,
-    "float64": 2.0**-53,
-    "longdouble": 2.0**-53,
-}
-"""Unit roundoff by dtype. longdouble has float64's, whose constants it uses."""
-
-FAITHFUL = float(oracle.FAITHFUL_BOUND)
-"""How many u·S an honest computation may be off."""
+Float64 = npt.NDArray[np.float64]
+CauseKind = Literal["", "axis", "precision"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``right``, ``wrong``, or ``undefined`` where nothing is defined; the error, and what was done instead."""
+    """``right``, ``wrong``, or ``undefined`` where nothing is defined; the error, and what was computed instead.
 
-    verdict: str
+    ``levels`` is the worst error in grey levels, infinite where NaN or an infinity is lost or made. ``cause_kind`` is
+    ``axis`` for swap, mean or std along another axis than the channels', ``precision`` for lost precision.
+    """
+
+    verdict: Literal["right", "wrong", "undefined"]
     levels: float | None = None
     cause: str = ""
+    cause_kind: CauseKind = ""
 
 
-def channel_axis(rank: int, data_format: Any) -> int | None:
+def channel_axis(rank: int, data_format: str | None) -> int | None:
     """Where the channels are; None if there is no such axis or format. Extends ranks 3 and 4 to others."""
     if data_format not in (None, *DATA_FORMATS):
         return None
@@ -50,216 +46,175 @@ def channel_axis(rank: int, data_format: Any) -> int | None:
     return {3: 0, 4: 1, 5: 1}.get(rank)
 
 
-def defined(shape: tuple[int, ...], dtype: str, mode: Any, data_format: Any) -> bool:
+def defined(shape: tuple[int, ...], dtype: str, mode: ModeName | None, data_format: str | None) -> bool:
     """Whether the definition covers the input: a known mode and format, rank 3 or 4, 3 channels, real numbers."""
     axis = channel_axis(len(shape), data_format)
-    return mode in MODES and len(shape) in (3, 4) and axis is not None and shape[axis] == 3 and dtype[:7] != "complex"
+    known = mode is not None and len(shape) in (3, 4) and axis is not None and shape[axis] == 3
+    return known and not _is_complex(dtype)
 
 
-def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: Any, data_format: Any) -> Judgement:
+def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: ModeName | None, data_format: str | None) -> Judgement:
     """Judge output ``y`` for input ``x``; ``*_dtype`` say what they were where NumPy has no such dtype (bfloat16)."""
     axis = channel_axis(x.ndim, data_format)
-    if not isinstance(mode, str) or mode not in MODES:
-        # Nothing says what an unknown mode should do; saying what it was taken for is all that helps.
-        taken = [] if axis is None else _right(x, y, x_dtype, y_dtype, [(other, data_format) for other in MODES])
-        return Judgement("undefined", cause=f"taken for mode {taken[0][0]}" if taken else "")
-    if axis is None and data_format in (None, *DATA_FORMATS):
-        return Judgement("undefined")
+    if mode is None:
+        # Nothing says what an unknown mode should do; only what it was taken for can be said.
+        modes = MODES if axis is not None else ()
+        taken = [f"mode {m}" for m in modes if judge(x, y, x_dtype, y_dtype, m, data_format).verdict == "right"]
+        return Judgement("undefined", cause=f"taken for {taken[0]}" if taken else "")
     if axis is None:
-        taken = _right(x, y, x_dtype, y_dtype, [(mode, other) for other in DATA_FORMATS])
-        return Judgement("undefined", cause=f"taken for {taken[0][1]}" if taken else "")
+        formats = DATA_FORMATS if data_format not in (None, *DATA_FORMATS) else ()
+        taken = [str(f) for f in formats if judge(x, y, x_dtype, y_dtype, mode, f).verdict == "right"]
+        return Judgement("undefined", cause=f"taken for {taken[0]}" if taken else "")
     if x.shape[axis] != 3:
         given, came = x.shape[axis], y.shape[axis] if y.ndim == x.ndim else -1
+        channels = f"{given} channel{'s' * (given != 1)}"
         if given == came:
-            return Judgement("undefined", cause=f"{given} channel{'s' * (given != 1)} kept")
-        return Judgement("wrong", cause=f"{given} channel{'s' * (given != 1)} in, {came} out")
+            return Judgement("undefined", cause=f"{channels} kept")
+        return Judgement("wrong", cause=f"{channels} in, {came} out")
     if x.shape != y.shape:
         return Judgement("wrong", cause="another shape")
-    if x_dtype[:7] == "complex" or y_dtype[:7] == "complex":
-        kept = y_dtype[:7] == "complex"
+    if _is_complex(x_dtype) or _is_complex(y_dtype):
+        kept = _is_complex(y_dtype)
         return Judgement("undefined", cause="complex numbers kept" if kept else "the imaginary part dropped")
     if x.size == 0:
         return Judgement("right", 0.0)
-    spec = MODES[mode]
-    want = _formula(x, spec, axis)
-    _, levels = _error(x, y, want, spec, axis, y_dtype)
-    if spec.steps and y_dtype not in UNIT_ROUNDOFF:
+    x, y = (as_float64(np.moveaxis(values, axis, -1)) for values in (x, y))
+    levels = _levels(x, y, mode)
+    if MODES[mode].steps and _unit_roundoff(y_dtype) is None:
         return Judgement("wrong", levels, "all True" if y_dtype == "bool" else "computed in integers")
-    if _faithful(x, y, spec, axis, y_dtype) and _wide_enough(x_dtype, y_dtype):
-        return Judgement("right", levels)
-    return Judgement("wrong", levels, _cause(x, y, spec, axis, x_dtype, y_dtype))
+    if not _faithful(x, y, mode, y_dtype):
+        return Judgement("wrong", levels, *_cause(x, y, mode, y_dtype))
+    if not _wide_enough(x_dtype, y_dtype):
+        return Judgement("wrong", levels, f"{x_dtype} in, {y_dtype} out")
+    return Judgement("right", levels)
 
 
-def _faithful(x: Array, y: Array, mode: Mode, axis: int, y_dtype: str) -> bool:
-    """Whether the oracle takes an output for right, to the precision of ``y_dtype``."""
-    given, got = (np.moveaxis(_at_most_float64(array), axis, -1) for array in (x, y))
-    return oracle.compare_faithful(given, got, "forward", mode.name, y_dtype).ok
+def _is_complex(dtype: str) -> bool:
+    return dtype.startswith("complex")
 
 
-def _at_most_float64(values: Array) -> Array:
-    return values.astype(np.float64) if values.dtype == np.longdouble else values
+def _unit_roundoff(dtype: str) -> float | None:
+    """``u`` of a floating dtype, else None. longdouble has that of float64, whose constants it uses."""
+    form = FORMATS.get("float64" if dtype == "longdouble" else dtype)
+    return form.unit_roundoff if form else None
 
 
-def _right(x: Array, y: Array, x_dtype: str, y_dtype: str, candidates: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Which of the modes and data formats the output is right for."""
-    return [pair for pair in candidates if judge(x, y, x_dtype, y_dtype, *pair).verdict == "right"]
+def _faithful(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> bool:
+    return compare_faithful(x, y, "forward", mode, y_dtype).ok
 
 
 def _wide_enough(x_dtype: str, y_dtype: str) -> bool:
     """A result may be narrower than float32 only where the input is."""
-    narrow = UNIT_ROUNDOFF.get(x_dtype, 0)
-    return UNIT_ROUNDOFF.get(y_dtype, 0) <= max(narrow, UNIT_ROUNDOFF["float32"])
+    narrowest = max(_unit_roundoff(x_dtype) or 0.0, FORMATS["float32"].unit_roundoff)
+    return (_unit_roundoff(y_dtype) or 0.0) <= narrowest
 
 
-def _formula(x: Array, mode: Mode, axis: int) -> Array:
-    """The definition in the widest dtype that NumPy has, constants as float64 has them."""
-    wide = np.dtype(np.longdouble)
-    return np.moveaxis(reference.forward(np.moveaxis(x, axis, -1), mode, wide), -1, axis)
-
-
-def _per_channel(values: Any, rank: int, axis: int) -> Array:
-    shape = [1] * rank
-    shape[axis] = 3
-    return np.asarray(values, np.float64).reshape(shape)
-
-
-def _constants(mode: Mode, step: int) -> list[float]:
-    return [float(constant) for constant in mode.steps[step].constants]
-
-
-def _error(x: Array, y: Array, want: Array, mode: Mode, axis: int, y_dtype: str) -> tuple[float, float]:
-    """The worst error in units of u·S and in grey levels; infinite where NaN or an infinity is lost or made."""
-    magnitude, level = _magnitude(x, mode, axis), _grey_level(mode, x.ndim, axis)
-    finite = np.isfinite(want)
-    got = y.astype(np.longdouble)
-    alike = np.where(np.isnan(want), np.isnan(got), got == want)
-    if not alike[~finite].all() or not np.isfinite(got[finite]).all():
-        return np.inf, np.inf
-    if not finite.any():
-        return 0.0, 0.0
+def _levels(x: Float64, y: Float64, mode: ModeName) -> float:
+    """The worst error in grey levels; infinite where NaN or an infinity is lost or made."""
+    right, _ = real(x, "forward", mode)
+    finite = np.isfinite(right)
+    alike = np.where(np.isnan(right), np.isnan(y), right == y)
+    if not alike[~finite].all() or not np.isfinite(y[finite]).all():
+        return np.inf
     with np.errstate(all="ignore"):
-        off = np.abs(got - want)[finite]
-        u = UNIT_ROUNDOFF.get(y_dtype, 2.0**-53)
-        bound = np.broadcast_to(u * magnitude, x.shape)[finite]
-        units = np.where(off == 0, 0, off / np.where(bound == 0, np.finfo(np.float64).tiny, bound))
-        in_levels = off * np.broadcast_to(level, x.shape)[finite]
-    return float(units.max()), float(in_levels.max())
+        off = np.abs(y - right) * grey_levels(mode)
+    return float(off[finite].max(initial=0.0))
 
 
-def _magnitude(x: Array, mode: Mode, axis: int) -> Array:
-    """S(x): the sum of the magnitudes combined."""
-    ordered = np.abs(np.take(x.astype(np.longdouble), list(mode.order), axis))
-    if mode.name == "caffe":
-        return ordered + _per_channel(_constants(mode, 0), x.ndim, axis)
-    if mode.name == "tf":
-        return ordered / 127.5 + 1
-    if mode.name == "torch":
-        mean, std = (_per_channel(_constants(mode, step), x.ndim, axis) for step in (1, 2))
-        return (ordered / 255 + mean) / std
-    return np.zeros_like(ordered)
+# ---- causes ----------------------------------------------------------------------------------------------------------
 
 
-def _grey_level(mode: Mode, rank: int, axis: int) -> Array:
-    """How many grey levels a difference of 1 in the output is."""
-    if mode.name == "torch":
-        return 255 * _per_channel(_constants(mode, 2), rank, axis)
-    return np.asarray(127.5 if mode.name == "tf" else 1.0)
+class Suspicion(NamedTuple):
+    """What may have been computed, in words; what it gives, and the magnitudes combined in it (``S``)."""
+
+    words: str
+    values: Float64
+    magnitude: Float64
+    kind: CauseKind = ""
 
 
-def _alike(y: Array, suspected: Array, magnitude: Array, u: float) -> bool:
+_AXES = {3: ("height", "width"), 4: ("batch", "height", "width"), 5: ("batch", "depth", "height", "width")}
+"""The axes but the channels', by rank."""
+
+
+def _cause(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> tuple[str, CauseKind]:
+    """What was computed instead, in words, and its kind: the first suspicion that explains every value."""
+    suspicions = list(_suspicions(x, mode))
+    precision = _unit_roundoff(y_dtype) or FORMATS["float64"].unit_roundoff
+    narrower = [dtype for dtype in ("float32", "float16", "bfloat16") if FORMATS[dtype].unit_roundoff > precision]
+    for dtype in (y_dtype, *narrower):
+        u = _unit_roundoff(dtype) or precision
+        for suspicion in suspicions:
+            if _alike(y, suspicion, u):
+                if dtype == y_dtype:
+                    return suspicion.words, suspicion.kind
+                return f"{suspicion.words}, only as precise as {dtype}", suspicion.kind or "precision"
+    # Right, but for a rounding to something narrower on the way.
+    for dtype in narrower:
+        if _faithful(x, y, mode, dtype):
+            return f"only as precise as {dtype}", "precision"
+    return "wrong in a way of its own", ""
+
+
+def _alike(y: Float64, suspicion: Suspicion, u: float) -> bool:
     """Whether an output is a suspected one, to rounding; with room, as another computation has other magnitudes."""
-    got = y.astype(np.longdouble)
-    finite = np.isfinite(suspected)
+    _, suspected, magnitude, _ = suspicion
     with np.errstate(all="ignore"):
         room = 16 * u * (np.where(np.isfinite(magnitude), magnitude, 0) + 2 * np.abs(suspected))
-        close = np.abs(got - suspected) <= room
-    same = np.where(np.isnan(suspected), np.isnan(got), got == suspected)
-    return bool(np.where(finite, close, same).all())
+        close = np.abs(y - suspected) <= room
+    same = np.where(np.isnan(suspected), np.isnan(y), y == suspected)
+    return bool(np.where(np.isfinite(suspected), close, same).all())
 
 
-_AXES = {
-    ("channels_last", 3): ("the height", "the width", "the channels"),
-    ("channels_last", 4): ("the batch", "the height", "the width", "the channels"),
-    ("channels_last", 5): ("the batch", "the depth", "the height", "the width", "the channels"),
-    ("channels_first", 3): ("the channels", "the height", "the width"),
-    ("channels_first", 4): ("the batch", "the channels", "the height", "the width"),
-    ("channels_first", 5): ("the batch", "the channels", "the depth", "the height", "the width"),
-}
+def _suspicions(x: Float64, mode: ModeName) -> Iterator[Suspicion]:
+    right, magnitude = real(x, "forward", mode)
+    yield Suspicion("the input unchanged", x, magnitude)
+    for other in MODES:
+        if other != mode and MODES[other].steps:
+            yield Suspicion(f"the result of mode {other}", *real(x, "forward", other))
+    if mode == "tf":
+        yield Suspicion("x / 128 - 1", x / 128 - 1, magnitude)
+    if mode in ("caffe", "torch"):
+        stale: ModeName = "torch" if mode == "caffe" else "caffe"
+        values = _along(x, mode, means=stale)
+        yield Suspicion(f"the mean of mode {stale}", values, magnitude + np.abs(values))
+        yield from _other_axes(x, mode)
+    if mode != "caffe":
+        yield Suspicion("the channels swapped", np.flip(right, -1), np.flip(magnitude, -1))
 
 
-def _cause(x: Array, y: Array, mode: Mode, axis: int, x_dtype: str, y_dtype: str) -> str:
-    """What was done instead, in words: the first suspicion that explains every value."""
-    want = _formula(x, mode, axis)
-    if _error(x, y, want, mode, axis, y_dtype)[0] <= FAITHFUL:
-        return f"{x_dtype} in, {y_dtype} out"
-    suspicions = list(_suspicions(x, mode, axis))
-    precision = UNIT_ROUNDOFF.get(y_dtype, 2.0**-53)
-    for narrow in (y_dtype, "float32", "float16", "bfloat16"):
-        u = UNIT_ROUNDOFF.get(narrow, precision)
-        if narrow != y_dtype and u <= precision:
-            continue
-        for words, suspected, magnitude in suspicions:
-            if _alike(y, suspected, magnitude, u):
-                return words if narrow == y_dtype else f"{words}, only as precise as {narrow}"
-    # Right, but for a rounding to something narrower on the way.
-    for narrow in ("float32", "float16", "bfloat16"):
-        if UNIT_ROUNDOFF[narrow] > UNIT_ROUNDOFF.get(y_dtype, 1):
-            units, _ = _error(x, y, want, mode, axis, narrow)
-            if units <= FAITHFUL:
-                return f"only as precise as {narrow}"
-    return "wrong in a way of its own"
-
-
-Suspicion = tuple[str, Array, Array]
-"""What may have been done, in words; what it gives; the magnitudes combined in it."""
-
-
-def _suspicions(x: Array, mode: Mode, axis: int) -> Iterator[Suspicion]:
-    magnitude = _magnitude(x, mode, axis)
-    yield "the input unchanged", x.astype(np.longdouble), magnitude
-    for other in MODES.values():
-        if other is not mode and other.steps:
-            yield f"the result of mode {other.name}", _formula(x, other, axis), _magnitude(x, other, axis)
-    if mode.name == "tf":
-        yield "x / 128 - 1", x.astype(np.longdouble) / 128 - 1, magnitude
-    if mode.name in ("caffe", "torch"):
-        yield from _stale_means(x, mode, axis)
-        yield from ((words, y, magnitude) for words, y in _other_axes(x, mode, axis))
-    if mode.name != "caffe":
-        yield "the channels swapped", np.flip(_formula(x, mode, axis), axis), np.flip(magnitude, axis)
-
-
-def _stale_means(x: Array, mode: Mode, axis: int) -> Iterator[Suspicion]:
-    """The mean of the mode that was used before."""
-    caffe = _per_channel(_constants(MODES["caffe"], 0), x.ndim, axis)
-    torch = _per_channel(_constants(MODES["torch"], 1), x.ndim, axis)
-    std = _per_channel(_constants(MODES["torch"], 2), x.ndim, axis)
-    wide = x.astype(np.longdouble)
-    with np.errstate(all="ignore"):
-        if mode.name == "caffe":
-            flipped = np.flip(wide, axis)
-            yield "the mean of mode torch", flipped - torch, np.abs(flipped) + torch
-        else:
-            yield "the mean of mode caffe", (wide / 255 - caffe) / std, (np.abs(wide) / 255 + caffe) / std
-
-
-def _other_axes(x: Array, mode: Mode, axis: int) -> Iterator[tuple[str, Array]]:
+def _other_axes(x: Float64, mode: ModeName) -> Iterator[Suspicion]:
     """Swap, mean and std, each along any axis that is 3 long."""
-    names = _AXES.get(("channels_first" if axis < x.ndim - 1 else "channels_last", x.ndim))
-    if names is None:
-        return
-    threes = [i for i, size in enumerate(x.shape) if size == 3]
-    swaps = threes if mode.name == "caffe" else [axis]
-    stds = threes if mode.name == "torch" else [axis]
-    wide = x.astype(np.longdouble)
-    for swap, mean, std in product(swaps, threes, stds):
-        wrong = [(word, i) for word, i in (("the swap", swap), ("the mean", mean), ("the std", std)) if i != axis]
-        if not wrong:
-            continue
-        with np.errstate(all="ignore"):
-            if mode.name == "caffe":
-                y = np.flip(wide, swap) - _per_channel(_constants(mode, 0), x.ndim, mean)
+    _, magnitude = real(x, "forward", mode)
+    names = (*_AXES.get(x.ndim, ()), "channels")
+    threes = [x.ndim - 1, *(axis for axis in range(len(names) - 1) if x.shape[axis] == 3)]
+    swaps, stds = (threes if mode == wanted else threes[:1] for wanted in ("caffe", "torch"))
+    for axes in product(swaps, threes, stds):
+        found = zip(("swap", "mean", "std"), axes, strict=True)
+        wrong = [f"the {what} along the {names[axis]}" for what, axis in found if axis != x.ndim - 1]
+        if wrong:
+            yield Suspicion(" and ".join(wrong), _along(x, mode, *axes), magnitude, "axis")
+
+
+def _along(
+    x: Float64, mode: ModeName, swap: int = -1, mean: int = -1, std: int = -1, means: ModeName | None = None
+) -> Float64:
+    """Mode caffe or torch with swap, mean and std along these axes, and the means of the mode ``means``."""
+    y = np.flip(x, swap) if mode == "caffe" else x
+    with np.errstate(all="ignore"):
+        for step, axis in zip(MODES[mode].steps, (mean,) if mode == "caffe" else (-1, mean, std), strict=True):
+            if step.operation == "divide":
+                y = y / _shaped(step, x.ndim, axis)
             else:
-                y = wide / 255 - _per_channel(_constants(mode, 1), x.ndim, mean)
-                y = y / _per_channel(_constants(mode, 2), x.ndim, std)
-        yield " and ".join(f"{word} along {names[i]}" for word, i in wrong), y
+                y = y - _shaped(_SUBTRACTIONS[means or mode], x.ndim, axis)
+    return y
+
+
+_SUBTRACTIONS = {name: step for name, mode in MODES.items() for step in mode.steps if step.operation == "subtract"}
+
+
+def _shaped(step: Step, rank: int, axis: int) -> Float64:
+    """The constants of a step along an axis."""
+    shape = [1] * rank
+    shape[axis] = 3
+    return np.array([float(constant) for constant in step.constants]).reshape(shape)

@@ -1,0 +1,175 @@
+"""A run's rows, the report of it, and one line for a file that is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("pytest_benchmark")
+
+from benchmarks import report
+from benchmarks.peers import KERAS, LIMIT
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The JSON of a real run: two implementations and the limit, one image, five rounds."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "mine.py").write_text("def grey(x, mode):\n    return x.astype('float32') * 0 + 1\n")
+    path = folder / "results.json"
+    command = [
+        *(sys.executable, "-m", "pytest", str(ROOT / "benchmarks" / "test_speed.py"), "-q", "-p", "no:cacheprovider"),
+        *("--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--seconds-each", "0", "--threads", "1"),
+        *("--implementation", "mine:grey", "--benchmark-json", str(path)),
+        *("-k", "forward-tf-channels_last-uint8-1-fresh-1thread and (numpy or mine or limit)"),
+    ]
+    # pytest-benchmark turns itself off where it sees xdist, even that of these tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert path.exists(), done.stdout + done.stderr
+    return path
+
+
+def make(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(report.main, [str(argument) for argument in arguments])
+
+
+def test_a_run_has_a_row_for_each_implementation(results: Path) -> None:
+    rows = {row["implementation"]: row for row in report.rows(json.loads(results.read_text()))}
+    assert set(rows) == {LIMIT, "vggprep numpy", "yours: mine:grey"}
+    ours = rows["vggprep numpy"]
+    assert ours["verdict"] == "exact"
+    assert ours["contiguous"]
+    assert 0 < ours["ns_per_element"]["min"] <= ours["ns_per_element"]["median"]
+    assert ours["versions"]["numpy"] == np.__version__
+    assert rows["yours: mine:grey"]["verdict"].endswith("of 768 wrong")
+    assert not rows["yours: mine:grey"]["ranked"]
+
+
+def test_the_report_has_a_table_with_the_wrong_ones_last(results: Path, tmp_path: Path) -> None:
+    done = make(results, "-o", tmp_path / "new", "--no-charts")
+    assert (done.exit_code, done.stdout.split()) == (0, [str(tmp_path / "new" / "results.md")])
+    page = (tmp_path / "new" / "results.md").read_text()
+    table = [line for line in page.partition("## Forward")[2].splitlines() if line.startswith("|")][2:]
+    assert table[0].startswith("|  | limit: ")
+    assert table[1].startswith("| 1 | vggprep numpy | exact |")
+    assert table[2].startswith("| wrong | yours: mine:grey | ")
+
+
+def test_the_charts_are_drawn(results: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert make(results, "-o", tmp_path).exit_code == 0
+    assert (tmp_path / "speed.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+    # A second size makes a second chart.
+    found, more = (json.loads(results.read_text()) for _ in range(2))
+    for bench in more["benchmarks"]:
+        bench["extra_info"]["images"] = 8
+    found["benchmarks"] += more["benchmarks"]
+    (tmp_path / "two.json").write_text(json.dumps(found))
+    assert make(tmp_path / "two.json", "-o", tmp_path).exit_code == 0
+    assert (tmp_path / "batch.svg").exists()
+
+
+def row(label: str, ns: float, **more: Any) -> dict[str, Any]:
+    """A row of mode caffe, uint8, 64 images, reused output, one thread, unless ``more`` says otherwise."""
+    figure = {"min": ns, "median": 2 * ns}
+    return {
+        "implementation": label,
+        "label": label,
+        "verdict": "exact",
+        "ranked": True,
+        "pairs_wrong": 0,
+        "ns_per_element": figure,
+        "gb_per_s": figure,
+        "fraction_of_limit": figure,
+        "times_usual_inverse": None,
+        "times_keras": {"min": 12.0, "median": 10.0},
+        "contiguous": True,
+        "writes_input": False,
+        "peak_bytes": 1,
+        "direction": "forward",
+        "mode": "caffe",
+        "data_format": "channels_last",
+        "dtype": "uint8",
+        "images": 64,
+        "output": "reused",
+        "fresh": False,
+        "threads": 1,
+        "reading": False,
+        "gpu": False,
+        **more,
+    }
+
+
+def aims(*rows: dict[str, Any]) -> list[str]:
+    page = report.markdown({"benchmarks": [{"extra_info": row} for row in rows]})
+    return [line for line in page.partition("## Forward")[0].splitlines() if "≥" in line]
+
+
+def test_aims_are_held_against_the_rows_that_were_measured() -> None:
+    ours = row("vggprep numba", 0.9)
+    what = "| Forward, caffe, channels_last, uint8, 64 images, reused output, 1 thread: vggprep numba"
+    assert aims(ours, row(KERAS, 9.0)) == [
+        f"{what}, × Keras arrays | ≥ 11 | 12.00 | 10.00 | by one of the two |",
+        f"{what}, of the limit | ≥ 0.9 | 0.90 | 1.80 | met |",
+    ]
+    two = row("vggprep numba", 0.9, threads=2, ns_per_element={"min": 0.5, "median": 2.0})
+    assert aims(ours, two)[2:] == [
+        f"{what}, two threads × one (aim for an idle machine) | ≥ 1.5 | 1.80 | 0.90 | by one of the two |"
+    ]
+    assert aims(two) == aims(row("vggprep numba", 0.9, reading=True)) == aims(row(KERAS, 9.0)) == []
+    assert aims(row("vggprep numba", 0.9, times_keras=None))[0].endswith("| met |")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file"),
+        ("", "it is empty"),
+        ('{"benchmarks": [{"name"', "is it truncated?"),
+        ("[1, 2]", "is not a pytest-benchmark result"),
+        ('{"benchmarks": 3}', "is not a pytest-benchmark result"),
+        ('{"benchmarks": []}', "holds no rows"),
+        ('{"benchmarks": [{"name": "test_other", "stats": {}, "extra_info": {}}]}', "holds no rows"),
+        ('{"benchmarks": [7, {"extra_info": null}, {"extra_info": {"what": 1}}]}', "holds no rows"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_not_a_result_is_one_line_and_exit_code_2(
+    text: str | bytes | None, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = make(path, "-o", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("benchmarks.report: ")
+    assert says in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = make(results, "-o", tmp_path / "file" / "out")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "cannot write to" in done.stderr
+
+
+def test_a_wrong_option_of_the_benchmarks_is_one_line() -> None:
+    command = [sys.executable, "-m", "pytest", "benchmarks/test_speed.py", "-q", "--threads", "none", "--co"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 4
+    assert "--threads takes integers of 1 or more, such as 1,2; got 'none'" in done.stderr + done.stdout

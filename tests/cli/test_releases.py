@@ -1,0 +1,212 @@
+"""observe, diff and history: sentences, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from stand_in import question, write_interpreter, write_script, write_stand_in
+
+from vggprep.cli import main
+from vggprep.releases.observation import Observation, Row, read, write
+from vggprep.releases.record import shipped
+
+RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=0.0)
+
+
+def vggprep(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="vggprep")
+
+
+def one_line(done: Result) -> str:
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def observed(folder: Path) -> Path:
+    path = folder / "now.jsonl"
+    running = {"target": "keras", "keras": "3.15.1", "backend": "tensorflow"}
+    write(Observation(running, {question("tensor").id: RIGHT, question("graph").id: RIGHT}), path)
+    return path
+
+
+# ---- diff ------------------------------------------------------------------------------------------------------------
+
+
+def test_diff_says_what_an_upgrade_changes_and_exits_with_1() -> None:
+    done = vggprep("diff", "keras==2.15.0", "keras==3.15.1")
+    assert done.exit_code == 1
+    assert done.stderr == ""
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[0].startswith("keras==2.15.0 -> keras==3.15.1: ")
+    mean = next(line for line in lines if "the mean along the height" in line)
+    assert "now right; before, the mean along the height, silently where that is 3 long" in mean
+    assert "up to 20.1 grey levels" in mean
+    headings = ["wrong values, before or now (this matters)", "what worked raises now (this matters)", "rounding only"]
+    assert [lines.index(heading) for heading in headings] == sorted(lines.index(heading) for heading in headings)
+    assert lines[-1].endswith("that matter")
+
+
+def test_a_release_does_not_differ_from_itself() -> None:
+    done = vggprep("diff", "keras[jax]==3.15.1", "keras[jax]==3.15.1", "--strict")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("\nnothing differs\n")
+
+
+def test_strict_exits_with_1_for_any_difference(observed: Path) -> None:
+    whole = read(observed)
+    other = {**whole.rows, question("graph").id: replace(RIGHT, digest="b")}
+    write(Observation(whole.running, other), observed.with_name("other.jsonl"))
+    lax, strict = (vggprep("diff", "now.jsonl", "other.jsonl", *more) for more in ([], ["--strict"]))
+    assert (lax.exit_code, strict.exit_code) == (0, 1)
+    assert lax.stdout == strict.stdout
+    assert "rounding only\n" in lax.stdout
+    assert lax.stdout.endswith("\n1 difference, none that matters\n")
+
+
+def test_diff_prints_json() -> None:
+    done = vggprep("diff", "keras==3.11.3", "keras==3.12.0", "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert document["old"]["keras"] == "3.11.3"
+    assert document["new"]["keras"] == "3.12.0"
+    assert document["differences"][0]["matters"]
+    wanted = {"kind", "matters", "subject", "old", "new", "levels", "sentence", "rows"}
+    assert all(set(difference) == wanted for difference in document["differences"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keras==3.0.3", "keras==3.15.1"], "not in the record; nearest: keras==3.0.0 and keras==3.0.5; --install"),
+        (["keras==3.15.1", "numpy==2.0"], "is not a release"),
+        ([".", "keras==3.15.1"], "cannot read ."),
+        (["keras==3.15.1", "python:./nowhere"], "cannot start the interpreter ./nowhere"),
+        (["keras==3.15.1", "recorded"], "only OLD can be recorded"),
+    ],
+)
+def test_a_side_that_cannot_be_had_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+    assert said in one_line(vggprep("diff", *arguments))
+
+
+def test_two_observations_without_a_common_row_are_not_called_the_same(observed: Path) -> None:
+    write(Observation(read(observed).running, {question("xla").id: RIGHT}), observed.with_name("other.jsonl"))
+    message = one_line(vggprep("diff", "now.jsonl", "other.jsonl"))
+    assert "now.jsonl and other.jsonl have no row in common" in message
+
+
+def test_recorded_stands_for_the_release_that_a_file_says_it_is_of(observed: Path) -> None:
+    done = vggprep("diff", "recorded", "now.jsonl")
+    assert done.stdout.startswith("keras==3.15.1 -> now.jsonl: ")
+    write(Observation({}, read(observed).rows), observed)
+    assert "does not say which release it describes" in one_line(vggprep("diff", "recorded", "now.jsonl"))
+
+
+# ---- history ---------------------------------------------------------------------------------------------------------
+
+
+def test_history_names_the_releases_that_made_the_changes() -> None:
+    done = vggprep("history")
+    assert done.exit_code == 0
+    assert " keras[torch]==3.12.0 " in done.stdout
+    assert "after keras==3.0.0, by keras==3.0.5" in done.stdout
+    assert f"\n{len(shipped().releases)} releases are recorded.\n" in done.stdout
+
+
+def test_history_names_what_could_not_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = replace(shipped(), not_run={"keras==2.1.1": "no Python 3.6", "keras==2.1.2": "no Python 3.6"})
+    monkeypatch.setattr("vggprep.releases.record.shipped", lambda: lacking)
+    done = vggprep("history", "--path", "lambda")
+    assert done.exit_code == 0
+    assert done.output.endswith("\nNot run: keras==2.1.1, keras==2.1.2 (no Python 3.6).\n")
+
+
+def test_history_can_be_narrowed_and_printed_as_json() -> None:
+    done = vggprep("history", "--mode", "torch", "--path", "tf.data", "--json")
+    assert done.exit_code == 0
+    changes = json.loads(done.stdout)
+    assert {change["release"] for change in changes} >= {"keras==2.1.3", "tensorflow==2.5.0", "keras==3.12.0"}
+    for change in changes:
+        assert change["matters"]
+        assert change["beside"].keys() <= {"python", "numpy", "tensorflow", "torch", "jax"}
+        assert any("mode=torch" in row for row in change["rows"])
+        assert any("path=tf.data" in row for row in change["rows"])
+    everything = json.loads(vggprep("history", "--json", "--all").stdout)
+    assert len(everything) > len(changes)
+    assert {change["kind"] for change in everything} >= {"value", "refusal", "error", "rounding"}
+
+
+def test_history_of_an_unknown_path_exits_with_2() -> None:
+    done = vggprep("history", "--path", "nowhere")
+    assert done.exit_code == 2
+    assert "'tf.data'" in done.stderr
+
+
+# ---- observe ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("python", "output", "said"),
+    [
+        ("./nowhere", "now.jsonl", "cannot start the interpreter ./nowhere"),
+        (
+            "./program",
+            "now.jsonl",
+            "./program did not run the probe (no answer); give a Python 3.6 or newer with NumPy",
+        ),
+        ("./nowhere", "nowhere/now.jsonl", "cannot write nowhere/now.jsonl: there is no folder nowhere"),
+        ("./nowhere", ".", "cannot write .: it is a folder"),
+    ],
+)
+def test_what_cannot_be_observed_is_one_line(python: str, output: str, said: str, folder: Path) -> None:
+    program = write_script(folder / "program", "exit 0")
+    assert said in one_line(vggprep("observe", "keras", "--python", python, "-o", output))
+    assert list(folder.iterdir()) == [program]
+
+
+def test_observe_asks_another_interpreter_and_diff_takes_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "vggprep.releases.questions.questions", lambda: [question(), question(group="other", mode="tf")]
+    )
+    write_stand_in(folder / "packages")
+    write_interpreter(folder / "python", folder / "packages")
+    done = vggprep("observe", "keras", "--python", "./python", "-o", "now.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "keras 3.99.0 (numpy): 2 rows written to now.jsonl\n"
+    assert read(folder / "now.jsonl").running["keras"] == "3.99.0"
+    assert vggprep("diff", "now.jsonl", "python:./python", "--strict").exit_code == 0
+
+
+def test_a_good_file_outlives_an_interrupted_run(observed: Path) -> None:
+    started = observed.with_name("started")
+    write_script(observed.with_name("python"), f'touch "{started}"; exec sleep 60')
+    good, before = observed.read_bytes(), sorted(observed.parent.iterdir())
+    command = [sys.executable, "-m", "vggprep", "observe", "keras", "--python", "./python", "-o", "now.jsonl"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not started.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.decode() == "vggprep: stopped\n"
+    started.unlink()
+    assert observed.read_bytes() == good
+    assert sorted(observed.parent.iterdir()) == before

@@ -1,0 +1,150 @@
+"""Naming functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from black_boxes import CONSTANTS, Array, black_box
+
+import vggprep
+from vggprep.faults import FAULTS, HONEST
+from vggprep.identification.functions import Answer, identify
+from vggprep.implementations import Implementation
+from vggprep.spec import ModeName
+
+
+def answer_of(function: Callable[..., Any]) -> Answer:
+    (answer,) = identify(function).answers
+    return answer
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants_are_named_in_float32(name: str) -> None:
+    answer = answer_of(black_box(name, np.float32))
+    assert answer.name == name
+    assert not answer.also
+    assert answer.channels is not None
+
+
+HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim_means_in_rgb", "scale_0_007843", "scale_0_003921")]
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_constants_are_named_in_float16(name: str) -> None:
+    answer = answer_of(black_box(name, np.float16))
+    assert answer.name == name, answer
+
+
+@pytest.mark.parametrize("name", ["slim_means", "scale_0_003921"])
+def test_what_float16_cannot_tell_apart_is_said(name: str) -> None:
+    answer = answer_of(black_box(name, np.float16))
+    assert answer.kind == "mode"
+    assert name in answer.also
+    assert f"float16 cannot tell it from {name}" in repr(answer)
+
+
+NOT_AFFINE = {
+    "own_channel_statistics": "caffe", "min_max_stretched": "torch", "clipped_first": "tf",
+    "result_clipped_to_unit": "caffe", "fractions_rounded": "tf", "integer_arithmetic": "caffe",
+    "saturating_subtraction": "caffe", "half_inside": "torch", "range_guessed_from_maximum": "tf",
+    "uint16_rescaled": "torch", "nan_replaced_by_zero": "caffe", "bytes_read_as_signed": "tf",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "mode"), NOT_AFFINE.items())
+def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> None:
+    fault = next(f for f in FAULTS if f.name == name)
+    function: Any = fault.preprocess
+    answer = answer_of(lambda x, data_format: function(x, data_format, mode))
+    assert (answer.kind, answer.name, answer.mode) == ("fault", name, mode)
+    assert fault.story in repr(answer)
+
+
+@pytest.mark.parametrize("honest", HONEST, ids=lambda h: h.name)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype: str) -> None:
+    function: Any = honest.preprocess
+
+    def preprocess(x: Array, mode: ModeName) -> Any:
+        if x.dtype.name != dtype:
+            raise TypeError
+        return function(x, "channels_last", mode)
+
+    found = identify(preprocess)
+    assert [a.name for a in found.answers] == list(vggprep.MODES), found
+    assert found.is_right
+
+
+def test_our_own_function_is_every_mode_exactly() -> None:
+    found = identify(vggprep.preprocess_input)
+    assert [(a.asked, a.name, a.level) for a in found.answers] == [(m, m, "exact") for m in vggprep.MODES]
+    assert "channels_last and channels_first" in repr(found)
+
+
+def test_a_mode_that_was_not_asked_for_is_said() -> None:
+    found = identify(lambda x, mode: vggprep.preprocess_input(x, mode="caffe"))
+    assert not found.is_right
+    assert "asked for torch: NOT what was asked for: mode caffe" in repr(found)
+
+
+def test_a_channels_first_box_is_recognised() -> None:
+    answer = answer_of(black_box("torch", np.float32, channels_first=True))
+    assert (answer.name, answer.data_format) == ("torch", "channels_first")
+
+
+def test_an_unknown_affine_map_is_written_out() -> None:
+    answer = answer_of(lambda x: x[..., ::-1] * np.float32(0.5) - np.array([100, 110, 120], np.float32))
+    assert answer.kind == "affine"
+    assert [str(c) for c in answer.channels or ()] == ["B/2 - 100", "G/2 - 110", "R/2 - 120"]
+    assert "nearest is" in answer.story
+
+
+def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
+    answer = answer_of(lambda x: x[..., ::-1] - np.array([103.9, 116.8, 123.7], np.float32))
+    assert answer.kind == "affine"
+    assert answer.name in ("caffe", "slim_means")
+    assert "off by up to 0.0" in answer.story
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: (x - x.mean()) / x.std(), "depends on the whole image"),
+        (lambda x: x + np.roll(x, 1, axis=-2), "neighbours"),
+        (lambda x: np.sqrt(np.abs(x)), "not linearly"),
+        (lambda x: x.mean(axis=-1, keepdims=True) * np.ones(3, np.float32), "several input channels"),
+        (lambda x: x + np.random.default_rng().normal(size=x.shape), "second time"),
+        (lambda x: x[..., :2], "becomes an output of shape"),
+        (lambda x: np.arange(1.0 * x.size).reshape(x.shape) ** 2, "no output depends on the pixels"),
+    ],
+)
+def test_what_is_no_map_of_the_pixels_is_described(function: Callable[..., Any], words: str) -> None:
+    answer = answer_of(function)
+    assert answer.kind == "other"
+    assert words in repr(answer)
+    assert not answer.is_right
+
+
+def test_a_constant_is_an_affine_map_of_no_known_family() -> None:
+    answer = answer_of(lambda x: x * 0 + 1)
+    assert (answer.kind, answer.name, [str(c) for c in answer.channels or ()]) == ("affine", "", ["1", "1", "1"])
+    assert "no known family" in answer.story
+
+
+def test_a_box_that_refuses_everything_says_so() -> None:
+    answer = answer_of(lambda x: 1 / 0)
+    assert answer.kind == "refuses"
+    assert "ZeroDivisionError" in repr(answer)
+
+
+def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
+    def preprocess(x: Array) -> Array:
+        y = vggprep.preprocess_input(x, mode="tf")
+        return y * 1.0001 if x.dtype == np.int32 else y
+
+    found = identify(preprocess)
+    assert not found.is_right
+    assert "int32 image" in repr(found)

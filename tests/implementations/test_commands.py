@@ -1,0 +1,257 @@
+"""Programs under test: the ports in ``examples/``, and programs that do everything wrong."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from ports import port_fixture  # noqa: F401
+
+from vggprep.checks.inverse import restores_pixels
+from vggprep.checks.values import value
+from vggprep.cli import main
+from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.report import causes, failure_text
+from vggprep.implementations import commands
+from vggprep.implementations.targets import TargetError, load, load_inverse
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "poll"), reason="command: targets need POSIX")
+
+Port = Callable[[str], str]
+LANGUAGES = {"python": "means_swapped", "javascript": "no_swap", "c++": "integer_arithmetic"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_port_conforms_in_both_directions(port: Port, language: str) -> None:
+    command = f"command:{port(language)} {{mode}} {{data_format}}"
+    inverse = load_inverse(f"{command} --inverse").deprocess
+    both = replace(load(command)[0], deprocess=inverse)
+    whole = run(both, selection=Selection(("caffe",), ("channels_first",), ("float32",)), examples=10)
+    bulk = Selection(dtypes=("uint8", "float32"))
+    values = run(both, selection=bulk, checks=[value, restores_pixels], examples=0)
+    for report in (whole, values):
+        assert report.conforms, failure_text([report])
+    assert {r.mode for r in values.results if r.status == "passed"} == {"caffe", "tf", "torch", "identity"}
+    assert {r.status for r in whole.results if r.check == "threads"} == {"skipped"}
+
+
+@pytest.mark.parametrize(("language", "fault"), LANGUAGES.items())
+def test_the_fault_of_a_port_is_named(port: Port, language: str, fault: str) -> None:
+    found = load(f"command:{port(language)} {{mode}} {{data_format}} --fault")[0]
+    report = run(found, selection=Selection(("caffe",), ("channels_last",), ("uint8",)), examples=0)
+    assert not report.conforms
+    groups = causes(report.results)
+    assert len(groups) == 1
+    assert groups[0][0].diagnosis.startswith(f"behaves like {fault}:")
+
+
+def program(tmp_path: Path, body: str) -> str:
+    """A Python program that can ``read()`` an array (its bytes, header and data) and ``write`` bytes, as a target."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, subprocess, sys, time
+            log = os.path.join(os.path.dirname(__file__), "starts.log")
+            open(log, "a").write("x")
+            def read():
+                head = sys.stdin.buffer.read(10)
+                if len(head) < 10:
+                    sys.exit(0)
+                text = sys.stdin.buffer.read(head[8] + 256 * head[9]).decode()
+                shape = eval(text)["shape"]
+                size = int(eval(text)["descr"][2:])
+                for n in shape:
+                    size *= n
+                return head + (text).encode(), eval(text), sys.stdin.buffer.read(size)
+            def write(data):
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            """
+        )
+        + textwrap.dedent(body)
+    )
+    return f"command:{sys.executable} -S {path}"
+
+
+ECHO = """
+while True:
+    head, header, data = read()
+    write(head + data)
+"""
+
+
+def starts(tmp_path: Path) -> int:
+    """How often the program was started."""
+    return len((tmp_path / "starts.log").read_text())
+
+
+def forward(target: str) -> Callable[..., Any]:
+    function = load(target)[0].preprocess
+    assert function is not None
+    return function
+
+
+def check(target: str, *options: str) -> Result:
+    result = CliRunner().invoke(main, ["check", target, "--mode", "identity", "--examples", "0", *options])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def one_line(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("vggprep: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+def test_a_program_is_started_once(tmp_path: Path) -> None:
+    assert check(program(tmp_path, ECHO)).exit_code == 0
+    assert starts(tmp_path) < 10  # the RGBA image and the like
+
+
+def test_a_program_that_answers_once_and_exits_is_started_again(tmp_path: Path) -> None:
+    target = program(tmp_path, "head, header, data = read()\nwrite(head + data)")
+    function = forward(target)
+    for n in range(1, 30):
+        x = np.full((n, 1, 3), n, np.uint8)
+        assert np.array_equal(function(x), x)
+    assert 30 <= starts(tmp_path) <= 33  # with the one that is started ahead, and the first that did not go on
+
+
+def test_a_program_that_waits_for_the_end_of_its_input_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_PATIENCE", 0.2)
+    target = program(tmp_path, "write(sys.stdin.buffer.read())")
+    function = forward(target)
+    for n in range(1, 6):
+        x = np.full((n, 1, 3), n, np.uint8)
+        assert np.array_equal(function(x), x)
+
+
+def test_a_dtype_refused_twice_is_not_sent_again(tmp_path: Path) -> None:
+    target = program(
+        tmp_path,
+        """
+        while True:
+            head, header, data = read()
+            if header["descr"] != "<f4":
+                sys.exit(f"no code for {header['descr']}")
+            write(head + data)
+        """,
+    )
+    result = check(target)
+    assert result.exit_code == 0, result.output
+    assert starts(tmp_path) < 60  # of some 900 arrays that it would refuse
+
+
+def test_bfloat16_is_never_sent(tmp_path: Path) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    function = forward(program(tmp_path, ECHO))
+    with pytest.raises(commands.Refused, match="bfloat16 is not sent"):
+        function(np.zeros((1, 1, 3), ml_dtypes.bfloat16))
+
+
+def test_standard_error_is_shown(tmp_path: Path) -> None:
+    body = ECHO.replace("write(head", "print('a word of warning', file=sys.stderr, flush=True)\n    write(head")
+    assert "prints: 'a word of warning'" in check(program(tmp_path, body), "--dtype", "uint8").output
+
+
+def test_a_refusal_says_what_the_program_said(tmp_path: Path) -> None:
+    result = check(program(tmp_path, "read()\nraise ValueError('not today')"))
+    assert result.exit_code == 1
+    assert "refuses every mode" in result.output
+    assert "Refused: ValueError: not today (exit code 1)" in result.output
+    assert starts(tmp_path) <= 110
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "is killed by SIGSEGV"),
+        ("head, header, data = read()\nwrite(head[:40])", "stops after 40 bytes of an answer"),
+        ("read()\nwrite(b'<html><body>500</body></html>')", "is not a .npy array: it begins with '<html>"),
+        ("read()\nprint('starting up')", "begins with 'starting up"),
+        ("sys.exit(0)", "exits without an answer"),
+        ("sys.exit(7)", "exits with code 7 and prints nothing"),
+        (
+            "h = b\"{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000, 1250000), }\"\n"
+            "read()\nwrite(b'\\x93NUMPY\\x01\\x00' + len(h).to_bytes(2, 'little') + h)\ntime.sleep(60)",
+            "1e+13 bytes, for an input of shape",
+        ),
+        (
+            "import pickle\nh = b\"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\"\n"
+            "write(b'\\x93NUMPY\\x01\\x00' + len(h).to_bytes(2, 'little') + h + pickle.dumps([print]))",
+            "holds '|O', not bool, integer or floating",
+        ),
+        ("head, header, data = read()\nwrite(head + data + b'ok')", "prints more than the answer: 'ok'"),
+    ],
+)
+def test_a_program_that_never_gives_an_array_is_one_line_and_code_2(tmp_path: Path, body: str, words: str) -> None:
+    message = one_line(check(program(tmp_path, body)))
+    assert words in message
+    assert "asked for caffe, channels_last, float32, shape" in message
+    assert "examples/" in message
+
+
+def test_a_missing_program_is_one_line_and_code_2() -> None:
+    assert "cannot start './no-such-program': No such file" in one_line(check("command:./no-such-program {mode}"))
+    assert "needs a program" in one_line(check("command: "))
+    assert "cannot read the command line" in one_line(check("command:port 'x"))
+
+
+def test_a_hang_is_ended_with_its_whole_process_group(tmp_path: Path) -> None:
+    body = "child = subprocess.Popen(['sleep', '60'])\nopen(log + '.pid', 'a').write(f'{child.pid}\\n')\ntime.sleep(60)"
+    message = one_line(check(program(tmp_path, body), "--timeout", "0.7"))
+    assert "gives no answer within 0.7 s and is killed" in message
+    for pid in (tmp_path / "starts.log.pid").read_text().split():
+        for _ in range(100):
+            if not os.path.exists(f"/proc/{pid}") or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("a child of the program outlives it")
+
+
+def test_a_hang_on_one_dtype_fails_that_dtype_only(tmp_path: Path) -> None:
+    body = ECHO.replace("write(head", "time.sleep(60 if header['descr'] == '<i8' else 0)\n    write(head")
+    result = check(program(tmp_path, body), "--timeout", "0.5")
+    assert result.exit_code == 1
+    assert "gives no answer within 0.5 s and is killed" in result.output
+    assert "float32" not in result.output
+    assert starts(tmp_path) < 20
+
+
+def test_a_wrong_shape_is_judged(tmp_path: Path) -> None:
+    body = ECHO.replace("head + data", "head.replace(b'(2, 8', b'(8, 2') + data")
+    result = check(program(tmp_path, body), "--dtype", "uint8")
+    assert result.exit_code == 1
+    assert "returns shape (8, 2, 16, 3) for an input of shape (2, 8, 16, 3)" in result.output
+
+
+def test_lying_about_one_size_only_is_found(tmp_path: Path) -> None:
+    body = ECHO.replace("write(head", "data = bytes(len(data)) if len(data) == 51 else data\n    write(head")
+    result = check(program(tmp_path, body), "--dtype", "uint8")
+    assert result.exit_code == 1
+    assert "breaks sizes" in result.output
+
+
+def test_an_inverse_alone_can_be_a_program(tmp_path: Path, port: Port) -> None:
+    target = f"command:{port('python')} {{mode}} {{data_format}} --inverse"
+    result = CliRunner().invoke(
+        main, ["check", "--inverse", target, "--mode", "tf", "--dtype", "float32", "--examples", "0"]
+    )
+    assert result.exit_code == 0, result.output
+    with pytest.raises(TargetError, match="never returns an array"):
+        load_inverse(program(tmp_path, "sys.exit(0)"))

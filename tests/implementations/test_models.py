@@ -1,0 +1,235 @@
+"""Model files under test, made by the real converters; a converter that is missing is a visible skip."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from vggprep import identify
+from vggprep.cli import main
+from vggprep.conformance.engine import run
+from vggprep.conformance.report import failure_text
+from vggprep.implementations.targets import TargetError, load
+
+pytestmark = [  # of Keras and its converter
+    pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+Target = Callable[..., str]
+TAPS = {"onnx": "BiasAdd", "tflite": "BiasAdd", "savedmodel": "BiasAdd", "keras-model": "preprocessed"}
+
+
+def network(
+    keras: Any, dtype: str = "float32", shape: tuple[int | None, ...] = (32, 32, 3), fault: bool = False
+) -> Any:
+    """``preprocess_input`` in front of a small network."""
+    image = keras.Input(shape, dtype=dtype, name="image")
+    x = image if dtype == "float32" else keras.ops.cast(image, "float32")
+    x = x[..., ::-1] if fault else x  # swapped twice: the classic
+    x = keras.applications.imagenet_utils.preprocess_input(x, mode="caffe")
+    x = keras.layers.Identity(name="preprocessed")(x)
+    x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(x)
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """A model file of a kind: made once, by the converter that people use."""
+    keras = pytest.importorskip("keras")
+    tf = pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(
+        kind: str, dtype: str = "float32", shape: tuple[int | None, ...] = (32, 32, 3), fault: bool = False
+    ) -> str:
+        path = folder / f"{dtype}-{shape[0]}-{fault}.{kind}"
+        if kind == "keras-model":
+            path = path.with_suffix(".keras")
+        if kind == "onnx":
+            pytest.importorskip("onnxruntime")
+            pytest.importorskip("tf2onnx")
+        if path.exists():
+            return f"{kind}:{path}"
+        model = network(keras, dtype, shape, fault)
+        with contextlib.redirect_stdout(None):
+            model(np.zeros((1, 32, 32, 3), dtype))  # a model that was never called cannot be exported
+            if kind == "keras-model":
+                model.save(path)
+            elif kind == "savedmodel":
+                model.export(str(path), verbose=False)
+            elif kind == "onnx":
+                model.export(str(path), format="onnx", verbose=False)
+            else:
+                if not hasattr(tf, "lite"):
+                    pytest.skip("this TensorFlow has no TFLite converter")
+                saved = f"{path}.saved"
+                model.export(saved, verbose=False)
+                path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(saved).convert())
+        return f"{kind}:{path}"
+
+    return make
+
+
+@pytest.mark.parametrize("kind", TAPS)
+def test_a_model_with_preprocessing_inside_conforms(model_file: Target, kind: str) -> None:
+    found = load(model_file(kind), tensor_name=TAPS[kind])[0]
+    assert (found.dtypes, found.ranks, found.data_formats) == (("float32",), (4,), ("channels_last",))
+    report = run(found, examples=10)
+    assert report.conforms, failure_text([report])
+    assert "judged as caffe" in report.notes[0]
+
+
+@pytest.mark.parametrize("kind", TAPS)
+def test_a_fault_inside_a_model_is_named(model_file: Target, kind: str) -> None:
+    found = load(model_file(kind, fault=True), tensor_name=TAPS[kind])[0]
+    report = run(found, examples=0)
+    assert not report.conforms
+    assert any(r.diagnosis.startswith("behaves like no_swap:") for r in report.results)
+    assert identify(found).answers[0].name == "no_swap"
+
+
+def test_a_tflite_file_with_bytes_as_input_conforms(model_file: Target) -> None:
+    found = load(model_file("tflite", "uint8"), tensor_name="BiasAdd")[0]
+    assert found.dtypes == ("uint8",)
+    report = run(found, examples=10)
+    assert report.conforms, failure_text([report])
+
+
+@pytest.mark.parametrize("kind", ["tflite", "onnx", "keras-model"])
+def test_free_sizes_are_used(model_file: Target, kind: str) -> None:
+    report = run(load(model_file(kind, shape=(None, None, 3)), tensor_name=TAPS[kind])[0], examples=0)
+    assert report.conforms, failure_text([report])
+
+
+@pytest.mark.parametrize("kind", TAPS)
+def test_a_network_without_a_tap_says_what_to_tap(model_file: Target, kind: str) -> None:
+    result = CliRunner().invoke(main, ["check", model_file(kind)])
+    assert result.exit_code == 2
+    assert "has shape (2, 4) for an input of shape (2, 32, 32, 3); name the tensor" in result.stderr
+    assert "onv" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", TAPS)
+def test_an_unknown_tensor_or_input_is_named_with_those_there_are(model_file: Target, kind: str) -> None:
+    with pytest.raises(TargetError, match="has no tensor 'nowhere'; it has"):
+        load(model_file(kind), tensor_name="nowhere")
+    with pytest.raises(TargetError, match="has no input 'nowhere'; it has"):
+        load(model_file(kind), input_name="nowhere")
+
+
+# Graphs made by hand, which need no TensorFlow -------------------------------------------------------------------
+
+
+@pytest.fixture
+def onnx_file(tmp_path: Path) -> Target:
+    """An ONNX file of the torch mode, channels first."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+
+    def make(
+        shape: tuple[str | int, ...] = ("n", 3, "h", "w"),
+        inputs: tuple[str, ...] = ("image",),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        transposed: bool = False,
+        dtype: str = "FLOAT",
+    ) -> str:
+        h, types = onnx.helper, onnx.TensorProto
+        constants: dict[str, Sequence[float]] = {"d": [255.0], "m": [0.485, 0.456, 0.406], "s": std}
+        tensors = [
+            h.make_tensor(k, types.FLOAT, [1, len(v), 1, 1], np.array(v, np.float32)) for k, v in constants.items()
+        ]
+        nodes = [
+            h.make_node("Cast", [inputs[0]], ["floats"], to=types.FLOAT),
+            h.make_node("Div", ["floats", "d"], ["a"]),
+            h.make_node("Sub", ["a", "m"], ["b"]),
+            h.make_node("Div", ["b", "s"], ["c"]),
+            h.make_node("Transpose", ["c"], ["y"], perm=[0, 2, 3, 1] if transposed else [0, 1, 2, 3]),
+        ]
+        if len(inputs) > 1:
+            nodes.append(h.make_node("Identity", [inputs[1]], ["z"]))
+        values = [h.make_tensor_value_info(name, getattr(types, dtype), shape) for name in inputs]
+        output = h.make_tensor_value_info("y", types.FLOAT, None)
+        graph = h.make_graph(nodes, "g", values, [output], tensors)
+        model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.onnx"
+        onnx.save(model, path)
+        return f"onnx:{path}"
+
+    return make
+
+
+@pytest.mark.parametrize("shape", [("n", 3, "h", "w"), (1, 3, 24, 20), (4, 3, "h", "w"), ("n", 3, 8, 8)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_fixed_and_free_sizes_and_batches(onnx_file: Target, shape: tuple[str | int, ...], transposed: bool) -> None:
+    found = load(onnx_file(shape, transposed=transposed))[0]
+    assert found.data_formats == ("channels_first",)
+    report = run(found, examples=10)
+    assert report.conforms, failure_text([report])
+    assert {r.mode for r in report.results} == {"torch"}
+
+
+def test_a_static_byte_input_is_the_claim(onnx_file: Target) -> None:
+    found = load(onnx_file(dtype="UINT8"))[0]
+    assert found.dtypes == ("uint8",)
+    assert run(found, examples=0).conforms
+
+
+def test_one_deviation_for_all_channels_is_named(onnx_file: Target) -> None:
+    result = CliRunner().invoke(main, ["check", onnx_file(std=[0.226]), "--examples", "0"])
+    assert result.exit_code == 1
+    assert "behaves like one_std" in result.output
+    identified = CliRunner().invoke(main, ["identify", onnx_file(std=[0.226])])
+    assert identified.exit_code == 1
+    assert "one_std (in mode torch), channels_first" in identified.output
+
+
+def test_of_two_inputs_one_must_be_named(onnx_file: Target) -> None:
+    target = onnx_file(inputs=("image", "other"))
+    result = CliRunner().invoke(main, ["check", target])
+    assert result.exit_code == 2
+    assert "it has 2 inputs, image, other: name the one that takes images with --input" in result.stderr
+    assert run(load(target, input_name="image")[0], examples=0).conforms
+
+
+def test_bad_files_are_one_line_and_code_2(tmp_path: Path, onnx_file: Target) -> None:
+    broken = tmp_path / "broken.bin"
+    broken.write_bytes(b"<html>not a model</html>")
+    (tmp_path / "empty").mkdir()
+    flat = onnx_file(shape=(3, 4))
+    for arguments, words in (
+        ([f"onnx:{broken}"], "cannot load onnx:"),
+        ([f"onnx:{tmp_path / 'gone.onnx'}"], "there is no file"),
+        ([f"savedmodel:{tmp_path / 'gone'}"], "there is no folder"),
+        (["onnx:"], "needs a file"),
+        ([flat], "which is not that of RGB images"),
+        (["reference", "--tensor", "x"], "is no model file"),
+    ):
+        result = CliRunner().invoke(main, ["check", *arguments])
+        assert result.exit_code == 2, result.output
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize("kind", ["tflite", "keras-model", "savedmodel"])
+def test_corrupt_files_of_other_runtimes_are_one_line(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip({"tflite": "ai_edge_litert"}.get(kind, "tensorflow"))
+    path = tmp_path / {"keras-model": "m.keras"}.get(kind, "m")
+    if kind == "savedmodel":
+        path.mkdir()
+    else:
+        path.write_bytes(b"<html>not a model</html>")
+    with pytest.raises(TargetError, match=f"cannot load {kind}:") as error:
+        load(f"{kind}:{path}")
+    assert "\n" not in str(error.value)
+    if kind == "tflite":
+        path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
+        with pytest.raises(TargetError):
+            load(f"{kind}:{path}")

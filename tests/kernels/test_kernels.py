@@ -1,0 +1,279 @@
+"""The kernels have the bits of ``reference.py``, whatever they are given; and what happens where they can't run."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import threading
+import tracemalloc
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vggprep import MODES, deprocess_input, kernels, preprocess_input
+from vggprep.cases import LAYOUTS, arrange, dtype_of, has_layout, to_format
+from vggprep.functions import Backend
+from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, ModeName
+
+Array = npt.NDArray[Any]
+Function = Callable[..., Array]
+
+BOTH = (preprocess_input, deprocess_input)
+NEEDS_NUMBA = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+BACKENDS = [pytest.param("numpy"), pytest.param("numba", marks=NEEDS_NUMBA)]
+FOREIGN = ("longdouble", ">f4", ">i2")
+
+
+class Kernel(NamedTuple):
+    """A backend in a mode and data format."""
+
+    backend: Backend
+    mode: ModeName
+    data_format: DataFormat
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found: Backend = request.param
+    return found
+
+
+@pytest.fixture(params=itertools.product(MODES, DATA_FORMATS), ids="-".join)
+def kernel(request: pytest.FixtureRequest, backend: Backend) -> Kernel:
+    return Kernel(backend, *request.param)
+
+
+def made_by_arithmetic(count: int, dtype: np.dtype[Any]) -> Array:
+    """``count`` values: bytes for integers; for floats also fractions, and values on both sides of 0..255."""
+    index = np.arange(count)
+    if dtype.kind in "iub":
+        return (index * 37 % 256).astype(dtype)
+    return (index * 37 % 311 * 1.03125 - 29.40625).astype(dtype)
+
+
+def images(shape: tuple[int, ...], data_format: DataFormat, dtype: str) -> Array:
+    """Images of ``(..., H, W)`` given by their shape without channels."""
+    values = made_by_arithmetic(3 * int(np.prod(shape)), dtype_of(dtype)).reshape(*shape, 3)
+    return np.ascontiguousarray(to_format(values, data_format))
+
+
+def layouts(shape: tuple[int, ...], data_format: DataFormat, dtype: str) -> Iterator[Array]:
+    """The same images in every memory layout that the dtype has."""
+    values = made_by_arithmetic(3 * int(np.prod(shape)), dtype_of(dtype)).reshape(*shape, 3)
+    for layout in LAYOUTS:
+        if has_layout(dtype, layout) and not (dtype in FOREIGN and layout == "big_endian"):
+            yield arrange(values, data_format, layout)
+
+
+def assert_same_bits(actual: Array, expected: Array, what: object = "") -> None:
+    """Equal dtype, shape and bits, but for the payload of NaNs; in C order."""
+    assert actual.dtype == expected.dtype, what
+    assert actual.shape == expected.shape, what
+    assert actual.flags.c_contiguous, what
+    if actual.dtype.kind in "biu":
+        np.testing.assert_array_equal(actual, expected, str(what))
+        return
+    nan = np.isnan(expected)
+    np.testing.assert_array_equal(np.isnan(actual), nan, str(what))
+    with np.errstate(invalid="ignore"):
+        assert ((actual == expected) | nan).all(), what
+        assert ((np.signbit(actual) == np.signbit(expected)) | nan).all(), what
+
+
+def assert_like_reference(function: Function, x: Array, kernel: Kernel, threads: int = 1, **options: Any) -> None:
+    call = partial(function, x, kernel.data_format, kernel.mode, **options)
+    what = (function.__name__, kernel, x.dtype, x.shape, x.strides, threads, options)
+    with np.errstate(all="ignore"):
+        expected = call(backend="reference")
+        before = x.copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert_same_bits(call(backend=kernel.backend, threads=threads), expected, what)
+            # Neither the right nor an impossible value shows what a kernel leaves out.
+            out = np.full_like(expected, 77, order="C", subok=False)
+            assert call(backend=kernel.backend, threads=threads, out=out) is out, what
+    assert_same_bits(out, expected, what)
+    assert x.tobytes() == before.tobytes(), what
+
+
+# The same bits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, *FOREIGN])
+def test_every_dtype_rank_and_layout_has_the_bits_of_the_reference(dtype: str, kernel: Kernel) -> None:
+    for shape in ((5, 11), (2, 7, 8)):
+        for x in layouts(shape, kernel.data_format, dtype):
+            for function in BOTH:
+                assert_like_reference(function, x, kernel)
+
+
+def test_every_dtype_that_can_be_asked_for(kernel: Kernel) -> None:
+    for dtype in ("uint8", "int32", "float16", "float32", "float64", "bfloat16"):
+        x = images((2, 7, 8), kernel.data_format, dtype)
+        for target, function in itertools.product(("float16", "float32", "float64", "longdouble"), BOTH):
+            assert_like_reference(function, x, kernel, dtype=target)
+
+
+def test_every_dtype_of_restored_pixels(kernel: Kernel) -> None:
+    for dtype in ("float16", "float32", "float64", "longdouble", "uint8"):
+        x = images((2, 7, 8), kernel.data_format, dtype)
+        y = x if dtype == "uint8" else preprocess_input(x, kernel.data_format, kernel.mode)
+        for target in (None, "uint8", "int16", ">u2", "int64", "uint64"):
+            assert_like_reference(deprocess_input, y, kernel, dtype=target)
+
+
+def test_every_number_of_pixels_up_to_70(kernel: Kernel) -> None:
+    for pixels in range(71):
+        for shape in ((1, pixels), (pixels, 1, 1), (2, pixels, 1)):
+            threads = 1 + pixels % 4
+            assert_like_reference(preprocess_input, images(shape, kernel.data_format, "uint8"), kernel, threads)
+            assert_like_reference(deprocess_input, images(shape, kernel.data_format, "float32"), kernel, threads)
+
+
+def test_sizes_around_blocks_and_vectors_with_any_number_of_threads(kernel: Kernel) -> None:
+    for elements, more, dtype in itertools.product((12, 14, 16, 18), (-1, 5), ("uint8", "float32")):
+        x = images((1, (1 << elements) // 3 + more), kernel.data_format, dtype)
+        for threads, function in itertools.product((1, 2, 3, 4), BOTH):
+            assert_like_reference(function, x, kernel, threads)
+
+
+def test_batches_and_large_arrays_that_need_a_copy(kernel: Kernel) -> None:
+    for shape in ((3, 131, 83), (500, 7, 11), (1, 2, 40_009)):
+        for dtype in ("uint8", "int32", "float32", "float64"):
+            x = images(shape, kernel.data_format, dtype)
+            for y, function in itertools.product((x, x[::-1]), BOTH):
+                assert_like_reference(function, y, kernel, threads=3)
+
+
+def test_every_half_precision_value_in_every_channel(kernel: Kernel) -> None:
+    half = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    x = np.ascontiguousarray(to_format(np.stack([half] * 3, -1).reshape(256, 256, 3), kernel.data_format))
+    finite = np.where(np.isnan(x), np.float16(0), x)
+    assert_like_reference(preprocess_input, x, kernel)
+    assert_like_reference(preprocess_input, x, kernel, dtype="float32")
+    assert_like_reference(deprocess_input, x, kernel, dtype=None)
+    for target in ("uint8", "int16"):
+        assert_like_reference(deprocess_input, finite, kernel, dtype=target)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zeros_infinities_nan_and_extreme_values(dtype: type[np.float32 | np.float64], kernel: Kernel) -> None:
+    limits = np.finfo(dtype)
+    special = [0.0, -0.0, np.inf, -np.inf, limits.max, limits.min, limits.tiny, -limits.smallest_subnormal, np.nan]
+    turns = (-103.939, -116.779, -123.68, 0.5, 127.5, 254.5, 255.5)
+    near = [turn + shift for turn in turns for shift in (-1, 0, 1)]
+    values = np.resize(np.array(special + near, dtype), 16 * 31)
+    rows = np.stack([np.roll(values, shift) for shift in range(3)], -1).reshape(16, 31, 3)
+    x = np.ascontiguousarray(to_format(rows, kernel.data_format))
+    assert_like_reference(preprocess_input, x, kernel)
+    assert_like_reference(deprocess_input, x, kernel, dtype=None)
+    assert_like_reference(deprocess_input, np.where(np.isnan(x), dtype(1), x), kernel)
+
+
+def test_one_nan_anywhere_is_not_a_pixel(kernel: Kernel) -> None:
+    for pixels, position in ((3, 0), (100, 0), (100, 150), (100, 299), (60_000, 179_999), (60_000, 90_000)):
+        for dtype, threads in itertools.product(("float16", "float32", "float64"), (1, 2)):
+            x = images((1, pixels), kernel.data_format, dtype)
+            x.reshape(-1)[position] = np.nan
+            with pytest.raises(ValueError, match="holds NaN, which is not a valid pixel value"):
+                deprocess_input(x, kernel.data_format, kernel.mode, backend=kernel.backend, threads=threads)
+
+
+def test_an_output_at_any_address(kernel: Kernel) -> None:
+    x = images((2, 9, 11), kernel.data_format, "uint8")
+    call = partial(preprocess_input, x, kernel.data_format, kernel.mode, dtype="float32")
+    expected = call(backend="reference")
+    memory = np.zeros(4 * x.size + 64, np.uint8)
+    for offset in (*range(0, 64, 4), 1, 2):
+        out = memory[offset : offset + 4 * x.size].view(np.float32).reshape(x.shape)
+        call(out=out, backend=kernel.backend)
+        assert_same_bits(out, expected, offset)
+        assert not memory[:offset].any()
+        assert not memory[offset + 4 * x.size :].any()
+        memory[:] = 0
+
+
+def test_large_outputs_that_go_past_the_cache(kernel: Kernel) -> None:
+    x = images((15, 224, 219), kernel.data_format, "uint8")
+    call = partial(preprocess_input, x, kernel.data_format, kernel.mode, dtype="float32")
+    expected = call(backend="reference")
+    memory = np.zeros(x.size + 3, np.float32)
+    for offset, threads in ((0, 1), (3, 2)):
+        out = memory[offset : offset + x.size].reshape(x.shape)
+        assert_same_bits(call(out=out, backend=kernel.backend, threads=threads), expected)
+    back = np.zeros_like(x)
+    deprocess_input(expected, kernel.data_format, kernel.mode, out=back, backend=kernel.backend, threads=2)
+    np.testing.assert_array_equal(back, x)
+
+
+def test_calls_at_the_same_time_do_not_meet(kernel: Kernel) -> None:
+    x = [images((1, 70_001), kernel.data_format, "uint8") + np.uint8(k) for k in range(4)]
+    expected = [preprocess_input(image, kernel.data_format, kernel.mode, backend="reference") for image in x]
+    results: list[Array] = [np.empty(0)] * len(x)
+
+    def work(k: int) -> None:
+        for _ in range(3):
+            results[k] = preprocess_input(
+                x[k], kernel.data_format, kernel.mode, backend=kernel.backend, threads=1 + k % 3
+            )
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(len(x))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for result, wanted in zip(results, expected, strict=True):
+        assert_same_bits(result, wanted)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "torch"])
+def test_memory_beyond_input_and_output_stays_under_2_mib_a_thread(mode: ModeName, backend: Backend) -> None:
+    x, back = images((8, 224, 224), "channels_last", "uint8"), np.zeros((8, 224, 224, 3), np.uint8)
+    for dtype, threads, step in itertools.product(("float16", "float32", "float64", "longdouble"), (1, 2), (1, -1)):
+        y = np.zeros(x.shape, dtype)
+        for call in (
+            partial(preprocess_input, x[::step], None, mode, dtype=dtype, out=y, threads=threads, backend=backend),
+            partial(deprocess_input, y[::step], None, mode, out=back, threads=threads, backend=backend),
+        ):
+            call()
+            tracemalloc.start()
+            call()
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < threads * (2 << 20), (call.func.__name__, dtype, threads, step)
+
+
+# Which kernel -----------------------------------------------------------------------------------------------------
+
+
+def test_numba_repays_its_start_once_numpy_would_have_worked_as_long() -> None:
+    start_up = kernels.StartUp(elements=60_000)
+    assert [start_up.is_repaid(30_000), start_up.is_repaid(30_000), start_up.is_repaid(30_000)] == [False, True, True]
+    assert kernels.StartUp(elements=60_000).is_repaid(60_000)
+
+
+def test_calls_too_small_for_any_kernel_never_repay_it() -> None:
+    start_up = kernels.StartUp(elements=60_000)
+    assert not any(start_up.is_repaid(1_000) for _ in range(100))
+    assert start_up.so_far == 0
+
+
+def test_a_numba_that_fails_is_replaced_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("no machine code today")
+
+    monkeypatch.setattr(kernels, "load_compiled", broken)
+    monkeypatch.setattr(kernels, "_numba_failed", False)
+    monkeypatch.setattr(kernels, "_start_up", kernels.StartUp(elements=0))
+    monkeypatch.setattr(kernels, "is_numba_installed", lambda: True)
+    x = images((1, 128, 128), "channels_last", "uint8")
+    with pytest.warns(RuntimeWarning, match=r"does not work here \(OSError: no machine code today\)") as caught:
+        results = [preprocess_input(x, backend=backend) for backend in ("auto", "numba", "auto")]
+    assert len(caught) == 1
+    for result in results:
+        assert_same_bits(result, preprocess_input(x, backend="reference"))

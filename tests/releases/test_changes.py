@@ -1,0 +1,127 @@
+"""What differs between two observations, in sentences."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from stand_in import question
+
+from vggprep.releases.changes import KINDS, Difference, compare, compared
+from vggprep.releases.observation import Observation, Row
+
+RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=1e-6, aliasing="fresh")
+WRONG = replace(RIGHT, digest="b", verdict="wrong", levels=19.7, cause="the mean along the height", cause_kind="axis")
+RAISES = Row(error="TypeError", message="no")
+
+
+def observed(**rows: Row) -> Observation:
+    return Observation({"keras": "3.0.0"}, {question(path).id: row for path, row in rows.items()})
+
+
+def differences(old: Row, new: Row, **attributes: Any) -> list[Difference]:
+    asked = question("tensor", **attributes).id
+    return compare(Observation({}, {asked: old}), Observation({}, {asked: new}))
+
+
+def one(old: Row, new: Row, **attributes: Any) -> Difference:
+    (difference,) = differences(old, new, **attributes)
+    return difference
+
+
+def test_nothing_differs_from_itself() -> None:
+    whole = observed(ndarray=RIGHT, tensor=WRONG, graph=RAISES, model=Row(fatal="SIGSEGV"))
+    assert compare(whole, whole) == []
+    assert compared(whole, whole) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (WRONG, RIGHT, "value"),
+        (RIGHT, WRONG, "value"),
+        (WRONG, replace(WRONG, digest="c", levels=40.0), "value"),
+        (RAISES, WRONG, "value"),
+        (WRONG, RAISES, "value"),
+        (RIGHT, Row(fatal="SIGABRT"), "crash"),
+        (RIGHT, RAISES, "refusal"),
+        (RIGHT, replace(RIGHT, written=True), "writes"),
+        (RAISES, RIGHT, "error"),
+        (RAISES, Row(error="ValueError"), "error"),
+        (Row(fatal="SIGABRT"), RIGHT, "error"),
+        (RIGHT, replace(RIGHT, dtype="float64", digest="c"), "dtype"),
+        (RIGHT, replace(RIGHT, aliasing="same"), "aliasing"),
+        (replace(RIGHT, written=True), RIGHT, "aliasing"),
+        (RIGHT, replace(RIGHT, digest="c"), "rounding"),
+        (WRONG, replace(WRONG, digest="c"), "rounding"),
+    ],
+)
+def test_every_kind_of_difference(old: Row, new: Row, kind: str) -> None:
+    difference = one(old, new)
+    assert difference.kind == kind
+    assert difference.matters == (kind in ("value", "crash", "refusal", "writes"))
+    assert difference.sentence.endswith(".")
+    assert json.dumps(difference.to_json())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (RAISES, replace(RAISES, message="another text")),
+        (RIGHT, replace(RIGHT, warnings=("UserWarning",))),
+        (RIGHT, Row(skipped="not here")),
+        (Row(skipped="not here"), WRONG),
+        (RIGHT, replace(RIGHT, levels=2e-6)),
+    ],
+)
+def test_noise_is_no_difference(old: Row, new: Row) -> None:
+    assert differences(old, new) == []
+
+
+def test_how_xla_rounds_on_another_processor_is_no_difference() -> None:
+    here = observed(xla=RIGHT, graph=RIGHT)
+    there = Observation({**here.running, "processor": "another"}, dict(here.rows))
+    other_bits = {question(path).id: replace(RIGHT, digest="c") for path in ("xla", "graph")}
+    assert compare(here, there) == []
+    (both,) = compare(here, Observation(here.running, other_bits))
+    (graph,) = compare(here, Observation(there.running, other_bits))
+    assert set(both.rows) == set(other_bits)
+    assert graph.rows == (question("graph").id,)
+    (wrong,) = compare(here, Observation(there.running, {question("xla").id: WRONG}))
+    assert wrong.matters
+
+
+def test_outside_the_definition_nothing_matters_but_a_dropped_channel() -> None:
+    undefined = replace(RIGHT, verdict="undefined", levels=None, digest="c")
+    assert one(undefined, replace(undefined, digest="d"), shape=(4, 5, 4)).kind == "outside"
+    assert one(RIGHT, WRONG, shape=(2, 2, 4, 5, 3)).kind == "outside"
+    dropped = replace(WRONG, cause="4 channels in, 3 out", levels=None)
+    assert one(undefined, dropped, shape=(4, 5, 4)).kind == "value"
+
+
+def test_an_unknown_mode_or_format_that_is_answered_is_wrong() -> None:
+    taken = replace(RIGHT, verdict="undefined", levels=None, cause="taken for mode caffe")
+    assert one(taken, RAISES, mode="unknown").sentence == (
+        "3-D channels_last float32 eager tensors with mode 'unknown': "
+        "now raises TypeError; before, taken for mode caffe. 1 row."
+    )
+    assert one(taken, RAISES, mode="unknown").matters
+    assert one(RAISES, taken, data_format="NHWC").matters
+
+
+def test_rows_of_one_cause_are_one_sentence_and_the_worst_comes_first() -> None:
+    narrow = question("tensor", shape=(3, 3, 5), data_format="channels_first").id
+    usual = [question(path, shape=(3, 4, 5), data_format="channels_first").id for path in ("tensor", "graph")]
+    rounded = question("xla").id
+    old = {narrow: WRONG, **dict.fromkeys(usual, RAISES), rounded: RIGHT}
+    new = {**dict.fromkeys(old, RIGHT), rounded: replace(RIGHT, digest="z")}
+    first, last = compare(Observation({}, old), Observation({}, new))
+    assert first.sentence == (
+        "3-D channels_first float32 eager tensors and graphs in caffe mode: now right; "
+        "before, the mean along the height, silently where that is 3 long, else raises TypeError. "
+        "3 rows; up to 19.7 grey levels."
+    )
+    assert last.kind == "rounding"
+    assert KINDS.index(first.kind) < KINDS.index(last.kind)

@@ -1,0 +1,153 @@
+"""The record of releases: that it holds what is known of them, and how it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from stand_in import question
+
+from vggprep.releases import environments, record
+from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.questions import KERAS_MODES, parse
+from vggprep.releases.record import FILE, Change, Recorded, adjacent, history, pack, read, shipped, unpack
+
+RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
+RAISES = Row(error="TypeError")
+
+
+@cache
+def changes() -> tuple[Change, ...]:
+    return tuple(history())
+
+
+def change(release: str, *words: str) -> Change:
+    """The first change of that release whose sentence has all the words."""
+    found = [c for c in changes() if c.release == release and all(word in c.difference.sentence for word in words)]
+    assert found, [c.difference.sentence for c in changes() if c.release == release]
+    return found[0]
+
+
+# ---- what the record holds -------------------------------------------------------------------------------------------
+
+
+def test_the_record_is_small_and_holds_many_releases() -> None:
+    assert FILE.stat().st_size < 500_000
+    assert len(shipped().releases) >= 24
+    assert {release.running["backend"] for release in shipped().releases} == {"tensorflow", "torch", "jax"}
+
+
+def test_every_recorded_release_is_the_one_named_and_the_rest_are_accounted_for() -> None:
+    ran = {release.name: release.running for release in shipped().releases}
+    for combination in environments.combinations():
+        if combination.name in ran:
+            assert combination.release.split("==")[1] in ran[combination.name].values()
+            assert ran[combination.name]["backend"] == combination.backend
+        else:
+            assert shipped().not_run[combination.name]
+
+
+def test_the_array_path_has_been_frozen_since_2_2_0() -> None:
+    dtypes = ("uint8", "float32", "float64")
+    plain = [question(dtype=d, mode=mode, shape=(2, 4, 5, 3)).id for mode in KERAS_MODES for d in dtypes]
+    names = shipped().names()
+    newest = shipped().observation(names[-1]).rows
+    for release in names[names.index("keras==2.2.0") :]:
+        rows = shipped().observation(release).rows
+        assert [(rows[q].verdict, rows[q].digest) for q in plain] == [("right", newest[q].digest) for q in plain]
+
+
+KNOWN = [
+    ("keras==2.1.2", ("graphs", "caffe mode", "now right", "before, raises TypeError or AttributeError")),
+    ("keras==2.1.2", ("data_format 'unknown'", "now raises ValueError; before, raises AssertionError")),
+    ("keras==2.1.3", ("torch mode", "now right; before, the result of mode caffe")),
+    ("keras==2.1.3", ("caffe mode asked after torch: now the mean of mode torch; before, right",)),
+    ("keras==2.2.0", ("nteger arrays: now right; before, raises TypeError",)),
+    ("keras-applications==1.0.7", ("mobilenet_v2: now right; before, x / 128 - 1",)),
+    ("tensorflow==2.2.0", ("caffe mode asked after torch: now right; before, the mean of mode torch",)),
+    ("tensorflow==2.3.0", ("with mode 'unknown'", "now raises ValueError; before, taken for mode caffe")),
+    ("tensorflow==2.5.0", ("4-D channels_first", "torch mode: now right; before, the std along the width, silently")),
+    ("tensorflow==2.5.0", ("float16, bfloat16", "torch mode: now raises TypeError; before, right")),
+    ("keras==2.7.0", ("float16", "torch mode: now right; before, raises TypeError")),
+    ("keras==3.0.0", ("loat64", "caffe and torch mode: now right; before, only as precise as float32")),
+    ("keras==3.0.0", ("4 channels in, 3 out",)),
+    ("keras==3.0.0", ("unknown rank: now raises ValueError; before, right",)),
+    ("keras==3.5.0", ("ariables", "now right; before, raises")),
+    # On torch and JAX the same variables were silently wrong before.
+    ("keras[torch]==3.5.0", ("Uint8 and int32 variables in tf mode", "now right; before, x / 128 - 1")),
+    ("keras[jax]==3.5.0", ("Bool variables in tf and torch mode: now right; before, wrong",)),
+    ("keras==3.6.0", ("omplex64 eager tensors",)),
+    ("keras[jax]==3.6.0", ("Complex64 eager tensors",)),
+    # Not known before it was recorded: Keras 3.7.0 takes a mean that fits the last axis for a bias along that axis.
+    ("keras==3.7.0", ("4-D channels_first float32 functional models", "now the mean along the width; before, right")),
+    ("keras==3.12.0", ("3-D channels_first", "now right; before, the mean along the height, silently")),
+]
+
+
+@pytest.mark.parametrize(("release", "words"), KNOWN, ids=[f"{release}-{i}" for i, (release, _) in enumerate(KNOWN)])
+def test_what_is_known_of_releases_is_found_in_the_data(release: str, words: tuple[str, ...]) -> None:
+    assert change(release, *words).adjacent
+
+
+def test_a_change_names_a_release_only_after_its_published_predecessor() -> None:
+    assert change("keras==3.12.0", "3-D channels_first").when == "keras==3.12.0"
+    assert change("keras==3.0.5", "floatx bfloat16").when == "after keras==3.0.0, by keras==3.0.5"
+
+
+def test_releases_are_adjacent_if_none_was_published_between_them() -> None:
+    assert adjacent("keras==2.15.0", "keras==3.0.0")
+    assert adjacent("keras[torch]==3.11.3", "keras[torch]==3.12.0")
+    assert adjacent("tensorflow==2.5.3", "keras==2.6.0")
+    assert adjacent("keras==2.2.4", "keras-applications==1.0.7")
+    assert not adjacent("keras==3.9.0", "keras==3.9.2")
+    assert not adjacent("keras==3.12.0", "keras==3.11.3")
+    assert not adjacent("keras==3.15.1", "keras==3.99.0")
+
+
+def test_what_else_changed_with_a_release_is_recorded() -> None:
+    found = change("keras==2.7.0")
+    assert found.also_changed["tensorflow"] == ("2.6.5", "2.7.4")
+    assert "torch" not in found.also_changed
+
+
+def test_history_can_be_narrowed() -> None:
+    some = history(mode="torch", path="xla")
+    assert 0 < len(some) < len(changes())
+    assert all(any("mode=torch" in row for row in c.difference.rows) for c in some)
+
+
+def test_every_path_has_changed_at_some_release() -> None:
+    changed = {parse(row).path for c in changes() for row in c.difference.rows}
+    assert changed == {"ndarray", "tensor", "graph", "xla", "model", "lambda", "tf.data", "variable"}
+
+
+# ---- packing ---------------------------------------------------------------------------------------------------------
+
+
+def test_packing_loses_nothing_that_is_compared() -> None:
+    said = replace(RAISES, message="at 0x7f", warnings=("UserWarning",))
+    first = Observation({"keras": "1"}, {question().id: RIGHT, question("tensor").id: said})
+    second = Observation({"keras": "2"}, {question().id: replace(RIGHT, digest="b")})
+    third = Observation({"keras": "3"}, {question().id: replace(RIGHT, digest="b"), question("xla").id: RIGHT})
+    observed = [(Recorded(f"keras=={i}", "keras", o.running), o) for i, o in enumerate((first, second, third))]
+    packed = unpack(pack(observed, {"keras==9": "no such release"}))
+    for recorded, original in observed:
+        rows = {name: replace(row, message="", warnings=()) for name, row in original.rows.items()}
+        assert packed.observation(recorded.name) == Observation(original.running, rows)
+    assert packed.not_run == {"keras==9": "no such release"}
+
+
+def test_a_record_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "record").write_bytes(b"not a record")
+    for name in ("record", "nothing"):
+        with pytest.raises(ObservationError, match="missing or damaged; install vggprep again"):
+            read(tmp_path / name)
+
+
+def test_a_record_of_a_later_format_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = pack([], {})
+    monkeypatch.setattr(record, "FORMAT_VERSION", 0)
+    with pytest.raises(ObservationError, match="cannot read this record of releases; install vggprep again"):
+        unpack(later)

@@ -1,0 +1,236 @@
+"""The levels exact and faithful: what they accept, what they refuse, and how large they say an error is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vggprep import oracle
+from vggprep.cases import dtype_of
+from vggprep.oracle import FORMATS
+from vggprep.spec import DIRECTIONS, MODES, Direction, ModeName
+from vggprep.tolerance import Comparison, compare_exact, compare_faithful, same_values
+
+Array = npt.NDArray[Any]
+
+EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
+EACH_MODE = pytest.mark.parametrize("mode", MODES)
+EACH_STEPPED = pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+EACH_FLOAT = pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+
+Compare = Callable[[Array, Array, Direction, ModeName], Comparison]
+BOTH_LEVELS = pytest.mark.parametrize("compare", [compare_exact, compare_faithful])
+COLOURS = np.array([[0, 100, 255], [255, 30, 140], [60, 200, 10]])
+
+
+def ulps(array: Array, count: int) -> Array:
+    """A copy with element (1, 1) moved up by ``count`` units in the last place."""
+    moved = array.copy()
+    for _ in range(abs(count)):
+        moved[1, 1] = np.nextafter(moved[1, 1], np.array(np.sign(count) * np.inf, array.dtype))
+    return moved
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+@EACH_FLOAT
+def test_the_exact_result_is_accepted_at_both_levels(
+    compare: Compare, dtype: str, mode: ModeName, direction: Direction
+) -> None:
+    x = COLOURS.astype(dtype)
+    got = oracle.exact(x, direction, mode).astype(dtype)
+    result = compare(x, got, direction, mode)
+    assert result.ok
+    assert result.units <= 3
+    real, _ = oracle.real(x, direction, mode)
+    assert same_values(result.expected, got if compare is compare_exact else real, signed_zero=True).all()
+
+
+@EACH_DIRECTION
+@EACH_MODE
+@EACH_FLOAT
+@pytest.mark.parametrize("count", [1, -1])
+def test_one_unit_in_the_last_place_is_wrong_at_exact_and_right_at_faithful(
+    count: int, dtype: str, mode: ModeName, direction: Direction
+) -> None:
+    x = COLOURS.astype(dtype)
+    got = ulps(oracle.exact(x, direction, mode).astype(dtype), count)
+    result = compare_exact(x, got, direction, mode)
+    assert np.argwhere(result.wrong).tolist() == [[1, 1]]
+    faithful = compare_faithful(x, got, direction, mode)
+    assert faithful.ok == (not (mode == "identity" and direction == "forward"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("units", "accepted"), [(0, True), (7, True), (8, True), (9, False), (30, False)])
+def test_faithful_is_eight_unit_roundoffs_of_the_output_dtype(dtype: str, units: int, accepted: bool) -> None:
+    # Black in tf mode is -1 and S is 1, so that every multiple of u below 1 is a number of the format.
+    x = np.zeros((1, 3), np.float32 if dtype == "bfloat16" else dtype)
+    u = FORMATS[dtype].unit_roundoff
+    for sign in (1, -1) if units % 2 == 0 else (1,):
+        got = np.full((1, 3), -1.0)
+        got[0, 1] += sign * units * u
+        got = got.astype(dtype_of(dtype))
+        assert float(got[0, 1]) == -1 + sign * units * u
+        result = compare_faithful(x, got, "forward", "tf")
+        assert result.units == units
+        assert result.ok is accepted
+        assert result.levels == units * u * 127.5
+
+
+def test_faithful_judges_a_wider_output_at_its_own_precision() -> None:
+    x = np.zeros((1, 3), np.float32)
+    for dtype, accepted in ((np.float32, True), (np.float64, False)):
+        got = np.full((1, 3), -1 + 7 * 2.0**-24, dtype)
+        assert compare_faithful(x, got, "forward", "tf").ok is accepted
+
+
+@EACH_DIRECTION
+@EACH_STEPPED
+def test_float64_at_the_border_is_decided_by_rationals(mode: ModeName, direction: Direction) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.uniform(0, 255, (400, 3)) if direction == "forward" else rng.uniform(-1, 1, (400, 3))
+    formula, scale = oracle.real(x, direction, mode)
+    # Aim at 8 u·S; where that lands is rounded to float64, a little within or beyond.
+    got = formula + 8 * 2.0**-53 * scale * rng.choice([1, -1], x.shape)
+    shortcut = np.abs(got - formula) / (2.0**-53 * scale) > 8
+    truly = np.zeros(x.shape, bool)
+    for channel, source, target in oracle.routes(direction, mode):
+        for row, value in enumerate(x[:, source].tolist()):
+            error = oracle.one_error(value, float(got[row, target]), direction, mode, channel, "float64")
+            truly[row, target] = error > 8
+    assert truly.any()
+    assert not truly.all()
+    assert (truly != shortcut).any(), "float64 would have done"
+    np.testing.assert_array_equal(compare_faithful(x, got, direction, mode).wrong, truly)
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+@EACH_FLOAT
+def test_nan_and_infinities_must_stay_what_they_are(
+    compare: Compare, dtype: str, mode: ModeName, direction: Direction
+) -> None:
+    x = (COLOURS / 2).astype(dtype)  # halved, to stay where the bound applies to float16
+    x[1] = [np.nan, np.inf, -np.inf]
+    right = oracle.exact(x, direction, mode).astype(dtype)
+    assert compare(x, right, direction, mode).ok
+    for at in np.ndindex(right.shape):
+        for value in (np.nan, np.inf, -np.inf, 7.25):
+            got = right.copy()
+            got[at] = value
+            same_value = got[at] == right[at] or (np.isnan(got[at]) and np.isnan(right[at]))
+            result = compare(x, got, direction, mode)
+            assert np.argwhere(result.wrong).tolist() == ([] if same_value else [list(at)]), (at, value)
+
+
+@BOTH_LEVELS
+def test_all_nans_are_equal(compare: Compare) -> None:
+    x = COLOURS.astype(np.float32)
+    x[1, 1] = np.nan
+    got = oracle.exact(x, "forward", "tf").astype(np.float32)
+    got.view(np.uint32)[1, 1] = 0xFFC12345
+    assert compare(x, got, "forward", "tf").ok
+
+
+def test_the_sign_of_zero_counts_at_exact_only() -> None:
+    x = np.full((1, 3), 127.5, np.float32)
+    got = np.array([[0.0, -0.0, 0.0]], np.float32)
+    assert np.argwhere(compare_exact(x, got, "forward", "tf").wrong).tolist() == [[0, 1]]
+    assert compare_faithful(x, got, "forward", "tf").ok
+    zeros = np.zeros((1, 3), np.float32)
+    assert not compare_exact(zeros, got, "forward", "identity").ok
+    assert compare_faithful(zeros, got, "forward", "identity").ok
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_beyond_the_bound_only_the_sign_of_an_overflow_is_judged(dtype: str) -> None:
+    top = np.finfo(dtype).max
+    x = np.array([[top, -top, 0]], dtype)
+    right = np.array([[np.inf, -np.inf, 127.5]], dtype)
+    result = compare_faithful(x, right, "inverse", "tf")
+    assert result.ok
+    for at, value in (((0, 0), -np.inf), ((0, 1), np.inf), ((0, 0), np.nan)):
+        got = right.copy()
+        got[at] = value
+        assert np.argwhere(compare_faithful(x, got, "inverse", "tf").wrong).tolist() == [list(at)]
+
+
+def test_within_the_bound_an_overflow_is_wrong() -> None:
+    x = np.array([[2.0**99, 1, 2]], np.float32)
+    got = oracle.exact(x, "forward", "tf").astype(np.float32)
+    assert compare_faithful(x, got, "forward", "tf").ok
+    got[0, 0] = np.inf
+    assert not compare_faithful(x, got, "forward", "tf").ok
+
+
+@BOTH_LEVELS
+@EACH_MODE
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_an_inverse_to_pixels_may_not_be_off_by_one(compare: Compare, dtype: str, mode: ModeName) -> None:
+    y = oracle.exact(COLOURS.astype(np.float32), "forward", mode).astype(np.float32)
+    right = COLOURS.astype(dtype)
+    result = compare(y, right, "inverse", mode)
+    assert result.ok
+    np.testing.assert_array_equal(result.expected, COLOURS)
+    for value in (29, 31):
+        got = right.copy()
+        got[1, 1] = value
+        result = compare(y, got, "inverse", mode)
+        assert np.argwhere(result.wrong).tolist() == [[1, 1]]
+        assert result.levels == 1
+
+
+@BOTH_LEVELS
+def test_an_inverse_to_pixels_must_saturate(compare: Compare) -> None:
+    y = np.array([[-300.0, 300.0, 0.0], [np.inf, -np.inf, 255.4]], np.float32)
+    right = np.array([[0, 255, 0], [255, 0, 255]], np.uint8)
+    assert compare(y, right, "inverse", "identity").ok
+    for at, value in (((0, 0), 212), ((0, 1), 44), ((1, 0), 0), ((1, 1), 255), ((1, 2), 254)):
+        got = right.copy()
+        got[at] = value
+        assert np.argwhere(compare(y, got, "inverse", "identity").wrong).tolist() == [list(at)]
+
+
+@BOTH_LEVELS
+def test_identity_is_equal_integers_even_beyond_float64(compare: Compare) -> None:
+    x = np.array([[2**63 - 1, -(2**63), 2**53 + 1]], np.int64)
+    assert compare(x, x.copy(), "forward", "identity").ok
+    got = x.copy()
+    got[0, 2] -= 1
+    assert np.argwhere(compare(x, got, "forward", "identity").wrong).tolist() == [[0, 2]]
+
+
+@BOTH_LEVELS
+@EACH_STEPPED
+def test_swapped_channels_are_wrong(compare: Compare, mode: ModeName) -> None:
+    x = COLOURS.astype(np.float32)
+    got = oracle.exact(x, "forward", mode).astype(np.float32)[:, ::-1]
+    result = compare(x, got, "forward", mode)
+    assert result.wrong[:, [0, 2]].all()
+    assert result.levels > 100
+
+
+def test_the_worst_error_is_given_in_grey_levels() -> None:
+    x = COLOURS.astype(np.float32)
+    for mode in ("caffe", "tf", "torch"):
+        got = oracle.exact(x, "forward", mode)
+        got = (got + 3 / oracle.grey_levels(mode) * (np.arange(9).reshape(3, 3) == 4)).astype(np.float32)
+        result = compare_faithful(x, got, "forward", mode)
+        assert result.levels == pytest.approx(3, rel=1e-4)
+
+
+@BOTH_LEVELS
+@EACH_DIRECTION
+@EACH_MODE
+def test_nothing_is_wrong_with_an_empty_image(compare: Compare, mode: ModeName, direction: Direction) -> None:
+    empty = np.zeros((0, 3), np.float32)
+    result = compare(empty, empty, direction, mode)
+    assert result.ok
+    assert (result.units, result.levels) == (0, 0)

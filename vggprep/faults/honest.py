@@ -1,0 +1,147 @@
+"""Honest variants: other arithmetic, same definition. They must pass at level ``faithful``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vggprep import reference
+from vggprep.faults.arithmetic import Array, computed, floats, folded, in_order, native, numbers, to_bytes
+from vggprep.faults.fault import Function, on_arrays
+from vggprep.implementations import Implementation
+from vggprep.spec import MODES, ModeName
+
+Images = Callable[[Array, ModeName], Array]
+
+
+def _restored_order(x: Array, mode: ModeName) -> Array:
+    return x[..., np.argsort(MODES[mode].order)]
+
+
+def _reciprocal(x: Array, mode: ModeName) -> Array:
+    y = in_order(x, mode)
+    for step in MODES[mode].steps:
+        constants = numbers(step.constants, y.dtype)
+        y = y * (1 / constants) if step.operation == "divide" else y - constants
+    return y
+
+
+def _reciprocal_inverse(y: Array, mode: ModeName) -> Array:
+    x = floats(y)
+    for step in reversed(MODES[mode].steps):
+        constants = numbers(step.constants, x.dtype)
+        x = x / (1 / constants) if step.operation == "divide" else x + constants
+    return to_bytes(_restored_order(x, mode))
+
+
+def _folded_affine(x: Array, mode: ModeName) -> Array:
+    scale, offset = folded(mode)
+    y = in_order(x, mode)
+    y *= scale.astype(y.dtype)
+    y += offset.astype(y.dtype)
+    return y
+
+
+def _folded_affine_inverse(y: Array, mode: ModeName) -> Array:
+    dtype = computed(y)
+    scale, offset = folded(mode)
+    return _restored_order(y.astype(dtype) * (1 / scale).astype(dtype) + (-offset / scale).astype(dtype), mode)
+
+
+def _float64_inside(x: Array, mode: ModeName) -> Array:
+    return reference.forward(x, MODES[mode], np.dtype(np.float64)).astype(computed(x))
+
+
+def _float64_inside_inverse(y: Array, mode: ModeName) -> Array:
+    return reference.inverse(y, MODES[mode], np.dtype(np.float64)).astype(computed(y))
+
+
+def _fused(x: Array, scale: Array, offset: Array) -> Array:
+    """``x * scale + offset`` with constants in the dtype of ``x`` and one rounding, as a fused multiply-add.
+
+    longdouble, the last resort, may be no wider than float64 on some machines.
+    """
+    wide = np.dtype({"float16": np.float32, "float32": np.float64}.get(x.dtype.name, np.longdouble))
+    y = x.astype(wide)
+    y *= scale.astype(x.dtype).astype(wide)
+    y += offset.astype(x.dtype).astype(wide)
+    return y.astype(x.dtype)
+
+
+def _fused_forward(x: Array, mode: ModeName) -> Array:
+    return _fused(in_order(x, mode), *folded(mode))
+
+
+def _fused_inverse(y: Array, mode: ModeName) -> Array:
+    scale, offset = folded(mode)
+    return to_bytes(_restored_order(_fused(floats(y), 1 / scale, -offset / scale), mode))
+
+
+def _table_lookup(x: Array, mode: ModeName) -> Array:
+    if x.dtype != np.uint8:
+        return _reciprocal(x, mode)
+    scale, offset = folded(mode)
+    table = (np.arange(256)[:, None] * scale + offset).astype(np.float32)
+    return np.stack([table[x[..., source], output] for output, source in enumerate(MODES[mode].order)], axis=-1)
+
+
+def _nearest_byte(y: Array, mode: ModeName) -> Array:
+    """The byte whose preprocessed value is nearest, found by searching the midpoints between neighbours."""
+    scale, offset = folded(mode)
+    midpoints = (np.arange(255)[:, None] + 0.5) * scale + offset
+    values = y.astype(np.float64)
+    found = [np.searchsorted(midpoints[:, channel], values[..., channel]) for channel in range(3)]
+    return _restored_order(np.stack(found, axis=-1).astype(np.uint8), mode)
+
+
+def _at_least_single(x: Array) -> np.dtype[np.generic]:
+    return np.dtype(np.float32) if computed(x) == np.float16 else computed(x)
+
+
+def _single_inside(x: Array, mode: ModeName) -> Array:
+    return reference.forward(x, MODES[mode], _at_least_single(x)).astype(computed(x))
+
+
+def _single_inside_inverse(y: Array, mode: ModeName) -> Array:
+    return to_bytes(reference.inverse(y, MODES[mode], _at_least_single(y)))
+
+
+def _plane_by_plane(x: Array, mode: ModeName) -> Array:
+    """``(x - mean) / std`` with both in grey levels, one channel after the other."""
+    scale, offset = folded(mode)
+    y = np.empty(x.shape, computed(x))
+    for output, source in enumerate(MODES[mode].order):
+        mean, std = y.dtype.type(-offset[output] / scale[output]), y.dtype.type(1 / scale[output])
+        y[..., output] = (x[..., source].astype(y.dtype) - mean) / std
+    return y
+
+
+def _plane_by_plane_inverse(y: Array, mode: ModeName) -> Array:
+    scale, offset = folded(mode)
+    x = np.empty(y.shape, computed(y))
+    for source, output in enumerate(MODES[mode].order):
+        mean, std = x.dtype.type(-offset[source] / scale[source]), x.dtype.type(1 / scale[source])
+        x[..., output] = y[..., source].astype(x.dtype) * std + mean
+    return x
+
+
+def _honest(name: str, preprocess: Images, deprocess: Images) -> Implementation:
+    """An honest variant; in mode identity, where there is no arithmetic to vary, it copies."""
+
+    def unless_identity(function: Images) -> Function:
+        return on_arrays(lambda x, mode: function(x, mode) if MODES[mode].steps else x.astype(native(x)))
+
+    return Implementation(name, unless_identity(preprocess), unless_identity(deprocess))
+
+
+HONEST: tuple[Implementation, ...] = (
+    _honest("reciprocal", _reciprocal, _reciprocal_inverse),
+    _honest("folded_affine", _folded_affine, _folded_affine_inverse),
+    _honest("float64_inside", _float64_inside, _float64_inside_inverse),
+    _honest("fused_multiply_add", _fused_forward, _fused_inverse),
+    _honest("table_lookup", _table_lookup, _nearest_byte),
+    _honest("single_inside_for_half", _single_inside, _single_inside_inverse),
+    _honest("plane_by_plane", _plane_by_plane, _plane_by_plane_inverse),
+)
+"""Implementations that differ from the reference in bits only, and must pass at level ``faithful``."""

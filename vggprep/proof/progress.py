@@ -1,0 +1,137 @@
+"""Progress on the way to a certificate: JSON Lines that grow by one line for each part that is done.
+
+Whatever kills the process, complete lines stay valid, and an incomplete one is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from vggprep.files import json_line
+from vggprep.proof import environment
+from vggprep.proof.certificates import ProofError, errors
+from vggprep.proof.shards import Tally
+
+FORMAT = "vggprep-progress/2"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The result of one part, and what it took."""
+
+    tallies: tuple[Tally, ...]
+    seconds: float
+    processor: str
+
+
+class Progress:
+    """Which parts are done, in memory and, if ``path`` is given, in that file.
+
+    ``identity`` is written in the first line; a file with another one is refused. Use it as a context manager; only
+    one process can use a file at a time.
+    """
+
+    def __init__(self, path: Path | None, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self.identity = json.loads(json.dumps(identity))
+        self.done: dict[str, Done] = {}
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Progress:
+        if self.path is None:
+            return self
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a+", encoding="utf-8")
+            _lock(self._file, self.path)
+            self._file.seek(0)
+            self._resume(self._file)
+        except OSError as error:
+            raise ProofError(f"cannot keep progress in {self.path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise self._foreign() from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+    def _resume(self, file: IO[str]) -> None:
+        head, *rest = file.read().splitlines(keepends=True) or [""]
+        if not head.endswith("\n"):  # an empty file, or the process was killed while it wrote the first line
+            if head and not head.startswith('{"format": "vggprep-progress'):
+                raise self._foreign()
+            file.truncate(0)
+            self._write({"format": FORMAT, **self.identity})
+            return
+        self._check(head)
+        complete = len(head.encode())
+        for line in rest:
+            try:
+                found: Any = json.loads(line) if line.endswith("\n") else None
+                done = Done(tuple(Tally(**errors(t)) for t in found["tallies"]), found["seconds"], found["processor"])
+            except (ValueError, KeyError, TypeError):
+                break  # an incomplete line: that part is done again
+            self.done[found["part"]] = done
+            complete += len(line.encode())
+        file.truncate(complete)
+
+    def _check(self, head: str) -> None:
+        try:
+            found = json.loads(head)
+            version = found.pop("format")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._foreign() from error
+        if version != FORMAT:
+            raise self._foreign(f": its format is {version!r}, not {FORMAT!r}")
+        for key, mine in self.identity.items():
+            other = found.get(key)
+            if other == mine:
+                continue
+            if isinstance(mine, dict) and isinstance(other, dict):
+                what = f"was made with other {key} ({environment.difference(other, mine)})"
+            else:
+                what = f"is of {key} {other}, not {mine}"
+            raise ProofError(f"the progress in {self.path} {what}: delete it, or keep this proof elsewhere with -o")
+
+    def _foreign(self, why: str = "") -> ProofError:
+        return ProofError(f"{self.path} is not a progress file of a proof{why}; delete it or name another file with -o")
+
+    def add(self, part: str, done: Done) -> None:
+        """Remember a part, on disk before in memory."""
+        self._write({"part": part, **asdict(done)})
+        self.done[part] = done
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(json_line(row))
+            self._file.flush()
+        except OSError as error:
+            raise ProofError(
+                f"cannot write to {self.path}: {error.strerror}; completed parts are kept, and the same command resumes"
+            ) from error
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    """Refuse a second process, where the system has such locks. The lock ends with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ProofError(f"another process is using {path}: wait for it, or name another file with -o") from error
+    except OSError:
+        return  # a file system without locks
+    if os.name == "posix" and not path.exists():
+        raise ProofError(f"another process has just finished {path}: run the command again")
