@@ -1,4 +1,4 @@
-"""Every console block of the pages in docs prints what it says; every other command is one that vggprep takes."""
+"""What the pages in docs show happens, every other command is one that vggprep takes, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
-from test_readme import run
+from support import ROOT, run
 
 from vggprep.cli import main
 
 # The page about the original question needs files and packages of its own: test_question.py runs it.
-PAGES = sorted(p for p in (Path(__file__).parent.parent / "docs").glob("*.md") if p.name != "question.md")
+PAGES = sorted(p for p in (ROOT / "docs").glob("*.md") if p.name != "question.md")
 BLOCKS = [
     (page.name, language, block)
     for page in PAGES
@@ -59,3 +59,9 @@ def test_the_tox_recipe_is_one() -> None:
         parser.read_string(recipe)
         assert parser.sections() == ["testenv:preprocessing"]
         assert "vggprep diff recorded" in parser["testenv:preprocessing"]["commands"]
+
+
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target

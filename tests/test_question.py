@@ -1,5 +1,7 @@
 """The page about the original question: everything it shows is run again; and the functions it is about."""
 
+from __future__ import annotations
+
 import code
 import contextlib
 import io
@@ -15,6 +17,7 @@ import pytest
 import vggprep
 from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.report import failure_text
+from vggprep.conformance.results import Report
 from vggprep.implementations import Implementation
 from vggprep.implementations.targets import load, load_inverse
 
@@ -70,7 +73,7 @@ def rerun(page: str) -> str:
     return BLOCK.sub(block, page)
 
 
-def test_the_page_shows_what_happens(monkeypatch):
+def test_the_page_shows_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("keras")
     pytest.importorskip("keras_applications", reason='pip install "vggprep[legacy]"')
     pytest.importorskip("PIL")
@@ -80,7 +83,7 @@ def test_the_page_shows_what_happens(monkeypatch):
     assert rerun(page) == page
 
 
-def test_keras_applications_has_keras_bits_and_takes_unknown_modes_for_caffe():
+def test_keras_applications_has_keras_bits_and_takes_unknown_modes_for_caffe() -> None:
     pytest.importorskip("keras_applications", reason='pip install "vggprep[legacy]"')
     pytest.importorskip("keras")
     report = run(load("vggprep.implementations.legacy:keras_applications")[0], examples=20)
@@ -90,26 +93,26 @@ def test_keras_applications_has_keras_bits_and_takes_unknown_modes_for_caffe():
 
 
 @pytest.mark.parametrize("target", ["keras.applications.vgg19", "keras.applications.imagenet_utils"])
-def test_the_functions_people_call_conform(target):
+def test_the_functions_people_call_conform(target: str) -> None:
     pytest.importorskip("keras")
     report = run(load(f"{target}:preprocess_input", level="exact", writes_input=True)[0], examples=10)
     assert report.conforms, failure_text([report])
 
 
-def inverse(monkeypatch, name, default=False):
+def inverse(monkeypatch: pytest.MonkeyPatch, name: str, *, default: bool = False) -> Report:
     monkeypatch.syspath_prepend(ROOT / "examples")
     function = load_inverse(f"inverses:{name}").deprocess
     found = Implementation(name, deprocess=(lambda y: function(y.copy())) if default else function)
     return run(found, selection=Selection(("caffe",), None, ("float32",)), examples=0)
 
 
-def failures(report):
+def failures(report: Report) -> tuple[set[str], set[str]]:
     return {r.check for r in report.results if r.status == "failed"}, {
         r.diagnosis.split(":")[0] for r in report.results if r.status == "failed"
     }
 
 
-def test_the_copied_inverses_fail_and_are_named(monkeypatch):
+def test_the_copied_inverses_fail_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     checks, _ = failures(inverse(monkeypatch, "in_place"))
     assert {"purity", "fresh_output"} <= checks
     _, diagnoses = failures(inverse(monkeypatch, "in_place", default=True))
@@ -118,12 +121,12 @@ def test_the_copied_inverses_fail_and_are_named(monkeypatch):
     assert {"behaves like inverse_promoted_and_truncated", "behaves like inverse_squeezed_and_truncated"} <= diagnoses
 
 
-def test_the_rounding_inverse_conforms(monkeypatch):
+def test_the_rounding_inverse_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
     report = inverse(monkeypatch, "rounding")
     assert report.conforms, failure_text([report])
 
 
-def test_load_img_gives_whole_pixels_at_any_target_size(tmp_path):
+def test_load_img_gives_whole_pixels_at_any_target_size(tmp_path: Path) -> None:
     utils = pytest.importorskip("keras").utils
     pytest.importorskip("PIL")
     from vggprep.identification import png
@@ -135,6 +138,7 @@ def test_load_img_gives_whole_pixels_at_any_target_size(tmp_path):
         loaded = utils.load_img(tmp_path / "i.png", target_size=(16, 16), interpolation=interpolation)
         small = utils.img_to_array(loaded)
         found = vggprep.identify_array(vggprep.preprocess_input(small, mode="caffe"))
+        assert found.pixels is not None
         assert np.array_equal(found.pixels, small)
 
 

@@ -1,0 +1,51 @@
+"""What tests of several modules share: images by arithmetic, the bits of arrays, and commands of a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep.spec import DataFormat
+
+Array = npt.NDArray[Any]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def colours(*shape: int) -> npt.NDArray[np.uint8]:
+    """Bytes that keep the channels of a channels-last image apart."""
+    return ((np.arange(np.prod(shape)) * 89 + 7).reshape(shape) % 256).astype(np.uint8)
+
+
+def every_byte(data_format: DataFormat) -> npt.NDArray[np.uint8]:
+    """Each of the 256 bytes in each channel, the channels in different orders."""
+    image = np.stack([(np.arange(256) * k + 50 * k) % 256 for k in (1, 3, 5)], axis=-1).reshape(16, 16, 3)
+    image = image if data_format == "channels_last" else image.transpose(2, 0, 1)
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def bits(array: Array, *, one_nan: bool = False) -> tuple[str, tuple[int, ...], bytes]:
+    """Dtype with its byte order, shape, and values to the last bit in C order; with ``one_nan``, all NaNs are equal."""
+    values = array
+    if array.dtype == np.longdouble:  # has padding of any value: take it apart
+        with np.errstate(all="ignore"):
+            near = array.astype(np.float64)
+            values = np.stack([near, (array - near).astype(np.float64)])
+    if one_nan and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
+    return array.dtype.str, array.shape, values.tobytes()
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell command in a folder, with this interpreter's scripts first on the path."""
+    scripts = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": scripts + os.pathsep + os.environ["PATH"], "COLUMNS": "120"}
+    return subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
