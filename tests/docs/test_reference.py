@@ -135,8 +135,3 @@ def test_an_error_wins_over_a_failure_in_the_exit_code() -> None:
     judged = vggprep.Implementation("mine", abs)
     assert exit_code([Report(judged, [failed]), Report(judged, [error])]) == 3
     assert exit_code([Report(judged, [failed])]) == 1
-
-
-def test_the_page_links_to_files_that_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", TEXT):
-        assert target.startswith("https://") or (DOCS / target).exists(), target
