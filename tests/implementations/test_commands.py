@@ -23,9 +23,10 @@ from vggprep.checks.values import value
 from vggprep.cli import main
 from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.report import causes, failure_text
+from vggprep.errors import VggprepError
 from vggprep.implementations import commands
 from vggprep.implementations.callables import NoArray
-from vggprep.implementations.targets import TargetError, load, load_inverse
+from vggprep.implementations.targets import load, load_inverse
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "poll"), reason="command: targets need POSIX")
 
@@ -256,7 +257,7 @@ def test_an_inverse_alone_can_be_a_program(tmp_path: Path, port: Port) -> None:
         main, ["check", "--inverse", target, "--mode", "tf", "--dtype", "float32", "--examples", "0"]
     )
     assert result.exit_code == 0, result.output
-    with pytest.raises(TargetError, match="never returns an array"):
+    with pytest.raises(VggprepError, match="never returns an array"):
         load_inverse(program(tmp_path, "sys.exit(0)"))
 
 
@@ -339,5 +340,5 @@ def test_a_program_takes_what_its_command_line_names(tmp_path: Path, named: tupl
 
 def test_where_pipes_cannot_be_polled_vectors_are_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(select, "poll")
-    with pytest.raises(TargetError, match="need Linux or macOS; elsewhere use vggprep vectors"):
+    with pytest.raises(VggprepError, match="need Linux or macOS; elsewhere use vggprep vectors"):
         load("command:true")
