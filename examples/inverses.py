@@ -41,6 +41,6 @@ def truncating(y):
 def rounding(y):
     """Add the means in the dtype of the array, flip, round, clip; and leave the argument alone."""
     if np.isnan(y).any():
-        raise ValueError("NaN is no pixel")
+        raise ValueError("NaN is not a pixel value")
     x = y + np.array(list(MEANS.values()), y.dtype)
     return np.clip(np.rint(x[..., ::-1]), 0, 255).astype(np.uint8)

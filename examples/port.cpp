@@ -45,7 +45,7 @@ template <class From, class To> void run(const Task &task, const Array &x, Array
         const size_t rgb = i + mode.order[c] * stride, own = i + c * stride;
         if (task.inverse) {
           const double value = (double(from[own]) * mode.std[c] + mode.mean[c]) * mode.divide;
-          if (std::isnan(value)) throw std::runtime_error("NaN is no pixel");
+          if (std::isnan(value)) throw std::runtime_error("NaN is not a pixel value");
           to[rgb] = To(std::nearbyint(std::min(255.0, std::max(0.0, value))));
         } else if (std::is_same_v<From, To> && sizeof(To) == 1) {
           to[own] = To(From(from[rgb] - From(mode.mean[c])));

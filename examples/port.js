@@ -3,8 +3,8 @@
 //   vggprep check "command:node examples/port.js {mode} {data_format}" \
 //       --inverse "command:node examples/port.js {mode} {data_format} --inverse"
 //
-// Reads .npy arrays one after another from standard input and writes one for each. With --fault it forgets that
-// caffe wants BGR.
+// Reads .npy arrays one after another from standard input and writes one for each. With --fault it leaves out
+// the swap to BGR in mode caffe.
 "use strict";
 const fs = require("fs");
 
@@ -35,7 +35,7 @@ function forward(value, channel) {
   return (value / spec.divide - spec.mean[channel]) / spec.std[channel];
 }
 function backward(value, channel) {
-  if (Number.isNaN(value)) fail("NaN is no pixel");
+  if (Number.isNaN(value)) fail("NaN is not a pixel value");
   return (value * spec.std[channel] + spec.mean[channel]) * spec.divide; // Uint8ClampedArray rounds and saturates
 }
 
@@ -74,7 +74,7 @@ for (let start; (start = read(10)); ) {
   const header = read(start.readUInt16LE(8)).toString("latin1");
   const type = header.match(/'descr': '[<|]([a-z]\d)'/)?.[1];
   const shape = header.match(/'shape': \(([^)]*)\)/)[1].split(",").filter((n) => n.trim()).map(Number);
-  if (!TYPES[type] || header.includes("True")) fail(`this array is not for us: ${header.trim()}`);
+  if (!TYPES[type] || header.includes("True")) fail(`cannot read this array: ${header.trim()}`);
   const bytes = read(shape.reduce((a, b) => a * b, 1) * TYPES[type].BYTES_PER_ELEMENT);
   const x = new TYPES[type](bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   const [output, y] = convert(type, shape, x);

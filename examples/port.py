@@ -33,7 +33,7 @@ def preprocess(x, mode, fault=False):
 def restore(y, mode):
     """RGB images as uint8 from what ``preprocess`` gives."""
     if np.isnan(y).any():
-        raise ValueError("NaN is no pixel")
+        raise ValueError("NaN is not a pixel value")
     if mode == "identity":
         x = y
     else:

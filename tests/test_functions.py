@@ -15,6 +15,7 @@ import pytest
 
 from vggprep import MODES, deprocess_input, preprocess_input
 from vggprep.cases import LAYOUTS, arrange
+from vggprep.functions import Backend
 from vggprep.spec import DATA_FORMATS, INTEGERS, DataFormat, ModeName
 
 Array = npt.NDArray[Any]
@@ -287,11 +288,13 @@ def test_the_inverse_rounds_half_to_even() -> None:
 
 @EACH_MODE
 @pytest.mark.parametrize("threads", [1, 3])
-def test_nan_is_no_pixel(threads: int, mode: ModeName) -> None:
+def test_nan_is_not_a_pixel(threads: int, mode: ModeName) -> None:
     y = np.zeros((5, 4, 3), np.float32)
     y[4, 2, 1] = np.nan
-    with pytest.raises(ValueError, match=r"NaN.*floating dtype"):
-        deprocess_input(y, mode=mode, threads=threads)
+    backends: tuple[Backend, ...] = ("numpy", "reference")
+    for backend in backends:
+        with pytest.raises(ValueError, match=r"holds NaN, which is not a valid pixel value; use a floating dtype="):
+            deprocess_input(y, mode=mode, threads=threads, backend=backend)
 
 
 # What x may be ----------------------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ def test_the_functions_people_call_conform(target: str) -> None:
 def inverse(monkeypatch: pytest.MonkeyPatch, name: str, *, default: bool = False) -> Report:
     monkeypatch.syspath_prepend(ROOT / "examples")
     function = load_inverse(f"inverses:{name}").deprocess
+    assert function is not None
     found = Implementation(name, deprocess=(lambda y: function(y.copy())) if default else function)
     return run(found, selection=Selection(("caffe",), None, ("float32",)), examples=0)
 

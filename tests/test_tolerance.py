@@ -139,6 +139,18 @@ def test_all_nans_are_equal(compare: Compare) -> None:
     assert compare(x, got, "forward", "tf").ok
 
 
+@EACH_DIRECTION
+@EACH_MODE
+def test_one_wrong_element_among_many_is_found(mode: ModeName, direction: Direction) -> None:
+    x = np.resize(COLOURS, (5000, 3)).astype(np.float32)
+    got = oracle.exact(x, direction, mode).astype(np.float32)
+    for compare in (compare_exact, compare_faithful):
+        assert compare(x, got, direction, mode).ok
+    got[4321, 1] += 1
+    for compare in (compare_exact, compare_faithful):
+        assert np.argwhere(compare(x, got, direction, mode).wrong).tolist() == [[4321, 1]]
+
+
 def test_the_sign_of_zero_counts_at_exact_only() -> None:
     x = np.full((1, 3), 127.5, np.float32)
     got = np.array([[0.0, -0.0, 0.0]], np.float32)

@@ -4,6 +4,9 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,22 +17,34 @@ import vggprep
 from vggprep import faults
 from vggprep.cli import main
 from vggprep.implementations import npy
+from vggprep.spec import DataFormat, ModeName
 from vggprep.vectors import VectorsError, verify, write
+
+Manifest = list[dict[str, Any]]
+Function = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vectors") / "set"
     write(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def manifest(folder):
+def manifest(folder: Path) -> Manifest:
     return json.loads((folder / "manifest.json").read_text())["vectors"]
 
 
-def answer(folder, manifest, outputs, preprocess, deprocess=None, raw=False, keep=lambda row: True):
+def answer(
+    folder: Path,
+    manifest: Manifest,
+    outputs: Path,
+    preprocess: Function,
+    deprocess: Function | None = None,
+    raw: bool = False,
+    keep: Callable[[dict[str, Any]], bool] = lambda row: True,
+) -> Path:
     """Do what a program in another language would."""
     outputs.mkdir(exist_ok=True)
     for row in manifest:
@@ -48,17 +63,17 @@ def answer(folder, manifest, outputs, preprocess, deprocess=None, raw=False, kee
     return outputs
 
 
-def restore(y, data_format, mode):
+def restore(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
     if np.isnan(y).any():
         return vggprep.deprocess_input(y, data_format, mode, dtype=None)
     return vggprep.deprocess_input(y, data_format, mode)
 
 
-def floats(y, data_format, mode):
+def floats(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
     return vggprep.deprocess_input(y, data_format, mode, dtype=None)
 
 
-def test_the_set_is_small_quick_and_reproducible(folder, tmp_path):
+def test_the_set_is_small_quick_and_reproducible(folder: Path, tmp_path: Path) -> None:
     started = time.process_time()
     count = write(tmp_path / "again")
     assert time.process_time() - started < 3
@@ -69,14 +84,14 @@ def test_the_set_is_small_quick_and_reproducible(folder, tmp_path):
     assert count > 300
 
 
-def test_the_numbers_are_the_same_on_every_machine(folder):
+def test_the_numbers_are_the_same_on_every_machine(folder: Path) -> None:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.npy")):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     assert digest.hexdigest() == "ac80838db8283e4e6922088c97641d2cf0fe17f86b0e4961a52439b33e142fa6"
 
 
-def test_the_manifest_tells_the_truth(folder, manifest):
+def test_the_manifest_tells_the_truth(folder: Path, manifest: Manifest) -> None:
     for row in manifest:
         for key in ("input", "expected", "expected_floats"):
             if key in row:
@@ -90,7 +105,7 @@ def test_the_manifest_tells_the_truth(folder, manifest):
         assert row["tolerance"]["rule"]
 
 
-def test_what_is_expected_is_what_vggprep_gives(folder, manifest):
+def test_what_is_expected_is_what_vggprep_gives(folder: Path, manifest: Manifest) -> None:
     for row in manifest:
         x = npy.read(folder / row["input"]["npy"])
         expected = npy.read(folder / row["expected"]["npy"])
@@ -104,7 +119,7 @@ def test_what_is_expected_is_what_vggprep_gives(folder, manifest):
         assert np.array_equal(got, expected, equal_nan=got.dtype.kind == "f"), row["name"]
 
 
-def test_every_fault_of_values_is_caught_by_a_vector_that_names_it(manifest):
+def test_every_fault_of_values_is_caught_by_a_vector_that_names_it(manifest: Manifest) -> None:
     named = {name for row in manifest for name in row["catches"]}
     values = {"value", "every_byte", "nonfinite", "monotone", "integers_agree", "restores_pixels", "restores_floats"}
     assert {f.name for f in faults.FAULTS if f.caught_by in values and f.stateless} <= named
@@ -112,7 +127,9 @@ def test_every_fault_of_values_is_caught_by_a_vector_that_names_it(manifest):
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("inverse", [restore, floats])
-def test_the_right_answers_are_verified_in_either_form(folder, manifest, tmp_path, raw, inverse):
+def test_the_right_answers_are_verified_in_either_form(
+    folder: Path, manifest: Manifest, tmp_path: Path, raw: bool, inverse: Any
+) -> None:
     outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input, inverse, raw)
     report = verify(folder, outputs, "exact")
     assert report.conforms, [r for r in report.results if r.status == "failed"][:3]
@@ -120,7 +137,7 @@ def test_the_right_answers_are_verified_in_either_form(folder, manifest, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["no_swap", "slim_means", "integer_arithmetic", "scale_0_007843"])
-def test_a_fault_is_diagnosed_as_check_would(folder, manifest, tmp_path, name):
+def test_a_fault_is_diagnosed_as_check_would(folder: Path, manifest: Manifest, tmp_path: Path, name: str) -> None:
     fault = next(f for f in faults.FAULTS if f.name == name)
     outputs = answer(
         folder, manifest, tmp_path / "out", fault.preprocess, restore, keep=lambda r: r["mode"] in fault.modes
@@ -133,7 +150,9 @@ def test_a_fault_is_diagnosed_as_check_would(folder, manifest, tmp_path, name):
     assert any("# expected" in r.reproducer for r in failed)
 
 
-def test_missing_extra_short_and_wrongly_shaped_files_are_named(folder, manifest, tmp_path):
+def test_missing_extra_short_and_wrongly_shaped_files_are_named(
+    folder: Path, manifest: Manifest, tmp_path: Path
+) -> None:
     outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input)
     gone, short, shaped, html = (
         f"forward-tf-channels_last-uint8-{rest}"
@@ -155,7 +174,7 @@ def test_missing_extra_short_and_wrongly_shaped_files_are_named(folder, manifest
     assert "1 files belong to no vector: hello.npy" in said
 
 
-def test_a_program_may_leave_out_whole_kinds(folder, manifest, tmp_path):
+def test_a_program_may_leave_out_whole_kinds(folder: Path, manifest: Manifest, tmp_path: Path) -> None:
     outputs = answer(
         folder, manifest, tmp_path / "out", vggprep.preprocess_input, keep=lambda r: r["dtype"] == "float32"
     )
@@ -165,7 +184,7 @@ def test_a_program_may_leave_out_whole_kinds(folder, manifest, tmp_path):
     assert {r.status for r in report.results if r.dtype == "int8"} == {"refused"}
 
 
-def test_bad_folders_are_one_line_and_code_2(folder, tmp_path):
+def test_bad_folders_are_one_line_and_code_2(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
     (tmp_path / "empty").mkdir()
@@ -192,7 +211,7 @@ def test_bad_folders_are_one_line_and_code_2(folder, tmp_path):
         verify(folder, tmp_path / "nowhere")
 
 
-def test_the_cpp_port_is_verified_from_files_alone(folder, tmp_path, port):
+def test_the_cpp_port_is_verified_from_files_alone(folder: Path, tmp_path: Path, port: Any) -> None:
     import subprocess
 
     program = port("c++")

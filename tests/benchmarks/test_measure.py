@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pytest_benchmark")
 
-from benchmarks.measure import measure
+from benchmarks.measure import measure, peak_bytes
 from benchmarks.peers import KERAS, USUAL, Call, Peer, UnavailableError
 from benchmarks.tasks import Array, Task
 from vggprep import preprocess_input
@@ -63,6 +63,15 @@ def test_a_result_is_read_where_the_task_says_so_and_an_output_reused() -> None:
     assert row["label"] == f"{USUAL} (fresh output)"
     assert row["times_usual_inverse"] == {"min": 1.0, "median": 1.0}
     assert row["fraction_of_limit"]["min"] > 0
+
+
+def test_memory_is_measured_with_and_without_the_systems_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def call() -> Array:
+        return np.ones(1 << 21)
+
+    assert peak_bytes(call) > 15e6
+    monkeypatch.setattr("benchmarks.measure._status", lambda key: {}[key])
+    assert 16e6 < peak_bytes(call) < 18e6
 
 
 def test_keras_is_the_yardstick_wherever_it_is_installed() -> None:

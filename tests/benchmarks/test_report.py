@@ -133,6 +133,23 @@ def test_aims_are_held_against_the_rows_that_were_measured() -> None:
     assert aims(row("vggprep numba", 0.9, times_keras=None))[0].endswith("| met |")
 
 
+def test_what_the_suite_costs_is_a_table() -> None:
+    costs = [
+        {"extra_info": {"what": "an import", "note": "new process"}, "stats": {"min": 0.0123, "median": 0.5}},
+        {"extra_info": {"what": "a verdict"}, "stats": {"min": 2.0, "median": 12.34}},
+    ]
+    page = report.markdown({"benchmarks": costs, "machine_info": {"cpu": {"brand_raw": "Some CPU", "count": 2}}})
+    assert page.startswith("# Results\n\nSome CPU, 2 cores, ")
+    assert "| an import | 12.3 ms | 500.0 ms | new process |\n| a verdict | 2.0 s | 12.3 s |  |" in page
+
+
+def test_charts_without_matplotlib_are_one_line(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = make(results, "-o", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == 'benchmarks.report: the charts need matplotlib: pip install "vggprep[bench]"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -45,8 +45,9 @@ def test_failures_can_be_returned_without_a_word(recwarn: pytest.WarningsRecorde
 
 
 def test_nothing_is_raised_for_what_conforms() -> None:
-    for on_fail in (None, "warn", "raise"):
-        results = check_implementation(RIGHT, examples=5, on_fail=on_fail)  # type: ignore[arg-type]
+    ways: tuple[Literal["raise", "warn"] | None, ...] = (None, "warn", "raise")
+    for on_fail in ways:
+        results = check_implementation(RIGHT, examples=5, on_fail=on_fail)
         assert {result.status for result in results} <= {"passed", "skipped"}
 
 

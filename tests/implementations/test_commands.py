@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import select
 import sys
@@ -22,8 +23,10 @@ from vggprep.checks.values import value
 from vggprep.cli import main
 from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.report import causes, failure_text
+from vggprep.errors import VggprepError
 from vggprep.implementations import commands
-from vggprep.implementations.targets import TargetError, load, load_inverse
+from vggprep.implementations.callables import NoArray
+from vggprep.implementations.targets import load, load_inverse
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "poll"), reason="command: targets need POSIX")
 
@@ -180,6 +183,7 @@ def test_a_refusal_says_what_the_program_said(tmp_path: Path) -> None:
     ("body", "words"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "is killed by SIGSEGV"),
+        ("os.kill(os.getpid(), 40)", "is killed by signal 40"),
         ("head, header, data = read()\nwrite(head[:40])", "stops after 40 bytes of an answer"),
         ("read()\nwrite(b'<html><body>500</body></html>')", "is not a .npy array: it begins with '<html>"),
         ("read()\nprint('starting up')", "begins with 'starting up"),
@@ -253,5 +257,88 @@ def test_an_inverse_alone_can_be_a_program(tmp_path: Path, port: Port) -> None:
         main, ["check", "--inverse", target, "--mode", "tf", "--dtype", "float32", "--examples", "0"]
     )
     assert result.exit_code == 0, result.output
-    with pytest.raises(TargetError, match="never returns an array"):
+    with pytest.raises(VggprepError, match="never returns an array"):
         load_inverse(program(tmp_path, "sys.exit(0)"))
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(500):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    pytest.fail(f"the program has not made {path.name}")
+
+
+def test_what_a_program_prints_between_two_arrays_is_a_failure(tmp_path: Path) -> None:
+    body = ECHO.replace("write(head + data)", "write(head + data)\n    write(b'done')\n    open(log + '.done', 'w')")
+    function = forward(program(tmp_path, body.replace("write(b'done')", "time.sleep(0.1)\n    write(b'done')")))
+    wait_for(tmp_path / "starts.log.done")
+    answer = function(np.zeros((1, 1, 3), np.uint8))
+    assert isinstance(answer, NoArray)
+    assert answer.why == "prints more than the answer: 'done' follows it"
+
+
+def test_a_program_that_exits_without_reading_a_large_array_can_still_refuse(tmp_path: Path) -> None:
+    function = forward(program(tmp_path, "time.sleep(0.1)\nsys.exit('too large')"))
+    with pytest.raises(commands.Refused, match="too large"):
+        function(np.zeros((512, 512, 3), np.float32))
+
+
+def test_a_program_that_closes_its_output_and_goes_on_is_killed(tmp_path: Path) -> None:
+    target = program(tmp_path, "read()\nos.close(1)\ntime.sleep(60)")
+    assert "closes its output, does not exit, and is killed" in one_line(check(target, "--timeout", "0.7"))
+
+
+def test_a_program_that_hangs_again_and_again_is_not_called_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_MAX_HANGS", 2)
+    body = ECHO.replace("write(head", "time.sleep(60 if header['descr'] != '<f4' else 0)\n    write(head")
+    function = load(program(tmp_path, body), timeout=0.5)[0].preprocess
+    assert function is not None
+    answers = [function(np.zeros((1, 1, 3), dtype)) for dtype in ("uint8", "uint16", "int32")]
+    reasons = [answer.why for answer in answers if isinstance(answer, NoArray)]
+    assert reasons[0] == reasons[1] == "gives no answer within 0.5 s and is killed"
+    assert reasons[2] == "is not called any more, because it hung 2 times"
+
+
+def test_a_dtype_refused_in_two_modes_is_not_sent_in_a_third(tmp_path: Path) -> None:
+    body = ECHO.replace("write(head", "header['descr'] == '<f8' and sys.exit('only single')\n    write(head")
+    function = forward(program(tmp_path, body) + " {mode}")
+    for mode in ("caffe", "tf", "torch"):
+        function(np.zeros((1, 1, 3), np.float32), mode)
+    for mode in ("caffe", "tf"):
+        for _ in range(2):
+            with pytest.raises(commands.Refused, match="only single"):
+                function(np.zeros((1, 1, 3)), mode)
+    before = starts(tmp_path)
+    with pytest.raises(commands.Refused, match="only single"):
+        function(np.zeros((1, 1, 3)), "torch")
+    assert starts(tmp_path) == before
+
+
+def test_a_program_that_refuses_everything_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_MAX_FAILURES", 4)
+    function = forward(program(tmp_path, "sys.exit('not today')"))
+    for dtype in ("uint16", "int8", "int32", "float64"):
+        with pytest.raises(commands.Refused, match="not today"):
+            function(np.zeros((1, 1, 3), dtype))
+    assert starts(tmp_path) == 4
+
+
+@pytest.mark.parametrize("named", [("mode",), ("data_format",), ("mode", "data_format"), ()])
+def test_a_program_takes_what_its_command_line_names(tmp_path: Path, named: tuple[str, ...]) -> None:
+    (found,) = load(program(tmp_path, ECHO) + "".join(f" {{{name}}}" for name in named))
+    assert found.preprocess is not None
+    assert tuple(inspect.signature(found.preprocess).parameters) == ("x", *named)
+    assert found.source is not None
+    words = {"mode": "tf", "data_format": "channels_first"}
+    assert all((repr(word) in found.source("tf", "channels_first")) == (name in named) for name, word in words.items())
+
+
+def test_where_pipes_cannot_be_polled_vectors_are_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "poll")
+    with pytest.raises(VggprepError, match="need Linux or macOS; elsewhere use vggprep vectors"):
+        load("command:true")

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from vggprep.cli import main  # noqa: E402
 from vggprep.conformance.engine import Selection  # noqa: E402
 from vggprep.conformance.judging import judge  # noqa: E402
 from vggprep.conformance.results import Report  # noqa: E402
+from vggprep.errors import VggprepError  # noqa: E402
 from vggprep.implementations import keras as keras_paths  # noqa: E402
 from vggprep.implementations import targets  # noqa: E402
 from vggprep.spec import DataFormat, ModeName  # noqa: E402
@@ -280,8 +282,23 @@ def test_keras_alone_is_all_its_paths() -> None:
 
 @pytest.mark.parametrize("target", ["keras:nosuch", "keras:Tensor", "keras:ndarray:more"])
 def test_an_unknown_path_is_an_error_that_lists_those_there_are(target: str) -> None:
-    with pytest.raises(targets.TargetError, match=r"the paths are ndarray, tensor, graph, xla, model"):
+    with pytest.raises(VggprepError, match=r"the paths are ndarray, tensor, graph, xla, model"):
         targets.load(target)
+
+
+@TENSORFLOW
+def test_a_path_that_the_backend_does_not_have_is_an_error_that_lists_those_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keras_paths, "backend_of", lambda package: "torch")
+    with pytest.raises(VggprepError, match="not available on the torch backend; the paths are ndarray, tensor, model"):
+        targets.load("keras:xla")
+
+
+def test_a_missing_package_is_an_error_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(VggprepError, match=r'cannot import tf_keras: .*; try: pip install "vggprep\[tf-keras\]"'):
+        targets.load("tf_keras:tensor")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed")
@@ -293,7 +310,7 @@ def test_tf_keras_has_the_same_paths() -> None:
 
 
 def test_keras_has_no_inverse_to_judge() -> None:
-    with pytest.raises(targets.TargetError, match="no inverse"):
+    with pytest.raises(VggprepError, match="no inverse"):
         targets.load_inverse("keras:ndarray")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from vggprep import identify
 from vggprep.cli import main
 from vggprep.conformance.engine import run
 from vggprep.conformance.report import failure_text
-from vggprep.implementations.targets import TargetError, load
+from vggprep.errors import VggprepError
+from vggprep.implementations.targets import load
 
 pytestmark = [  # of Keras and its converter
     pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),
@@ -119,9 +121,9 @@ def test_a_network_without_a_tap_says_what_to_tap(model_file: Target, kind: str)
 
 @pytest.mark.parametrize("kind", TAPS)
 def test_an_unknown_tensor_or_input_is_named_with_those_there_are(model_file: Target, kind: str) -> None:
-    with pytest.raises(TargetError, match="has no tensor 'nowhere'; it has"):
+    with pytest.raises(VggprepError, match="has no tensor 'nowhere'; it has"):
         load(model_file(kind), tensor_name="nowhere")
-    with pytest.raises(TargetError, match="has no input 'nowhere'; it has"):
+    with pytest.raises(VggprepError, match="has no input 'nowhere'; it has"):
         load(model_file(kind), input_name="nowhere")
 
 
@@ -210,12 +212,57 @@ def test_bad_files_are_one_line_and_code_2(tmp_path: Path, onnx_file: Target) ->
         ([f"savedmodel:{tmp_path / 'gone'}"], "there is no folder"),
         (["onnx:"], "needs a file"),
         ([flat], "which is not that of RGB images"),
-        (["reference", "--tensor", "x"], "is no model file"),
+        (["reference", "--tensor", "x"], "model file: --input and --tensor are for"),
     ):
         result = CliRunner().invoke(main, ["check", *arguments])
         assert result.exit_code == 2, result.output
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "modules", "words"),
+    [
+        ("onnx", ["onnxruntime"], "it needs onnxruntime"),
+        ("tflite", ["ai_edge_litert.interpreter", "tensorflow"], "it needs LiteRT or TensorFlow"),
+        ("savedmodel", ["tensorflow"], "it needs TensorFlow"),
+        ("keras-model", ["keras"], "it needs Keras"),
+    ],
+)
+def test_a_missing_runtime_is_named_with_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, modules: list[str], words: str
+) -> None:
+    path = tmp_path / "model"
+    path.mkdir() if kind == "savedmodel" else path.touch()
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(VggprepError, match=f"cannot load {kind}:.*{words}: pip install"):
+        load(f"{kind}:{path}")
+
+
+def test_a_tensor_inside_an_onnx_file_needs_onnx(onnx_file: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = onnx_file()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(load(target)[0], examples=0).conforms
+    with pytest.raises(VggprepError, match="--tensor needs the package onnx: pip install"):
+        load(target, tensor_name="a")
+
+
+def test_an_input_of_text_is_refused(onnx_file: Target) -> None:
+    with pytest.raises(VggprepError, match=r"its input has type tensor\(string\), which NumPy does not have"):
+        load(onnx_file(dtype="STRING"))
+
+
+def test_an_input_without_colour_is_refused(onnx_file: Target) -> None:
+    with pytest.raises(VggprepError, match=r"its input has shape \(\?, 1, 8, 8\), which is not that of RGB images"):
+        load(onnx_file(("n", 1, 8, 8)))
+
+
+def test_a_savedmodel_without_a_signature_is_refused(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
+    with pytest.raises(VggprepError, match="it has no signature to call"):
+        load(f"savedmodel:{tmp_path / 'm'}")
 
 
 @pytest.mark.parametrize("kind", ["tflite", "keras-model", "savedmodel"])
@@ -226,10 +273,10 @@ def test_corrupt_files_of_other_runtimes_are_one_line(tmp_path: Path, kind: str)
         path.mkdir()
     else:
         path.write_bytes(b"<html>not a model</html>")
-    with pytest.raises(TargetError, match=f"cannot load {kind}:") as error:
+    with pytest.raises(VggprepError, match=f"cannot load {kind}:") as error:
         load(f"{kind}:{path}")
     assert "\n" not in str(error.value)
     if kind == "tflite":
         path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-        with pytest.raises(TargetError):
+        with pytest.raises(VggprepError):
             load(f"{kind}:{path}")

@@ -81,3 +81,23 @@ def test_bfloat16_cannot_be_written() -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     with pytest.raises(npy.NpyError, match="bfloat16"):
         npy.encode(np.zeros(3, ml_dtypes.bfloat16))
+
+
+def test_a_header_is_read_as_soon_as_it_is_complete() -> None:
+    array = np.zeros((2, 3), np.float32)
+    content = npy.encode(array)
+    end = len(content) - array.nbytes
+    assert all(npy.parse_header(content[:n]) is None for n in range(end))
+    header = npy.parse_header(content[:end])
+    assert header is not None
+    assert (header.shape, header.dtype.name, header.offset, header.nbytes) == ((2, 3), "float32", end, 24)
+
+
+def test_a_header_can_be_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    def refuse(header: npy.Header) -> None:
+        raise npy.NpyError(f"has {header.nbytes} bytes")
+
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy.encode(np.zeros(3)))
+    with pytest.raises(npy.NpyError, match="has 24 bytes"):
+        npy.read(path, refuse)

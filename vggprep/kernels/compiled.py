@@ -338,7 +338,7 @@ def _fence(typing_context: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _strips(
+def _strips(  # pragma: no cover  (runs as machine code)
     x: Any,
     out: Any,
     x_start: int,

@@ -1,0 +1,45 @@
+"""docs/architecture.md names every room, and no page links to nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vggprep
+from vggprep import conformance
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def modules(package: str | None) -> set[str]:
+    """The modules and packages directly below a package, as the page writes them."""
+    assert package is not None
+    found = set()
+    for path in Path(package).parent.iterdir():
+        if path.is_dir() and path.name != "__pycache__":
+            found.add(f"{path.name}/")
+        elif path.suffix == ".py" and not path.name.startswith("__"):
+            found.add(path.name)
+    return found
+
+
+def test_the_page_says_what_every_room_holds() -> None:
+    table = TEXT[TEXT.index("## Rooms") : TEXT.index("Inside `conformance/`")]
+    named = set(re.findall(r"`([\w.]+/?)`", " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.M))))
+    assert modules(vggprep.__file__) <= named
+
+
+def test_the_page_says_what_every_module_of_conformance_does() -> None:
+    table = TEXT[TEXT.index("Inside `conformance/`") : TEXT.index("## What `vggprep check")]
+    named = set(re.findall(r"`([\w.]+/?)`", " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.M))))
+    assert named == modules(conformance.__file__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
