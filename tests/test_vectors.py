@@ -33,7 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def manifest(folder: Path) -> Manifest:
-    return json.loads((folder / "manifest.json").read_text())["vectors"]
+    found: Manifest = json.loads((folder / "manifest.json").read_text())["vectors"]
+    return found
 
 
 def answer(
@@ -139,6 +140,7 @@ def test_the_right_answers_are_verified_in_either_form(
 @pytest.mark.parametrize("name", ["no_swap", "slim_means", "integer_arithmetic", "scale_0_007843"])
 def test_a_fault_is_diagnosed_as_check_would(folder: Path, manifest: Manifest, tmp_path: Path, name: str) -> None:
     fault = next(f for f in faults.FAULTS if f.name == name)
+    assert fault.preprocess is not None
     outputs = answer(
         folder, manifest, tmp_path / "out", fault.preprocess, restore, keep=lambda r: r["mode"] in fault.modes
     )

@@ -52,7 +52,7 @@ def test_identify_takes_targets() -> None:
     result = run("vggprep")
     assert result.exit_code == 0
     assert "mode torch, level exact" in result.output
-    assert run("vggprep.faults:_folded").exit_code == 1
+    assert run("vggprep.faults.arithmetic:folded").exit_code == 1
 
 
 def test_bad_files_are_one_line_and_code_2(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from vggprep.spec import DataFormat, ModeName
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mode: ModeName) -> None:
-    def fixed(x: Array, data_format: str) -> Array:
+    def fixed(x: Array, data_format: DataFormat) -> Array:
         return preprocess_input(x, data_format, mode)
 
     report = judge(fixed, selection=Selection(dtypes=("uint8", "float32")))
@@ -105,7 +105,7 @@ def test_a_signature_that_cannot_be_read_gets_the_array_only() -> None:
 
 
 def test_positional_only_parameters_are_not_named() -> None:
-    def positional(x: Array, mode: ModeName = "tf", data_format: str = "channels_last", /) -> Array:
+    def positional(x: Array, mode: ModeName = "tf", data_format: DataFormat = "channels_last", /) -> Array:
         return preprocess_input(x, data_format, mode)
 
     assert not parameters(positional).mode

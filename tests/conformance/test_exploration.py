@@ -172,7 +172,7 @@ def test_as_many_cases_are_drawn_as_the_profile_or_the_caller_says(
     profile: str, examples: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    counts = []
+    counts: list[None] = []
 
     def preprocess(x, data_format=None, mode="caffe"):  # type: ignore[no-untyped-def]
         counts.append(None)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from vggprep.checks import CHECKS
 from vggprep.conformance.results import STATUSES, Report, Result, Status
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
+from vggprep.machine import versions
 from vggprep.spec import MODES
 
 FORMAT = "vggprep-report/2"
@@ -30,17 +30,8 @@ _READABLE = (FORMAT, "vggprep-report/1")
 # JSON Lines -------------------------------------------------------------------------------------------------------
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that may bear on a result, of what is already imported or was asked for."""
-    found = {"python": platform.python_version()}
-    for name in ("vggprep", "numpy", "hypothesis", "keras", "tensorflow", "tf_keras", "torch", "jax", "ml_dtypes"):
-        if name in ("vggprep", "numpy", "hypothesis") or name in sys.modules:
-            try:
-                module = sys.modules.get(name)
-                found[name] = str(getattr(module, "__version__", None) or metadata.version(name))
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+_PACKAGES = ("vggprep", "numpy", "hypothesis", "keras", "tensorflow", "tf_keras", "torch", "jax", "ml_dtypes")
+_ALWAYS = ("vggprep", "numpy", "hypothesis")
 
 
 def head(report: Report) -> dict[str, Any]:
@@ -62,7 +53,7 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
                     "kind": "header",
                     "format": FORMAT,
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "versions": versions(),
+                    "versions": versions(name for name in _PACKAGES if name in _ALWAYS or name in sys.modules),
                     "machine": {"system": platform.system(), "machine": platform.machine(), "byteorder": sys.byteorder},
                     "implementations": list(heads),
                     **more,

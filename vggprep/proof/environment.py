@@ -13,13 +13,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib import metadata
 from itertools import product
 from pathlib import Path
 
 import vggprep
 from vggprep.implementations import models
 from vggprep.implementations.targets import TargetSpec
+from vggprep.machine import processor, version_of
 from vggprep.spec import DATA_FORMATS, MODES
 
 _PACKAGES = (
@@ -37,25 +37,12 @@ def versions(spec: TargetSpec, like: Mapping[str, str] | None = None) -> dict[st
     # numba is imported when it is first used.
     used = {name for name in _PACKAGES if name in sys.modules or (name == "numba" and target.startswith("vggprep"))}
     for name in _PACKAGES:
-        if name in (used if like is None else like) and (version := _version(name)) is not None:
+        if name in (used if like is None else like) and (version := version_of(name)) is not None:
             found[name] = version
     module = target.partition(":")[0]
     if module != "vggprep" and (source := getattr(sys.modules.get(module), "__file__", None)):
         found[f"{module} code"] = _digest([Path(source)])
     return found
-
-
-def _version(name: str) -> str | None:
-    module = sys.modules.get(name)
-    if version := getattr(module, "__version__", None):
-        return str(version)
-    distribution = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "ai_edge_litert": ("ai-edge-litert",)}
-    for candidate in distribution.get(name, (name,)):
-        try:
-            return metadata.version(candidate)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +52,7 @@ def _code() -> str:
     patterns = (
         "spec.py",
         "oracle.py",
+        "tolerance.py",
         "reference.py",
         "functions.py",
         "kernels/*.py",
@@ -136,18 +124,6 @@ def machine() -> dict[str, str]:
         "byteorder": sys.byteorder,
         "processor": processor(),
     }
-
-
-@lru_cache(maxsize=1)
-def processor() -> str:
-    """The processor's name, as far as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    named = [values[key] for key in ("model name", "cpu family", "model") if values.get(key)]
-    return f"{named[0]} (family {named[1]}, model {named[2]})" if len(named) == 3 else platform.machine()
 
 
 def difference(mine: Mapping[str, str], other: Mapping[str, str]) -> str:

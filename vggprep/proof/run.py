@@ -13,6 +13,7 @@ from typing import Any
 
 from vggprep.implementations.callables import describe
 from vggprep.implementations.targets import TargetError, TargetSpec
+from vggprep.machine import processor
 from vggprep.proof import environment, executors
 from vggprep.proof.certificates import Certificate, ProofError, Row, fold, now
 from vggprep.proof.plan import Plan, values_of
@@ -47,7 +48,7 @@ def work(part: Part, origin: Mapping[str, str]) -> Done | str:
             return f"{place}: it has {reason}"
         started = time.perf_counter()
         tallies = tuple(judge(part))
-        return Done(tallies, time.perf_counter() - started, environment.processor())
+        return Done(tallies, time.perf_counter() - started, processor())
 
 
 def _key(part: Part) -> str:
