@@ -94,15 +94,13 @@ ROOMS = (
 )
 """The rooms of the house, floor by floor. A module imports from its own room, from rooms beside it and from below."""
 
-UPWARDS = {
-    # The face of the package: each name is imported when it is used.
-    "vggprep",
-    # A model file or a program is tried on a case when it is loaded.
-}
+UPWARDS = {"vggprep"}
+"""The face of the package imports each name from its room when the name is used."""
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[1]
+    """The first name below the package; what ``python -m`` runs is a door, wherever it is."""
+    return "__main__" if module.endswith(".__main__") else module.split(".")[1]
 
 
 def test_every_module_is_in_a_room_and_imports_go_one_way() -> None:
@@ -264,7 +262,7 @@ def data_files() -> set[str]:
     return {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and path.suffix != ".py"
+        if path.is_file() and path.parent.name != "__pycache__" and path.suffix != ".py"
     }
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,10 +73,8 @@ def floats(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
     return vggprep.deprocess_input(y, data_format, mode, dtype=None)
 
 
-def test_the_set_is_small_quick_and_reproducible(folder: Path, tmp_path: Path) -> None:
-    started = time.process_time()
+def test_the_set_is_small_and_reproducible(folder: Path, tmp_path: Path) -> None:
     count = write(tmp_path / "again")
-    assert time.process_time() - started < 3
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     assert files == sorted(p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file())
     assert all((folder / f).read_bytes() == (tmp_path / "again" / f).read_bytes() for f in files)

@@ -78,7 +78,7 @@ class Tensor:
         (lambda y: (y, y), "returns a tuple, not a NumPy array"),
         (lambda y: {"image": y}, "returns a dict, not a NumPy array"),
         (lambda y: y.tobytes(), "returns a bytes, not a NumPy array"),
-        (lambda y: Tensor(y), r"returns a \w*test_verdicts\.Tensor, not a NumPy array"),
+        (lambda y: Tensor(y), r"returns a [\w.]*test_verdicts\.Tensor, not a NumPy array"),
         (lambda y: y.dtype.type(1), r"returns a numpy\.float32, not a NumPy array"),
         (lambda y: np.array(1.0), "returns a 0-d array"),
         (lambda y: y.astype(object), "returns an array of dtype object, not of real numbers"),

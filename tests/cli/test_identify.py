@@ -63,7 +63,7 @@ def test_bad_files_are_one_line_and_code_2(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.array(["a", "b"]))
     for arguments, words in (
         ([tmp_path / "empty.npy"], "is empty"),
-        ([tmp_path / "html.npy"], "does not begin as a .npy array"),
+        ([tmp_path / "html.npy"], "is not a .npy array"),
         ([tmp_path / "flat.npy"], "an image has 3 axes, a batch 4; this array has shape (4, 4)"),
         ([tmp_path / "text.npy"], "holds '<U1', not"),
         ([tmp_path / "gone.npy"], "No such file"),

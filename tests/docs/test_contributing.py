@@ -57,7 +57,7 @@ def faults_shown() -> list[Fault]:
     """The faults that the recipe defines, one as a row of constants and one as a function."""
     row, function = (textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", TEXT, flags=re.S))
     names: dict[str, Any] = {"fault": wrong_rows}
-    exec(f"made = {row.strip().rstrip(',')}", names)
+    exec(f"made = {row}", names)
     found = [names["made"]]
     names = {**vars(arithmetic), "fault": fault}
     exec(f"from __future__ import annotations\n{function}", names)

@@ -78,7 +78,7 @@ def prove(
     seed: int | None,
     load_options: dict[str, Any],
 ) -> None:
-    """Enumerate every bit pattern of a dtype, in every channel, mode and data format; not a sample.
+    """Enumerate every bit pattern of a dtype, in every channel, mode and data format.
 
     A forward function gets every pattern, an inverse every output that the definition produces from one. TARGET is
     as in vggprep check, with one implementation; vggprep:numpy and vggprep:numba name the kernels.

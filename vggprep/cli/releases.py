@@ -25,7 +25,7 @@ from vggprep.releases.questions import KERAS_MODES
 @output_option("-o", "--output", required=True, help="Where to write it.")
 @click.option("--python", metavar="INTERPRETER", help="Observe the Keras of this interpreter, which needs no vggprep.")
 def observe(target: str, output: Path, python: str | None) -> None:
-    """Record how an installed Keras behaves, row by row, to compare it with another one later.
+    """Record how an installed Keras behaves, to compare it with another one later.
 
     \b
     vggprep observe keras -o now.jsonl
