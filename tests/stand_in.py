@@ -105,7 +105,7 @@ def write_uv(folder: Path, packages: Path) -> Path:
         f"""
         echo "$@" >> "{folder}/uv.log"
         for last; do :; done
-        case "$1 $last" in venv*) mkdir -p "$last/bin" && ln -s "{sys.executable}" "$last/bin/python";; esac
+        case "$1 $last" in venv*) mkdir -p "$last/bin" && printf '#!/bin/sh\\nexec "{sys.executable}" "$@"\\n' > "$last/bin/python" && chmod +x "$last/bin/python";; esac
         while [ "$1" ]; do
             [ "$1" = --target ] && mkdir -p "$2" && cp -r "{packages}/." "$2"
             shift

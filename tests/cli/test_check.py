@@ -262,3 +262,14 @@ def test_a_crash_of_the_suite_ends_with_3_and_is_no_verdict(folder: Path, monkey
     assert "right:claimed" not in done.stdout or "cannot be judged" in done.stdout
     assert "this is a fault of vggprep: please report it" in done.stdout
     assert "ZeroDivisionError: in the oracle" in (folder / "r.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_crash_outside_of_the_checks_ends_with_3_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> object:
+        raise ZeroDivisionError("in the table")
+
+    monkeypatch.setattr("vggprep.conformance.report.table", crash)
+    done = vggprep("check", "right:claimed", "--examples", "0", cwd=folder)
+    assert done.returncode == 3
+    assert "ZeroDivisionError: in the table" in done.stderr
+    assert done.stderr.endswith("vggprep: this is a fault of vggprep: please report it, with the traceback\n")

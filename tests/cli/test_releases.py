@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -200,11 +201,13 @@ def test_a_good_file_outlives_an_interrupted_run(observed: Path) -> None:
     write_script(observed.with_name("python"), f'touch "{started}"; exec sleep 60')
     good, before = observed.read_bytes(), sorted(observed.parent.iterdir())
     command = [sys.executable, "-m", "vggprep", "observe", "keras", "--python", "./python", "-o", "now.jsonl"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    # Where a shell runs it in the background, Ctrl-C is ignored.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=listen) as process:
         while not started.exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.decode() == "vggprep: stopped\n"
     started.unlink()

@@ -7,6 +7,7 @@ loaded; 3 a fault of the suite itself; 130 interrupted. Tables go to standard ou
 from __future__ import annotations
 
 import importlib
+import traceback
 from typing import Any
 
 import click
@@ -51,14 +52,18 @@ class _Verbs(click.Group):
         except VggprepError as error:
             click.echo(f"vggprep: {error}", err=True)
             ctx.exit(2)
-        except BrokenPipeError:
-            raise  # click ends quietly
+        except (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # click's own business
         except OSError as error:
             click.echo(f"vggprep: {error}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt as interruption:
             click.echo(f"vggprep: stopped{'; ' if interruption.args else ''}{interruption}", err=True)
             ctx.exit(130)
+        except Exception:
+            click.echo(traceback.format_exc(), err=True)
+            click.echo("vggprep: this is a fault of vggprep: please report it, with the traceback", err=True)
+            ctx.exit(3)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -52,10 +52,13 @@ class Progress:
             _lock(self._file, self.path)
             self._file.seek(0)
             self._resume(self._file)
-        except OSError as error:
-            raise ProofError(f"cannot keep progress in {self.path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise self._foreign() from error
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, OSError):
+                raise ProofError(f"cannot keep progress in {self.path}: {error.strerror}") from error
+            if isinstance(error, UnicodeDecodeError):
+                raise self._foreign() from error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
