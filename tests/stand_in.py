@@ -100,12 +100,13 @@ def write_uv(folder: Path, packages: Path) -> Path:
     """A ``uv`` in ``folder`` whose environments are this interpreter and which installs ``packages``, whatever it is
     asked for; what it is asked for is written to ``uv.log``.
     """
+    python = write_script(folder / "base-python", f'exec "{sys.executable}" "$@"')
     return write_script(
         folder / "uv",
         f"""
         echo "$@" >> "{folder}/uv.log"
         for last; do :; done
-        case "$1 $last" in venv*) mkdir -p "$last/bin" && printf '#!/bin/sh\\nexec "{sys.executable}" "$@"\\n' > "$last/bin/python" && chmod +x "$last/bin/python";; esac
+        case "$1 $last" in venv*) mkdir -p "$last/bin" && cp "{python}" "$last/bin/python";; esac
         while [ "$1" ]; do
             [ "$1" = --target ] && mkdir -p "$2" && cp -r "{packages}/." "$2"
             shift
