@@ -1,4 +1,4 @@
-"""The sentences of findings, made nowhere else, and the names of their causes."""
+"""The sentences of findings, and the names of their causes. Those of unusable results are in ``callables.PROBLEMS``."""
 
 from __future__ import annotations
 
