@@ -161,6 +161,8 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
         return None
     if outcome.refusal is not None and case.layout == "big_endian":
         raise Skipped(f"refuses big-endian input, as it may refuse a dtype: {outcome.refusal}")
+    if (finding := subject.unusable(case, outcome, array.shape)) is not None:
+        return finding  # not raised: the other layouts are tried, too
     got = subject.usable(case, outcome, array)
     # All rows of the layout "zero" are one row.
     plain = (
