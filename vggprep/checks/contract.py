@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from vggprep.cases import (
 from vggprep.checks.check import check
 from vggprep.checks.findings import Arguments, Finding, Kind
 from vggprep.checks.subject import Skipped, Subject, canonical_bytes
-from vggprep.implementations.callables import captured_output, keywords, raised
+from vggprep.implementations.callables import Call, Raised, Together
 from vggprep.spec import DATA_FORMATS, MODES, Direction
 
 Array = npt.NDArray[Any]
@@ -66,14 +64,13 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
         if output is None or not outcome.shares_input or canonical_bytes(seen) != canonical_bytes(output):
             yield Finding("other_write", direction, cell, case, outcome=outcome)
     # It must not keep an array and write to it later, either.
-    kept = case.array()
-    subject.call(direction, kept, cell.mode, cell.data_format)
-    before = kept.tobytes()
+    kept = subject.call(direction, case.array(), cell.mode, cell.data_format, keep=True)
+    before = subject.now(direction, kept)[0].tobytes()
     for regime in ("bytes", "noise" if direction == "inverse" else "dark"):
         if regime in regimes(direction, cell.dtype):
             later = panel(direction, cell, regime)
             subject.call(direction, later.array(), cell.mode, cell.data_format)
-    if kept.tobytes() != before:
+    if subject.now(direction, kept)[0].tobytes() != before:
         yield Finding("late_write", direction, cell, case, outcome=outcome)
     yield None
 
@@ -90,17 +87,17 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
                 case = other
         outcome = subject.run(case)
         if outcome.shares_input:
-            kind: Kind = "input_returned" if outcome.returned is outcome.input_after else "view_returned"
+            kind: Kind = "input_returned" if outcome.returns_input else "view_returned"
             yield Finding(kind, direction, cell, case, outcome=outcome)
     for case in _small_and_large(subject, cell, direction):
-        first = subject.call(direction, case.array(), cell.mode, cell.data_format)
-        if not isinstance(first.returned, np.ndarray) or first.output is None:
+        first = subject.call(direction, case.array(), cell.mode, cell.data_format, keep=True)
+        if first.output is None:
             continue
         before = first.output.tobytes()
         changed = np.ascontiguousarray(to_format(case.values()[..., ::-1, :], cell.data_format)).copy()
         subject.call(direction, changed, cell.mode, cell.data_format)
-        after = np.asarray(first.returned, first.output.dtype)
-        if np.ascontiguousarray(after).tobytes() != before:
+        after = subject.now(direction, first)[1]
+        if after is None or after.tobytes() != before:
             yield Finding("overwritten_result", direction, cell, case, outcome=first)
     yield None
 
@@ -249,40 +246,18 @@ def _in_threads(subject: Subject, case: Case) -> Iterator[Finding | None]:
         np.ascontiguousarray(to_format(np.roll(image, n, axis=-2), cell.data_format)).copy() for n in range(_THREADS)
     ]
     alone = [subject.usable(case, subject.call(direction, a.copy(), cell.mode, cell.data_format), a) for a in arrays]
-    function = subject.function(direction)
-    assert function is not None
-    words = keywords(function, cell.mode, cell.data_format)
-    start = Barrier(_THREADS)
-
-    def work(n: int) -> list[Any]:
-        results = []
-        try:
-            for _ in range(_ROUNDS):
-                mine = arrays[n].copy()
-                start.wait()
-                results.append(function(mine, **words))
-        except BaseException:
-            start.abort()  # or the others would wait for this one for ever
-            raise
-        return results
-
-    with captured_output(), ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(work, n) for n in range(_THREADS)]
-    for future, expected in zip(futures, alone, strict=True):
-        yield _compare_thread(case, future, expected)
+    calls = [Call(a, cell.mode, cell.data_format) for a in arrays]
+    for got, expected in zip(subject.call_together(direction, calls, _ROUNDS), alone, strict=True):
+        yield _compare_thread(case, got, expected)
 
 
-def _compare_thread(case: Case, future: Future[list[Any]], expected: Array) -> Finding | None:
-    error = future.exception()
-    if isinstance(error, BrokenBarrierError):
+def _compare_thread(case: Case, got: Together, expected: Array) -> Finding | None:
+    if got is None:
         return None  # another thread has raised
-    if error is not None:
-        return Finding("thread_error", case.direction, case.cell, case, about={"error": raised(error)})
-    for result in future.result():
-        same = isinstance(result, np.ndarray) and np.array_equal(
-            np.asarray(result, expected.dtype), expected, equal_nan=True
-        )
-        if not same:
+    if isinstance(got, Raised):
+        return Finding("thread_error", case.direction, case.cell, case, about={"error": got})
+    for result in got:
+        if result is None or canonical_bytes(result) != canonical_bytes(expected):
             return Finding("thread_race", case.direction, case.cell, case)
     return None
 

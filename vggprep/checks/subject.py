@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,8 +19,8 @@ import numpy.typing as npt
 from vggprep import oracle, tolerance
 from vggprep.cases import Case, Cell, from_format, panel, regimes
 from vggprep.checks.findings import Deviation, Finding, Kind, worst_index
-from vggprep.implementations import Implementation
-from vggprep.implementations.callables import Outcome, Raised, call, parameters
+from vggprep.implementations import Implementation, callables
+from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
 from vggprep.spec import DATA_FORMATS, DIRECTIONS, MODES, DataFormat, Direction, ModeName
 
 Array = npt.NDArray[Any]
@@ -86,13 +86,28 @@ class Subject:
         """The directions that there is a function for."""
         return tuple(d for d in DIRECTIONS if self.function(d) is not None)
 
-    def call(self, direction: Direction, array: Array, mode: Any, data_format: Any) -> Outcome:
-        """Call the function. It owns ``array`` and may write to it."""
-        function = self.function(direction)
-        assert function is not None
-        outcome = call(function, array, mode, data_format)
+    def call(self, direction: Direction, array: Array, mode: Any, data_format: Any, *, keep: bool = False) -> Outcome:
+        """Call the function. It owns ``array`` and may write to it. ``keep``: ``now`` is going to be asked about it."""
+        outcome = callables.call(self._function(direction), array, mode, data_format, keep=keep)
         self.remarks |= outcome.remarks
         return outcome
+
+    def now(self, direction: Direction, outcome: Outcome) -> tuple[Array, Array | None]:
+        """Copies of the array that was passed in and of the one that was returned, as they are now."""
+        return callables.now(self._function(direction), outcome)
+
+    def call_again(self, direction: Direction, outcome: Outcome, values: Array, mode: Any, data_format: Any) -> Outcome:
+        """Fill the very array of an earlier call with other values, and call the function on it."""
+        return callables.call_again(self._function(direction), outcome, values, mode, data_format)
+
+    def call_together(self, direction: Direction, calls: Sequence[Call], rounds: int) -> list[Together]:
+        """Call the function from as many threads at once as there are calls, ``rounds`` times each."""
+        return callables.call_together(self._function(direction), calls, rounds)
+
+    def _function(self, direction: Direction) -> Callable[..., Any]:
+        function = self.function(direction)
+        assert function is not None
+        return function
 
     def run(self, case: Case) -> Outcome:
         """The outcome on a case; cases of up to 4,096 elements are run once."""
@@ -108,9 +123,7 @@ class Subject:
 
     def try_input(self, direction: Direction, array: Array, mode: Any, data_format: Any) -> Outcome:
         """The outcome on a native, C-contiguous array, which is called for once, under whatever name it comes."""
-        function = self.function(direction)
-        assert function is not None
-        takes = parameters(function)
+        takes = parameters(self._function(direction))
         asked = (mode if takes.mode else None, data_format if takes.data_format else None)
         key = (direction, *asked, oracle.name_of(array.dtype), array.shape, array.tobytes())
         outcome = self._of_inputs.get(key)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import io
 import os
 import sys
+import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier, BrokenBarrierError
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +68,9 @@ class Outcome:
     """What one call did.
 
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
-    raised, or ``problem`` says why the returned object cannot be judged. ``returned`` is the object itself.
+    raised, or ``problem`` says why the returned object cannot be judged. ``returned`` is the object itself, and
+    ``input_after`` the array that was passed in; of a call in another process, ``key`` is what both are known by there,
+    and ``input_after`` a copy.
     """
 
     output: Array | None
@@ -75,8 +79,10 @@ class Outcome:
     remarks: frozenset[str] = frozenset()
     changed_input: bool = False
     shares_input: bool = False
+    returns_input: bool = False
     returned: Any = None
     input_after: Array | None = None
+    key: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class Parameters:
 
 def parameters(function: Callable[..., Any]) -> Parameters:
     """Read the signature. ``**kwargs`` counts for neither keyword; an unreadable signature takes none."""
+    if (remote := _remote(function)) is not None:
+        return remote.parameters
     try:
         return _remembered_parameters(function)
     except Exception:  # unhashable, as callable dataclasses are, or worse
@@ -120,20 +128,49 @@ def keywords(function: Callable[..., Any], mode: Any, data_format: Any) -> dict[
     return ({"mode": mode} if takes.mode else {}) | ({"data_format": data_format} if takes.data_format else {})
 
 
+class Remote(Protocol):
+    """A function in another process, which answers as the functions of this module do in this one.
+
+    Its class has ``IS_REMOTE = True``; anything else is called here.
+    """
+
+    IS_REMOTE: ClassVar[Literal[True]]
+    parameters: Parameters
+
+    def call(self, array: Array, mode: Any, data_format: Any, *, keep: bool) -> Outcome:
+        """As ``call``."""
+
+    def now(self, outcome: Outcome) -> tuple[Array, Array | None]:
+        """As ``now``."""
+
+    def call_again(self, outcome: Outcome, values: Array, mode: Any, data_format: Any) -> Outcome:
+        """As ``call_again``."""
+
+    def call_together(self, calls: Sequence[Call], rounds: int) -> list[Together]:
+        """As ``call_together``."""
+
+
 @contextlib.contextmanager
-def captured_output() -> Iterator[tuple[io.BytesIO, list[warnings.WarningMessage]]]:
-    """Catch prints and warnings of every thread. NumPy's error state is its default."""
-    raw = io.BytesIO()
-    printed = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
+def captured_output() -> Iterator[tuple[BinaryIO, list[warnings.WarningMessage]]]:
+    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; NumPy's error state is its default.
+
+    File descriptors are left alone: what is written to those is not caught.
+    """
+    raw = _printed_file()
+    raw.seek(0)
+    raw.truncate()
+    printed = open(os.dup(raw.fileno()), "w", encoding="utf-8", errors="replace")  # noqa: SIM115
     streams = sys.stdout, sys.stderr
-    with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
-        sys.stdout = sys.stderr = printed
-        try:
-            yield raw, caught
-        finally:
-            sys.stdout, sys.stderr = streams
-    with contextlib.suppress(ValueError):  # the function may have closed it
-        printed.detach()
+    try:
+        with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
+            sys.stdout = sys.stderr = printed
+            try:
+                yield raw, caught
+            finally:
+                sys.stdout, sys.stderr = streams
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # the function may have closed it
+            printed.close()
 
 
 def raised(error: BaseException) -> Raised:
@@ -150,25 +187,39 @@ def describe(error: BaseException) -> str:
     return str(raised(error))
 
 
-def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any) -> Outcome:
-    """Call ``function`` on ``array``, which is its own: it may be written to."""
+class Call(NamedTuple):
+    """What to pass to a function."""
+
+    array: Array
+    mode: Any
+    data_format: Any
+
+
+def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any, *, keep: bool = False) -> Outcome:
+    """Call ``function`` on ``array``, which is its own: it may be written to.
+
+    ``keep``: ``now`` and ``call_again`` are going to be asked about the outcome; the last 64 of these are kept.
+    """
+    if (remote := _remote(function)) is not None:
+        return remote.call(array, mode, data_format, keep=keep)
     before, form = array.tobytes(), _form(array)
     shape, dtype = array.shape, array.dtype
     returned: Any = None
     refusal: Raised | None = None
     remarks: frozenset[str] = frozenset()
-    folder = os.getcwd()
+    folder = _current_folder()
     with captured_output() as (raw, caught):
         try:
             returned = function(array, **keywords(function, mode, data_format))
         except BaseException as error:  # a function under test may raise anything, SystemExit included
-            if type(error) is KeyboardInterrupt:
+            if type(error) is KeyboardInterrupt and not INTERRUPTS_ARE_ITS_OWN:
                 raise
             refusal = raised(error)
-    if os.getcwd() != folder:
+        with contextlib.suppress(Exception):  # whatever was printed must not stop the suite
+            sys.stdout.flush()
+            remarks = _remarks(raw, caught)
+    if folder is not None and _current_folder() != folder:
         os.chdir(folder)
-    with contextlib.suppress(Exception):  # whatever was printed must not stop the suite
-        remarks = _remarks(raw, caught)
     if refusal is not None:
         changed = _form(array) != form or array.tobytes() != before
         return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
@@ -179,14 +230,88 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
             after = np.frombuffer(before, dtype).reshape(shape)
         problem = _problem(returned, len(before))
         if problem is None:
-            plain = np.ndarray.view(returned, np.ndarray)
-            # longdouble holds bytes that mean nothing; float64 is what is looked at.
-            result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
-            output = np.array(plain, dtype=result, order="C")
-            shares = share_memory(plain, array)
+            output = _plain(returned)
+            shares = share_memory(np.ndarray.view(returned, np.ndarray), array)
     except Exception as error:
         changed, problem = True, Problem("unreadable", {"error": describe(error)})
-    return Outcome(output, None, problem, remarks, changed, shares, returned, after)
+    return Outcome(output, None, problem, remarks, changed, shares, returned is array, returned, after)
+
+
+INTERRUPTS_ARE_ITS_OWN = False
+"""Set in processes that no one interrupts: a ``KeyboardInterrupt`` there is something that the function raised."""
+
+
+def _remote(function: Callable[..., Any]) -> Remote | None:
+    found = getattr(type(function), "IS_REMOTE", False)
+    return cast(Remote, function) if found is True else None
+
+
+def _current_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return None
+
+
+def _plain(returned: Array) -> Array:
+    plain = np.ndarray.view(returned, np.ndarray)
+    # longdouble holds bytes that mean nothing; float64 is what is looked at.
+    result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
+    return np.array(plain, dtype=result, order="C")
+
+
+def now(function: Callable[..., Any], outcome: Outcome) -> tuple[Array, Array | None]:
+    """The array that was passed in and the one that was returned, as they are now: copies."""
+    if (remote := _remote(function)) is not None:
+        return remote.now(outcome)
+    assert outcome.input_after is not None
+    return outcome.input_after.copy(), None if outcome.output is None else _plain(outcome.returned)
+
+
+def call_again(function: Callable[..., Any], outcome: Outcome, values: Array, mode: Any, data_format: Any) -> Outcome:
+    """Fill the very array of an earlier call with other values, and call the function on it."""
+    if (remote := _remote(function)) is not None:
+        return remote.call_again(outcome, values, mode, data_format)
+    assert outcome.input_after is not None
+    outcome.input_after[...] = values
+    return call(function, outcome.input_after, mode, data_format, keep=True)
+
+
+Together = Raised | list[Array | None] | None
+"""What one of several threads got: its results, ``None`` for what is no array; or what it raised. ``None``: another
+one raised first."""
+
+_SWITCH_INTERVAL = 1e-5  # seconds: a race that a few bytecodes make is otherwise met once in twenty runs
+
+
+def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: int) -> list[Together]:
+    """Call the function from as many threads at once as there are calls, ``rounds`` times each."""
+    if (remote := _remote(function)) is not None:
+        return remote.call_together(calls, rounds)
+    start = Barrier(len(calls))
+
+    def work(mine: Call) -> Together:
+        results = []
+        words = keywords(function, mine.mode, mine.data_format)
+        try:
+            for _ in range(rounds):
+                array = mine.array.copy()
+                start.wait()
+                results.append(function(array, **words))
+        except BrokenBarrierError:
+            return None
+        except BaseException as error:
+            start.abort()  # or the others would wait for this one for ever
+            return raised(error)
+        return [_plain(r) if isinstance(r, np.ndarray) else None for r in results]
+
+    interval = sys.getswitchinterval()
+    with captured_output(), ThreadPoolExecutor(len(calls)) as pool:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        try:
+            return list(pool.map(work, calls))
+        finally:
+            sys.setswitchinterval(interval)
 
 
 def _form(array: Array) -> tuple[Any, ...]:
@@ -194,9 +319,16 @@ def _form(array: Array) -> tuple[Any, ...]:
     return array.shape, array.strides, array.dtype, array.flags.writeable
 
 
-def _remarks(raw: io.BytesIO, caught: list[warnings.WarningMessage]) -> frozenset[str]:
+@functools.cache
+def _printed_file() -> BinaryIO:
+    """Where what is printed goes; one for the process, as calls do not overlap but in ``call_together``."""
+    return tempfile.TemporaryFile()
+
+
+def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[str]:
     remarks = set()
-    text = "" if raw.closed else raw.getvalue().decode("utf-8", "replace").strip()
+    raw.seek(0)
+    text = raw.read().decode("utf-8", "replace").strip()
     if text:
         remarks.add(f"prints: {text.splitlines()[0][:100]!r}")
     for warning in caught:
