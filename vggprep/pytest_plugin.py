@@ -56,7 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect notes and rows where tests are reported: not in the workers of xdist."""
-    if not config.getoption("--implementation", []) or hasattr(config, "workerinput"):
+    if not config.getoption("--implementation", []):
+        return
+    if not config.pluginmanager.hasplugin("xdist"):
+        config.addinivalue_line("markers", "xdist_group(name): items for one worker of pytest-xdist")
+    if hasattr(config, "workerinput"):
         return
     path = config.getoption("--implementation-report", None)
     if path and not Path(path).resolve().parent.is_dir():
@@ -169,6 +173,8 @@ def _judge(implementation: Implementation, known: Sequence[Entry] | None, profil
     found = _REPORTS.get(id(implementation))
     if found is None or found[1] is not known:
         found = implementation, known, judge(implementation, known=known, profile=profile)
+        if found[2].interrupted:
+            raise KeyboardInterrupt
         _REPORTS[id(implementation)] = found
     return found[2]
 
@@ -235,7 +241,12 @@ class _Reporter:
                 self.rows += value["rows"]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        from vggprep.conformance.report import guess
+
         for head in self.heads.values():
+            for direction, mode in head["guessed"].items():
+                line = guess(direction, mode, len(head["guessed"]) > 1)
+                terminalreporter.write_line(f"{head['name']}: {line}", bold=True, yellow=True)
             for note in head["notes"]:
                 terminalreporter.write_line(f"{head['name']}: note: {note}")
 

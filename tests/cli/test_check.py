@@ -206,14 +206,17 @@ def test_a_write_cut_short_leaves_the_old_report(folder: Path) -> None:
     assert [p.name for p in folder.iterdir() if p.name.startswith("report")] == ["report.jsonl"]
 
 
-def test_ctrl_c_ends_a_check_at_once_without_a_traceback(folder: Path) -> None:
+@pytest.mark.parametrize("size", [0, 60_000])
+def test_ctrl_c_keeps_what_was_judged(size: int, folder: Path) -> None:
     started = folder / "started"
     (folder / "endless.py").write_text(
-        f"import pathlib, time\ndef f(x):\n    pathlib.Path({str(started)!r}).touch()\n    time.sleep(60)\n",
+        "import pathlib, time, vggprep\ndef f(x, mode):\n"
+        f"    if x.size >= {size}:\n        pathlib.Path({str(started)!r}).touch()\n        time.sleep(60)\n"
+        "    return vggprep.preprocess_input(x, mode=mode)\n",
         encoding="utf-8",
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "vggprep", "check", "endless:f"],
+        [*(sys.executable, "-m", "vggprep", "check", "endless:f", "--report", "r.jsonl"), *("--dtype", "uint8")],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -223,8 +226,12 @@ def test_ctrl_c_ends_a_check_at_once_without_a_traceback(folder: Path) -> None:
     while not started.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    output, errors = process.communicate()
     assert (process.returncode, errors) == (130, "vggprep: stopped\n")
+    assert "endless:f was interrupted; so far at level faithful" in output
+    header, *rows, _ = [json.loads(line) for line in (folder / "r.jsonl").read_text().splitlines()]
+    assert header["implementations"][0]["interrupted"] is True
+    assert ("value", "passed") in {(row["check"], row["status"]) for row in rows} if size else not rows
 
 
 def test_modes_prints_the_table_and_json(folder: Path) -> None:

@@ -32,6 +32,7 @@ from vggprep import (
 )
 from vggprep.cases import Cell
 from vggprep.conformance.engine import Selection
+from vggprep.conformance.report import headlines
 from vggprep.implementations.callables import parameters
 from vggprep.spec import DataFormat, ModeName
 
@@ -46,7 +47,8 @@ def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mod
     report = judge(fixed, selection=Selection(dtypes=("uint8", "float32")))
     assert report.conforms
     assert {result.mode for result in report.results} == {mode}
-    assert f"takes no mode: judged as {mode}, the nearest of caffe, tf and torch" in report.notes
+    assert report.guessed == {"forward": mode}
+    assert f"judged as {mode}, the nearest of caffe, tf and torch" in headlines(report)[0]
 
 
 def test_an_inverse_without_a_mode_is_judged_as_the_nearest() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import re
 import subprocess
@@ -19,8 +18,9 @@ from vggprep import Result, check_implementation
 from vggprep.cli import main
 from vggprep.conformance import ledger
 from vggprep.conformance.judging import judge
-from vggprep.conformance.report import verdict
+from vggprep.conformance.report import headlines, verdict
 from vggprep.conformance.results import exit_code
+from vggprep.implementations.targets import load
 
 
 def test_by_default_failures_raise_once_after_all_checks() -> None:
@@ -136,7 +136,7 @@ def test_all_doors_give_the_same_rows_notes_and_verdict(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "door", raising=False)
     target = f"door:{name}"
-    implementation = importlib.import_module("door").__dict__[name]
+    (implementation,) = load(target)
 
     expected = judge(implementation, known=None if known is None else ledger.expected(known), examples=0)
     rows = essence(expected)
@@ -150,6 +150,7 @@ def test_all_doors_give_the_same_rows_notes_and_verdict(
     head, found = read_rows(tmp_path / "cli.jsonl")
     assert found == rows
     assert head["notes"] == expected.notes
+    assert head["guessed"] == expected.guessed
     assert done.exit_code == exit_code([expected])
     assert verdict(expected) in done.output
 
@@ -176,10 +177,21 @@ def test_all_doors_give_the_same_rows_notes_and_verdict(
     if known is None:
         report = tmp_path / "pytest.jsonl"
         (tmp_path / "test_doors.py").unlink()
-        code, said = run_pytest("--implementation", target, "--implementation-report", str(report))
+        code, said = run_pytest(
+            "--strict-markers",
+            "-W",
+            "error",
+            "-p",
+            "no:xdist",
+            "--implementation",
+            target,
+            "--implementation-report",
+            str(report),
+        )
         head, found = read_rows(report)
         assert sorted(row[:4] for row in found) == sorted(row[:4] for row in rows)
         assert head["notes"] == expected.notes
+        assert all(line in said for line in headlines(expected))
         assert all(f"note: {note}" in said for note in expected.notes)
         assert (code == 0) == expected.conforms
 

@@ -11,6 +11,7 @@ import click
 from vggprep.cli.common import (
     console,
     fail,
+    in_process_option,
     level_option,
     progress,
     report_option,
@@ -57,6 +58,7 @@ from vggprep.spec import Level
 )
 @click.option("--seed", metavar="N", type=int, help="Draw other cases; by default they are the same every time.")
 @target_options
+@in_process_option
 @report_option
 def check(
     targets: tuple[str, ...],
@@ -92,22 +94,26 @@ def check(
     implementations = load_all(TargetSpec(targets, inverse, level, writes_input, **load_options))
     out = console()
     reports: list[Report] = []
-    with progress() as advance:
-        for implementation in implementations:
-            name = implementation.name
-            reports.append(
-                judge(
-                    implementation,
-                    known=entries,
-                    selection=selection,
-                    profile=profile,
-                    examples=examples,
-                    seed=seed,
-                    progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
-                )
+    for implementation in implementations:
+        name = implementation.name
+        with progress() as advance:
+            judged = judge(
+                implementation,
+                known=entries,
+                selection=selection,
+                profile=profile,
+                examples=examples,
+                seed=seed,
+                progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
             )
-            report.print_report(reports[-1], out)
-            out.print()
+        reports.append(judged)
+        report.print_report(judged, out)
+        out.print()
+        if judged.interrupted:
+            click.echo("vggprep: stopped", err=True)
+            break
+    if len(reports) > 1:
+        out.print(report.overall(reports), style="bold", markup=False, highlight=False, soft_wrap=True)
     if report_file is not None:
         with writing(report_file):
             report.write(report_file, reports, arguments=sys.argv[1:])

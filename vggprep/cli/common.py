@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from vggprep.implementations import mode_of
 from vggprep.implementations.targets import TargetSpec
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES
 
@@ -46,10 +55,13 @@ def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") 
 
     def decorate(function: Any) -> Any:
         @functools.wraps(function)
-        def bundled(*args: Any, modes: Any, data_formats: Any, dtypes: Any, **others: Any) -> Any:
+        def bundled(*args: Any, modes: Any, data_formats: Any, dtypes: Any, model: str | None, **others: Any) -> Any:
             from vggprep.conformance.engine import Selection
 
-            chosen = Selection(modes or None, data_formats or None, dtypes or None)
+            if model is not None and modes:
+                fail(f"--model {model} is another way to say --mode {mode_of(model)}; leave one of them out")
+            modes = modes if model is None else (mode_of(model),)
+            chosen = Selection(modes or None, data_formats or None, dtypes or None, model)
             return function(*args, selection=chosen, **others)
 
         for name, variable, choices, help_text in (
@@ -58,13 +70,15 @@ def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") 
             ("--mode", "modes", tuple(MODES), "This mode only (repeatable)."),
         ):
             bundled = click.option(name, variable, multiple=True, type=click.Choice(choices), help=help_text)(bundled)
-        return bundled
+        return click.option(
+            "--model", metavar="NAME", help="The mode of this keras.applications module, such as vgg19 (vggprep modes)."
+        )(bundled)
 
     return decorate
 
 
 def target_options(function: FC) -> FC:
-    """``--timeout``, ``--input`` and ``--tensor``; the verb gets ``load_options``, a dict for ``TargetSpec``."""
+    """How to load targets; the verb gets ``load_options``, a dict for ``TargetSpec``."""
 
     @functools.wraps(function)
     def bundled(*args: Any, timeout: Any, input_name: Any, tensor_name: Any, **others: Any) -> Any:
@@ -83,11 +97,28 @@ def target_options(function: FC) -> FC:
             "--timeout",
             metavar="SECONDS",
             type=click.FloatRange(min=0, min_open=True),
-            help="How long a command: target may take for one answer, its start included; 10 by default.",
+            help="How long one call may take: of a command: target, its start included, 10 by default; of a function "
+            "or a model file, 30.",
         ),
     ):
         bundled = option(bundled)
     return bundled  # type: ignore[return-value]
+
+
+def in_process_option(function: FC) -> FC:
+    """``--in-process``, below ``target_options``: otherwise targets are loaded in processes of their own."""
+
+    @functools.wraps(function)
+    def bundled(*args: Any, in_process: bool, load_options: dict[str, Any], **others: Any) -> Any:
+        return function(*args, load_options={**load_options, "isolated": not in_process}, **others)
+
+    option = click.option(
+        "--in-process",
+        is_flag=True,
+        help="Call functions and model files in this process, for debugging. Otherwise they run in one of their own, "
+        "which may crash or hang without harm.",
+    )
+    return option(bundled)  # type: ignore[return-value]
 
 
 def output_option(*names: str, help: str, required: bool = False, metavar: str = "FILE.jsonl") -> Callable[[FC], FC]:
@@ -122,13 +153,23 @@ def writing(path: Path) -> Iterator[None]:
 # Progress ---------------------------------------------------------------------------------------------------------
 
 
+def _bar(*columns: ProgressColumn, **options: Any) -> Progress:
+    """A bar on the standard error of now, whatever code under test puts in its place, where that is a terminal."""
+    return Progress(
+        *columns,
+        console=Console(file=sys.stderr),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        **options,
+    )
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
     """A bar on standard error where that is a terminal, else nothing: for what takes seconds."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
-    ) as bar:  # fmt: skip
+    with _bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda what, done: bar.update(task, description=what, completed=done)
 
@@ -139,11 +180,13 @@ _SECONDS_BETWEEN_LINES = 15.0
 @contextmanager
 def long_progress() -> Iterator[Callable[[int, int, float], None]]:
     """For what takes minutes: a bar with rate and time left on a terminal, else a line now and then."""
-    with Progress(
-        TaskProgressColumn(), BarColumn(), TextColumn("{task.description}"),
-        TimeRemainingColumn(elapsed_when_finished=True), console=Console(stderr=True), transient=True,
-        disable=not sys.stderr.isatty(), speed_estimate_period=120.0,
-    ) as bar:  # fmt: skip
+    with _bar(
+        TaskProgressColumn(),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        speed_estimate_period=120.0,
+    ) as bar:
         task = bar.add_task("", total=1.0)
         last = time.monotonic()
 
@@ -164,6 +207,7 @@ __all__ = [
     "TargetSpec",
     "console",
     "fail",
+    "in_process_option",
     "level_option",
     "long_progress",
     "output_option",

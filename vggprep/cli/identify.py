@@ -9,7 +9,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.cli.common import fail, output_option, target_options, writing
+from vggprep.cli.common import fail, in_process_option, output_option, target_options, writing
 from vggprep.identification import png
 from vggprep.identification.arrays import identify_array
 from vggprep.identification.functions import identify as identify_function
@@ -25,6 +25,7 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     "--restore", metavar="OUT.png", help="Of a FILE: write the original pixels, if they can be recovered exactly."
 )
 @target_options
+@in_process_option
 def identify(target: str, restore: Path | None, load_options: dict[str, Any]) -> None:
     """Name the mode, layout and any known fault of a black box, or the history of an array.
 

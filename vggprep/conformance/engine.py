@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
@@ -27,11 +27,12 @@ from vggprep.spec import DATA_FORMATS, FLOATS, MODES, RANKS, DataFormat, Directi
 
 @dataclass(frozen=True)
 class Selection:
-    """What to judge; ``None`` for everything."""
+    """What to judge; ``None`` for everything. ``model``: the model whose mode ``modes`` is, if one was named."""
 
     modes: tuple[ModeName, ...] | None = None
     data_formats: tuple[DataFormat, ...] | None = None
     dtypes: tuple[str, ...] | None = None
+    model: str | None = None
 
 
 EVERYTHING = Selection()
@@ -70,38 +71,53 @@ def run(
 
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
     fails the run unless ``tolerate_stale``. ``examples``: another number than the profile's. ``progress`` is called
-    with a word and the fraction done.
+    with a word and the fraction done. An interruption ends the judging, not the report of what was judged.
     """
     exploring = PROFILES[profile] if examples is None else PROFILES[profile]._replace(examples=examples)
     with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default
         subject = Subject(implementation)
         notes: list[str] = []
-        chosen = _cells(subject, selection, notes)
-        broken = _broken_claims(subject, chosen)
+        guessed: dict[Direction, ModeName] = {}
+        chosen: list[Cell] = []
         judgements: list[Judgement] = []
-        for number, check in enumerate(checks):
-            for at, cell in enumerate(chosen):
-                if at % 16 == 0:
-                    progress(check.name, (number + at / len(chosen)) / len(checks))
-                judgement = _judge(subject, check, cell, broken)
-                if judgement is not None:
-                    judgements.append(judgement)
-        if not judgements:
-            notes.append("nothing was judged: no mode, data format and dtype that it claims was asked for")
         found: dict[tuple[str, Cell], Finding] = {}
-        if exploring.examples:
-            progress("exploring with Hypothesis", 1.0)
-            found = _explored(subject, judgements, exploring, seed)
+        interrupted = False
+        try:
+            chosen = _cells(subject, selection, notes, guessed)
+            for judgement in _judged(subject, checks, chosen, progress):
+                judgements.append(judgement)
+            if not judgements:
+                notes.append("nothing was judged: no mode, data format and dtype that it claims was asked for")
+            if exploring.examples:
+                progress("exploring with Hypothesis", 1.0)
+                found = _explored(subject, judgements, exploring, seed)
+        except KeyboardInterrupt:
+            interrupted = True
+        tolerate_stale = tolerate_stale or interrupted
         report = conclude(subject, judgements, explored=found, ledger=ledger, tolerate_stale=tolerate_stale)
-        return Report(implementation, report.results, [*notes, *report.notes, *_remarks(subject, chosen)])
+        notes += [*report.notes, *_remarks(subject, chosen)]
+        return Report(implementation, report.results, notes, guessed, interrupted)
+
+
+def _judged(
+    subject: Subject, checks: Sequence[Check], chosen: Sequence[Cell], progress: Callable[[str, float], None]
+) -> Iterator[Judgement]:
+    """Every check in every cell, as far as there is something to judge."""
+    broken = _broken_claims(subject, chosen)
+    for number, check in enumerate(checks):
+        for at, cell in enumerate(chosen):
+            progress(check.name, (number + at / len(chosen)) / len(checks))
+            judgement = _judge(subject, check, cell, broken)
+            if judgement is not None:
+                yield judgement
 
 
 # Which cells ------------------------------------------------------------------------------------------------------
 
 
-def _cells(subject: Subject, selection: Selection, notes: list[str]) -> list[Cell]:
+def _cells(subject: Subject, selection: Selection, notes: list[str], guessed: dict[Direction, ModeName]) -> list[Cell]:
     implementation = subject.implementation
-    subject.scope = {d: scope(subject, d, selection, notes) for d in subject.directions}
+    subject.scope = {d: scope(subject, d, selection, notes, guessed) for d in subject.directions}
     modes = tuple(m for m in MODES if any(m in of_direction for of_direction, _ in subject.scope.values()))
     formats = tuple(f for f in DATA_FORMATS if any(f in of_direction for _, of_direction in subject.scope.values()))
     dtypes = _among(selection.dtypes, tuple(implementation.dtypes or available_dtypes()))
@@ -113,7 +129,11 @@ def _cells(subject: Subject, selection: Selection, notes: list[str]) -> list[Cel
 
 
 def scope(
-    subject: Subject, direction: Direction, selection: Selection, notes: list[str]
+    subject: Subject,
+    direction: Direction,
+    selection: Selection,
+    notes: list[str],
+    guessed: dict[Direction, ModeName],
 ) -> tuple[tuple[ModeName, ...], tuple[DataFormat, ...]]:
     """The modes and data formats to judge a function in: claimed, taken as parameters, or the nearest."""
     implementation = subject.implementation
@@ -130,7 +150,7 @@ def scope(
             found = nearest_mode(subject, direction, formats)
             modes = (found or "caffe",)
             if found:
-                notes.append(f"{who} no mode: judged as {found}, the nearest of caffe, tf and torch")
+                guessed[direction] = found
     return _among(selection.modes, modes), _among(selection.data_formats, formats)
 
 

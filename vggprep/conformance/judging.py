@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from vggprep.conformance import ledger
 from vggprep.conformance.engine import EVERYTHING, Selection, run
-from vggprep.conformance.report import failure_text
+from vggprep.conformance.report import failure_text, headlines, verdict
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
 
@@ -40,7 +41,18 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    return Report(implementation, report.results, [*report.notes, *filter(None, [applicable.note])])
+    return replace(report, notes=[*report.notes, *filter(None, [applicable.note])])
+
+
+class Results(list[Result]):
+    """The results of ``check_implementation``; ``report`` is what they belong to, and ``repr`` its verdict."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.results)
+        self.report = report
+
+    def __repr__(self) -> str:
+        return "\n".join([*headlines(self.report), verdict(self.report)])
 
 
 def check_implementation(
@@ -50,7 +62,7 @@ def check_implementation(
     on_fail: Literal["raise", "warn"] | None = "raise",
     examples: int | None = None,
     seed: int | None = None,
-) -> list[Result]:
+) -> Results:
     """Judge an implementation of ``preprocess_input``, of its inverse, or of both.
 
     Args:
@@ -63,7 +75,7 @@ def check_implementation(
         seed: makes Hypothesis draw other cases; by default they are the same every time.
 
     Returns:
-        One result for each (check, mode, data_format, dtype, rank).
+        One result for each (check, mode, data_format, dtype, rank), in a list that prints as the verdict.
 
     >>> import vggprep
     >>> results = vggprep.check_implementation(vggprep.preprocess_input, examples=0)
@@ -74,9 +86,11 @@ def check_implementation(
         raise ValueError(f'on_fail must be "raise", "warn" or None; got {on_fail!r}')
     known = None if expected_failures is None else ledger.expected(expected_failures)
     report = judge(implementation, known=known, examples=examples, seed=seed)
+    if report.interrupted:
+        raise KeyboardInterrupt
     if not report.conforms and on_fail is not None:
         text = failure_text([report])
         if on_fail == "raise":
             raise AssertionError(text)
         warnings.warn(text, stacklevel=2)
-    return report.results
+    return Results(report)

@@ -21,7 +21,7 @@ from vggprep.conformance.results import STATUSES, Report, Result, Status
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.machine import versions
-from vggprep.spec import MODES
+from vggprep.spec import MODES, Direction, ModeName
 
 FORMAT = "vggprep-report/2"
 _READABLE = (FORMAT, "vggprep-report/1")
@@ -36,7 +36,13 @@ _ALWAYS = ("vggprep", "numpy", "hypothesis")
 
 def head(report: Report) -> dict[str, Any]:
     """What the first row says of one implementation."""
-    return {"name": report.implementation.name, "level": report.implementation.level, "notes": report.notes}
+    return {
+        "name": report.implementation.name,
+        "level": report.implementation.level,
+        "notes": report.notes,
+        "guessed": dict(report.guessed),
+        "interrupted": report.interrupted,
+    }
 
 
 def write(path: Path, reports: Sequence[Report], **more: Any) -> None:
@@ -159,14 +165,38 @@ def _listed(values: Any) -> str:
     return ", ".join(dict.fromkeys(values))
 
 
+def headlines(report: Report) -> list[str]:
+    """What a reader must know before the verdict: a mode that was guessed."""
+    both = report.implementation.preprocess is not None
+    return [guess(direction, mode, both) for direction, mode in report.guessed.items()]
+
+
+def guess(direction: Direction, mode: ModeName, both: bool) -> str:
+    """That a mode was guessed. ``both``: whether there is a forward function besides an inverse."""
+    who = "the inverse takes" if direction == "inverse" and both else "takes"
+    said = f"{who} no mode: judged as {mode}, the nearest of caffe, tf and torch"
+    return f"{said}; name the mode or the model if it is another"
+
+
 def verdict(report: Report) -> str:
     """The last line: the outcome, and how many results there are of each status."""
     total = Counter(result.status for result in report.results)
     said = ", ".join(f"{total[status]} {status}" for status in STATUSES if total[status]) or "nothing was judged"
     word = "conforms" if report.conforms else "does NOT conform"
+    if report.interrupted:
+        word = "was interrupted; so far"
     if total["error"]:
         word = "cannot be judged"
-    return f"{report.implementation.name} {word} at level {report.implementation.level}: {said}"
+    guessed = dict.fromkeys(report.guessed.values())
+    to = f" to {' and '.join(guessed)} (guessed)" if guessed and not report.interrupted and not total["error"] else ""
+    return f"{report.implementation.name} {word}{to} at level {report.implementation.level}: {said}"
+
+
+def overall(reports: Sequence[Report]) -> str:
+    """The one verdict over several targets."""
+    bad = [report.implementation.name for report in reports if not report.conforms]
+    some = f"{len(reports) - len(bad)} of {len(reports)} conform"
+    return f"{some}; not {', '.join(bad)}" if bad else f"all {len(reports)} conform"
 
 
 def known_text(report: Report) -> list[str]:
@@ -191,7 +221,7 @@ def failure_text(reports: Sequence[Report]) -> str:
     """Everything that failed, as plain text; for assertions and terminals."""
     parts = []
     for report in reports:
-        parts += [verdict(report), *error_text(report)]
+        parts += [*headlines(report), verdict(report), *error_text(report)]
         parts += [f"{number}. {cause_text(group)}" for number, group in enumerate(causes(report.results), 1)]
     return "\n".join(parts)
 
@@ -199,6 +229,8 @@ def failure_text(reports: Sequence[Report]) -> str:
 def print_report(report: Report, console: Console) -> None:
     """The table, the notes, the causes and the verdict."""
     console.print(table(report))
+    for line in headlines(report):
+        console.print(line, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
     for note in report.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for line in known_text(report):

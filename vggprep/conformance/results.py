@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -55,21 +55,29 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about one implementation: its results, and notes about how it was judged."""
+    """Everything about one implementation: its results, and notes about how it was judged.
+
+    ``guessed``: the modes that were judged because they are nearest, where neither the function nor its user names one.
+    ``interrupted``: whether it was stopped before everything was judged.
+    """
 
     implementation: Implementation
     results: list[Result]
     notes: list[str] = field(default_factory=list)
+    guessed: Mapping[Direction, ModeName] = field(default_factory=dict)
+    interrupted: bool = False
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing failed and something passed (or failed as known)."""
+        """Whether everything was judged, nothing failed and something passed (or failed as known)."""
         statuses = {result.status for result in self.results}
-        return not statuses & {"failed", "error"} and bool(statuses & {"passed", "known"})
+        return not self.interrupted and not statuses & {"failed", "error"} and bool(statuses & {"passed", "known"})
 
 
 def exit_code(reports: Sequence[Report]) -> int:
-    """0 if everything conforms, 3 if the suite itself failed anywhere, else 1."""
+    """0 if everything conforms, 3 if the suite itself failed anywhere, 130 after an interruption, else 1."""
     if any(result.status == "error" for report in reports for result in report.results):
         return 3
+    if any(report.interrupted for report in reports):
+        return 130
     return 0 if all(report.conforms for report in reports) else 1

@@ -63,6 +63,9 @@ _WHEREVER = frozenset(
 _OF_VALUES = frozenset({"value", "lost_pixels"})
 """Kinds that are the same cause for all checks, in one mode."""
 
+_OF_THE_PROCESS = frozenset({"process_ended", "hangs", "given_up"})
+"""Kinds that are one cause: what is given up ended its process, or hung, before."""
+
 _RELATIONS = frozenset(
     {"integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "memory_layout", "state"}
 )
@@ -100,6 +103,8 @@ def cause_of(finding: Finding, check: str, fault: str) -> str:
     """A name that findings with the same cause share. ``fault``: the fault that explains it, or ``""``."""
     if fault:
         return f"{finding.direction}/fault/{fault}"
+    if finding.kind in _OF_THE_PROCESS:
+        return f"{finding.direction}/process"
     parts: list[str] = [finding.direction, finding.kind]
     if finding.kind in _OF_VALUES:
         parts.append(finding.cell.mode)

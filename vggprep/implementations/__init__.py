@@ -8,11 +8,13 @@ line into implementations.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, RANKS, DataFormat, Level, ModeName
+from vggprep.errors import VggprepError
+from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODELS, MODES, RANKS, DataFormat, Level, ModeName
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Implementation:
             within 8 unit roundoffs of the magnitudes combined.
         modes, data_formats, dtypes, ranks: what it claims to accept. Refusing what is claimed is a failure;
             ``None`` claims nothing, and everything is tried.
+        model: the ``keras.applications`` module, such as ``"vgg19"``, that it prepares images for: another way to
+            claim its mode.
         writes_input: whether it overwrites float input, as Keras does. Otherwise that is a failure.
         native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
             (tensors, models, other programs).
@@ -47,6 +51,7 @@ class Implementation:
     data_formats: Sequence[DataFormat] | None = None
     dtypes: Sequence[str] | None = None
     ranks: Sequence[int] | None = None
+    model: str | None = None
     writes_input: bool = False
     native_only: bool = False
     compiled: bool = False
@@ -60,11 +65,32 @@ class Implementation:
         for function in (self.preprocess, self.deprocess):
             if function is not None and not callable(function):
                 raise TypeError(f"implementation {self.name!r}: {function!r} is not callable")
+        if self.model is not None:
+            mode = mode_of(self.model)
+            if self.modes is not None and tuple(self.modes) != (mode,):
+                raise ValueError(f"model {self.model!r} has mode {mode!r}; got modes {self.modes!r}, too")
+            object.__setattr__(self, "modes", (mode,))
         _one_of("level", (self.level,), LEVELS)
         _one_of("modes", self.modes, tuple(MODES))
         _one_of("data_formats", self.data_formats, DATA_FORMATS)
         _one_of("ranks", self.ranks, RANKS)
         _one_of("dtypes", self.dtypes, DTYPES)
+
+
+class ModelError(VggprepError, ValueError):
+    """A model that ``MODELS`` does not have; the message names those that are spelled alike."""
+
+
+def mode_of(model: str) -> ModeName:
+    """The mode of a ``keras.applications`` module: ``"vgg19"``, ``"VGG19"``, ``"keras.applications.vgg19"``.
+
+    Raises ``ModelError`` for a name that is not in ``MODELS``.
+    """
+    name = model.rpartition(".")[2].lower()
+    if name not in MODELS:
+        alike = difflib.get_close_matches(name, MODELS, 4, 0.4) or list(MODELS)
+        raise ModelError(f"unknown model {model!r}; did you mean {', '.join(alike)}? (vggprep modes lists all)")
+    return MODELS[name]
 
 
 def named(implementation: Implementation | Callable[..., Any]) -> Implementation:

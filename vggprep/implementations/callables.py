@@ -6,6 +6,7 @@ copied before anything can overwrite it, and the input is compared with what it 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import inspect
@@ -39,8 +40,9 @@ class Raised(NamedTuple):
 
 
 ProblemKind = Literal[
-    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "unreadable", "no_answer"
-]
+    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "unreadable", "no_answer",
+    "process_ended", "hangs", "given_up",
+]  # fmt: skip
 
 PROBLEMS: Mapping[ProblemKind, str] = {
     "returned_none": "returns None, not an array",
@@ -50,6 +52,9 @@ PROBLEMS: Mapping[ProblemKind, str] = {
     "returned_huge": "returns an array of shape {got}, far larger than its input",
     "unreadable": "returns something that cannot be read: {error}",
     "no_answer": "{why}",
+    "process_ended": "ends the process, with {why}",
+    "hangs": "does not return within {why}",
+    "given_up": "is not called any more: {why}",
 }
 
 
@@ -152,7 +157,7 @@ class Remote(Protocol):
 
 @contextlib.contextmanager
 def captured_output() -> Iterator[tuple[BinaryIO, list[warnings.WarningMessage]]]:
-    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; NumPy's error state is its default.
+    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; set NumPy's default error state.
 
     File descriptors are left alone: what is written to those is not caught.
     """
@@ -322,7 +327,9 @@ def _form(array: Array) -> tuple[Any, ...]:
 @functools.cache
 def _printed_file() -> BinaryIO:
     """Where what is printed goes; one for the process, as calls do not overlap but in ``call_together``."""
-    return tempfile.TemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    atexit.register(file.close)
+    return file
 
 
 def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[str]:

@@ -7,13 +7,14 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, commands, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.callables import describe, keywords
+from vggprep.implementations.isolation import Worker
 from vggprep.spec import DataFormat, Level, ModeName
 
 SYNTAX = (
@@ -30,8 +31,10 @@ class TargetError(VggprepError):
 class TargetSpec:
     """What a command line names: targets, perhaps an inverse for them, and how to load them.
 
-    ``timeout``: the seconds that a program has for an answer. ``input_name``, ``tensor_name``: of a model file, the
-    input that takes images and the tensor to judge instead of the output.
+    ``timeout``: the seconds that a program, or a function in a process of its own, has for an answer. ``input_name``,
+    ``tensor_name``: of a model file, the input that takes images and the tensor to judge instead of the output.
+    ``isolated``: load Python functions and model files in processes of their own, which they cannot take the suite
+    down with.
     """
 
     targets: tuple[str, ...]
@@ -41,6 +44,7 @@ class TargetSpec:
     timeout: float | None = None
     input_name: str | None = None
     tensor_name: str | None = None
+    isolated: bool = False
 
 
 def load(target: str, **options: Any) -> list[Implementation]:
@@ -50,9 +54,24 @@ def load(target: str, **options: Any) -> list[Implementation]:
 
 def load_all(spec: TargetSpec) -> list[Implementation]:
     """The implementations that a command line names. Raises ``VggprepError``."""
-    found = [implementation for target in spec.targets for implementation in _load(target, spec)]
+    isolated = spec.isolated and os.name == "posix"
+    if isolated and len(spec.targets) < 2 and all(map(_is_foreign, (*spec.targets, spec.inverse or "module:inverse"))):
+        return _isolated(spec)
+    found = [
+        implementation
+        for target in spec.targets
+        for implementation in (
+            _isolated(replace(spec, targets=(target,), inverse=None))
+            if isolated and _is_foreign(target)
+            else _load(target, spec)
+        )
+    ]
     if spec.inverse is not None:
-        inverse = load_inverse(spec.inverse, spec.timeout)
+        inverse = (
+            _isolated(replace(spec, targets=()))[0]
+            if isolated and _is_foreign(spec.inverse)
+            else load_inverse(spec.inverse, spec.timeout)
+        )
         forward = [implementation for implementation in found if implementation.preprocess is not None]
         if spec.targets and not forward:
             raise TargetError(
@@ -65,6 +84,15 @@ def load_all(spec: TargetSpec) -> list[Implementation]:
     if spec.writes_input:
         found = [replace(implementation, writes_input=True) for implementation in found]
     return found
+
+
+def _is_foreign(target: str) -> bool:
+    """Whether a target is code that nothing is known of, to be run in this process or in another."""
+    return not _is_ours(target) and target.partition(":")[0] not in (*keras_paths.PACKAGES, "command")
+
+
+def _isolated(spec: TargetSpec) -> list[Implementation]:
+    return Worker(asdict(replace(spec, isolated=False)), spec.timeout).load()
 
 
 def _load(target: str, spec: TargetSpec) -> list[Implementation]:
@@ -85,7 +113,7 @@ def _load(target: str, spec: TargetSpec) -> list[Implementation]:
         raise TargetError(f"{target!r} is not a valid target; a target is {SYNTAX}")
     attribute = _callable(target, prefix, rest)
     if isinstance(attribute, Implementation):
-        return [attribute]
+        return [_sourced(attribute, prefix, rest)]
     return [Implementation(target, attribute, source=functools.partial(_call_source, prefix, rest, attribute))]
 
 
@@ -109,7 +137,21 @@ def load_inverse(target: str, timeout: float | None = None) -> Implementation:
         return Implementation(target, deprocess=attribute, inverse_source=source)
     if attribute.deprocess is None:
         raise TargetError(f"{target} is an Implementation without an inverse (deprocess)")
-    return attribute
+    return _sourced(attribute, prefix, rest)
+
+
+def _sourced(implementation: Implementation, module: str, path: str) -> Implementation:
+    """An implementation that can be called by its name in a module, unless it says how itself."""
+    call = functools.partial(_call_source, module)
+    found = {
+        word: functools.partial(call, f"{path}.{name}", function)
+        for word, name, function in (
+            ("source", "preprocess", implementation.preprocess),
+            ("inverse_source", "deprocess", implementation.deprocess),
+        )
+        if function is not None and getattr(implementation, word) is None
+    }
+    return replace(implementation, **found)  # type: ignore[arg-type]
 
 
 def _callable(target: str, module: str, path: str) -> Any:

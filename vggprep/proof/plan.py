@@ -9,6 +9,7 @@ from typing import NamedTuple
 from vggprep.cases import Cell, available_dtypes
 from vggprep.checks.subject import Subject
 from vggprep.conformance.engine import Selection, scope
+from vggprep.conformance.report import guess
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.certificates import ProofError, Row, describe_domain
 from vggprep.proof.domains import DTYPES, SMALL, domain
@@ -62,7 +63,9 @@ def plan(spec: TargetSpec, selection: Selection | None = None, *, stop_at_first:
     for number, implementation in enumerate(implementations(spec)):
         subject = Subject(implementation)
         for direction in subject.directions:
-            modes, data_formats = scope(subject, direction, selection, notes)
+            guessed: dict[Direction, ModeName] = {}
+            modes, data_formats = scope(subject, direction, selection, notes, guessed)
+            notes += [guess(*found, implementation.preprocess is not None) for found in guessed.items()]
             claimed = [d for d in dtypes if implementation.dtypes is None or d in implementation.dtypes]
             for mode, dtype in product(modes, claimed):
                 found = [_row(subject, direction, mode, data_format, dtype) for data_format in data_formats]
