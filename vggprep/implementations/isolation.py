@@ -72,7 +72,7 @@ class Memory(NamedTuple):
         """The memory of an array."""
         low, high = byte_bounds(array)
         start = array.__array_interface__["data"][0]
-        owned = array.base is None and array.flags.c_contiguous and array.flags.writeable
+        owned = array.base is None
         return cls(
             ctypes.string_at(low, high - low), low % _ALIGNED, start - low, array.shape, array.strides, array.dtype,
             array.flags.writeable, owned,
@@ -85,7 +85,7 @@ class Memory(NamedTuple):
         larger[first : first + len(self.data)] = np.frombuffer(self.data, np.uint8)
         array: Array = np.ndarray(self.shape, self.dtype, larger, first + self.start, self.strides)
         if self.owned:
-            return array.copy()
+            array = array.copy(order="K")
         array.flags.writeable = self.writeable
         return array
 
