@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vggprep.faults import FAULTS
-from vggprep.identification.affine import FAMILIES, Channel, known_maps
+from vggprep.explanation.affine import FAMILIES, Channel, known_maps
 from vggprep.spec import MODES
 
 

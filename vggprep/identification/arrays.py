@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.cases import from_format
-from vggprep.identification import affine
-from vggprep.identification.affine import Affine, Float64, KnownMap, unit_roundoff
+from vggprep.explanation import affine
+from vggprep.explanation.affine import Affine, Float64, KnownMap
+from vggprep.explanation.statements import unit_roundoff
 from vggprep.identification.probes import Array
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat
 

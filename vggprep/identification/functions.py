@@ -14,10 +14,11 @@ from vggprep import oracle, tolerance
 from vggprep.cases import Case, from_format, to_format
 from vggprep.checks.subject import Subject
 from vggprep.conformance.words import sentence
+from vggprep.explanation import affine
+from vggprep.explanation.affine import Affine, Float64, KnownMap
+from vggprep.explanation.statements import unit_roundoff
 from vggprep.faults import FAULTS
 from vggprep.functions import deprocess_input, preprocess_input
-from vggprep.identification import affine
-from vggprep.identification.affine import Affine, Float64, KnownMap, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, parameters

@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle
+from vggprep.cases import Cell, panel
 from vggprep.faults import FAULTS
 from vggprep.functions import preprocess_input
-from vggprep.identification.probes import image
 from vggprep.implementations.callables import call
 from vggprep.spec import MODES, ModeName
 
@@ -122,6 +120,33 @@ def _tidy(value: float, within: float) -> float:
     return float(round(value)) if abs(value - round(value)) <= within else value
 
 
+def readable(channels: Affine, extent: float, slack: float) -> Affine:
+    """The map with constants of the fewest digits that change no result by more than ``slack``.
+
+    ``extent``: how far its inputs range.
+    """
+    found = []
+    for channel in channels:
+        scale = _shortest(channel.scale, slack / extent)
+        if channel.scale:
+            divisor = _shortest(1 / channel.scale, slack / extent / channel.scale**2)
+            if len(_short(divisor)) < len(_short(scale)):
+                scale = 1 / divisor
+        found.append(Channel(channel.source, scale, _shortest(channel.offset, slack)))
+    return (found[0], found[1], found[2])
+
+
+def _shortest(value: float, within: float) -> float:
+    """The decimal of the fewest significant digits that is near enough."""
+    if abs(value) <= within:
+        return 0.0
+    for digits in range(1, 10):
+        short = float(f"{value:.{digits}g}")
+        if abs(short - value) <= within:
+            return short
+    return value
+
+
 def apply(channels: Affine, x: Float64) -> Float64:
     """The map of ``x``, shape ``(..., 3)``."""
     return np.stack([x[..., c.source] * c.scale + c.offset for c in channels], axis=-1)
@@ -138,7 +163,7 @@ def undo(channels: Affine, y: Float64) -> Float64:
 @functools.cache
 def known_maps() -> tuple[KnownMap, ...]:
     """Every mode, every fault that is affine, and every family; each map once."""
-    x = image("plain", "float64", (1, 40, 40, 3))
+    x = panel("forward", Cell("tf", "channels_last", "float64", 4)).values()
     pixels = x.reshape(-1, 3)
     found: list[KnownMap] = []
     for name, mode in MODES.items():
@@ -174,8 +199,3 @@ def distance(a: Affine, b: Affine) -> float:
 def nearest(channels: Affine) -> tuple[KnownMap, float]:
     """The known map that is nearest, and how far it is in grey levels."""
     return min(((known, distance(channels, known.channels)) for known in known_maps()), key=lambda found: found[1])
-
-
-def unit_roundoff(dtype: np.dtype[Any]) -> float:
-    """That of a floating dtype; of others, that of float32, which they are computed in."""
-    return oracle.FORMATS[dtype.name if dtype.name in oracle.FORMATS else "float32"].unit_roundoff

@@ -1,0 +1,184 @@
+"""What a function may be: a mode, a fault of the gallery, an inverse, other people's constants, two steps in a row."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vggprep import oracle
+from vggprep.cases import to_format
+from vggprep.explanation import affine
+from vggprep.explanation.statements import Array, Float64, Kind, Seen, Statement
+from vggprep.faults import FAULTS, Fault
+from vggprep.functions import deprocess_input, preprocess_input
+from vggprep.spec import MODES, DataFormat, Direction, ModeName
+
+Function = Callable[..., Array]
+
+
+@functools.cache
+def candidates(direction: Direction, mode: ModeName) -> tuple[Statement, ...]:
+    """Everything that a function asked for a mode may be, the plainest first."""
+    return (
+        *_modes(direction, mode),
+        *(_fault(fault, mode) for fault in FAULTS if fault.direction == direction and _is_comparable(fault, mode)),
+        *_families(direction),
+        *_steps(direction, mode),
+        *_modes("inverse" if direction == "forward" else "forward", mode),
+    )
+
+
+def _is_comparable(fault: Fault, mode: ModeName) -> bool:
+    return fault.stateless and mode in fault.modes
+
+
+def _modes(direction: Direction, asked: ModeName) -> Iterator[Statement]:
+    for name in MODES:
+        if direction == "forward":
+            kind: Kind = "rounding" if name == asked else "mode"
+            yield _statement(kind, f"mode {name}", f"computes mode {name}", preprocess_input, name)
+            continue
+        for words, dtype in (("", None), (", rounded and clipped to bytes", "uint8")):
+            undo = functools.partial(_undo, dtype=dtype)
+            yield _statement("inverse", f"inverse of {name}", f"computes the inverse of mode {name}{words}", undo, name)
+
+
+def _undo(y: Array, data_format: DataFormat, mode: ModeName, dtype: str | None) -> Array:
+    return deprocess_input(y, data_format, mode, dtype=dtype)
+
+
+def _fault(fault: Fault, mode: ModeName) -> Statement:
+    origin = f" [{fault.origin}]" if fault.origin else ""
+    function = fault.preprocess or fault.deprocess
+    assert function is not None
+    text = f"behaves like {fault.name}: {fault.story}{origin}"
+    return _statement("fault", fault.name, text, function, mode, fault)
+
+
+def _statement(
+    kind: Kind, name: str, text: str, function: Function, mode: ModeName, fault: Fault | None = None
+) -> Statement:
+    return Statement(kind, name, text, functools.partial(_predict, function, mode), fault, mode)
+
+
+def _predict(function: Function, mode: ModeName, seen: Seen) -> Array | None:
+    array, output = seen.array, seen.outcome.output
+    if output is not None and _is_narrower(array, output):
+        array = array.astype(output.dtype)  # it computes with more bits than it was given; so must the candidate
+    try:
+        with np.errstate(all="ignore"):
+            return function(array, seen.case.data_format, mode)
+    except Exception:  # whatever it does on purpose
+        return None
+
+
+def _is_narrower(array: Array, output: Array) -> bool:
+    names = [z.dtype.name for z in (array, output)]
+    known = [oracle.FORMATS[name].precision for name in names if name in oracle.FORMATS]
+    return len(known) == 2 and known[0] < known[1]
+
+
+# Constants of other people, and two steps in a row -----------------------------------------------------------------
+
+
+def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Array]) -> Statement:
+    """A statement about values, channels last, in float64."""
+
+    def predict(seen: Seen) -> Array | None:
+        with np.errstate(all="ignore"):
+            return to_format(compute(seen.x), seen.case.data_format)
+
+    return Statement(kind, name, text, predict)
+
+
+def _families(direction: Direction) -> Iterator[Statement]:
+    if direction == "forward":
+        for family in affine.FAMILIES:
+            text = f"computes {family.story}"
+            yield on_values("family", family.name, text, functools.partial(affine.apply, family.channels))
+
+
+class _Step(NamedTuple):
+    """Something done before or after a mode."""
+
+    name: str
+    words: str
+    compute: Callable[[Float64], Any]
+
+
+_BEFORE = (
+    _Step("unit", "of an image that is divided by 255 first", lambda x: x / 255),
+    _Step(
+        "times_255", "of an image that is multiplied by 255 first, as if its values ran from 0 to 1", lambda x: x * 255
+    ),
+    _Step("half_range", "of (x + 0.5) * 255, as if the image's values ran from -0.5 to 0.5", lambda x: (x + 0.5) * 255),
+    _Step("signed_range", "of (x + 1) * 127.5, as if the image's values ran from -1 to 1", lambda x: (x + 1) * 127.5),
+)
+_AFTER = (
+    _Step("over_255", "divided by 255 afterwards", lambda y: y / 255),
+    _Step("times_255", "multiplied by 255 afterwards", lambda y: y * 255),
+    _Step("reversed", "with the channels in reverse order", lambda y: y[..., ::-1]),
+    _Step("to_unit", "clipped to 0..1", lambda y: np.clip(y, 0, 1)),
+    _Step("to_signed", "clipped to -1..1", lambda y: np.clip(y, -1, 1)),
+    _Step("to_bytes", "clipped to 0..255 and cut to whole bytes", lambda y: np.clip(y, 0, 255).astype(np.uint8)),
+    _Step(
+        "to_rounded_bytes",
+        "clipped to 0..255 and rounded to whole bytes",
+        lambda y: np.rint(np.clip(y, 0, 255)).astype(np.uint8),
+    ),
+    _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y)),
+    _Step("over_255_to_unit", "divided by 255 and clipped to 0..1", lambda y: np.clip(y / 255, 0, 1)),
+)
+
+
+_STARTS = (
+    _Step("input", "its input", lambda y: y),
+    _Step("times_255", "255 times its input", lambda y: 255 * y),
+    _Step("less_minimum", "its input less the smallest value in it", lambda y: y - y.min()),
+    _Step(
+        "stretched",
+        "its input stretched from its own minimum and maximum to 0..255",
+        lambda y: (y - y.min()) / max(float(np.ptp(y)), 1e-7) * 255,
+    ),
+)
+
+
+def _wrapped(y: Float64) -> Array:
+    return np.nan_to_num(np.trunc(y), nan=0, posinf=0, neginf=0).astype(np.int64).astype(np.uint8)
+
+
+def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """The mode asked for, then the others, with a step before or after; and one mode after another."""
+    for name in (mode, *(name for name in MODES if name not in (mode, "identity"))):
+        core = functools.partial(_real, direction, name)
+        what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
+        for step in _BEFORE if direction == "forward" and name != "identity" else ():
+            yield on_values(
+                "steps", f"{name}_of_{step.name}", f"computes {what} {step.words}", _then(step.compute, core)
+            )
+        for step in _AFTER:
+            yield on_values("steps", f"{name}_{step.name}", f"computes {what}, {step.words}", _then(core, step.compute))
+    for start in _STARTS if direction == "inverse" else ():
+        for step in _AFTER:
+            text = f"returns {start.words}, {step.words}"
+            yield on_values("steps", f"{start.name}_{step.name}", text, _then(start.compute, step.compute))
+    if direction == "forward":
+        for first in MODES:
+            for second in MODES:
+                if "identity" not in (first, second):
+                    text = f"computes mode {second} of what mode {first} has already preprocessed"
+                    both = _then(
+                        functools.partial(_real, "forward", first), functools.partial(_real, "forward", second)
+                    )
+                    yield on_values("steps", f"{second}_of_{first}", text, both)
+
+
+def _real(direction: Direction, mode: ModeName, x: Float64) -> Float64:
+    return oracle.real(x, direction, mode)[0]
+
+
+def _then(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: second(first(x))

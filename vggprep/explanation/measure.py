@@ -1,0 +1,226 @@
+"""What is measured where nothing known fits: where pixels went, and what is computed of them, channel by channel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vggprep import oracle
+from vggprep.cases import to_format
+from vggprep.explanation import affine
+from vggprep.explanation.affine import Affine
+from vggprep.explanation.statements import Array, Float64, Seen, Statement, unit_roundoff
+from vggprep.spec import Direction, ModeName
+
+# Geometry ---------------------------------------------------------------------------------------------------------
+
+
+class Geometry(NamedTuple):
+    """Pixels in another place: in words, and from the output to where they belong and back.
+
+    ``undo`` takes an output and the shape of the input and gives an array of that shape, or ``None`` if it cannot;
+    ``redo`` takes such an array. Both see arrays with the channels last, unless the output has another shape.
+    """
+
+    words: str
+    undo: Callable[[Array, tuple[int, ...]], Array | None]
+    redo: Callable[[Array], Array]
+
+
+def _axes(words: str, change: Callable[[Array], Array], back: Callable[[Array], Array]) -> Geometry:
+    def undo(y: Array, shape: tuple[int, ...]) -> Array | None:
+        try:
+            found = change(y)
+        except (ValueError, IndexError):
+            return None
+        return found if found.shape == shape else None
+
+    return Geometry(words, undo, back)
+
+
+def _planes(y: Array) -> Array:
+    """Pixels whose memory holds planes, as pixels."""
+    *lead, height, width, channels = y.shape
+    return np.moveaxis(y.reshape(*lead, channels, height, width), -3, -1)
+
+
+def _as_planes(y: Array) -> Array:
+    return np.moveaxis(y, -1, -3).reshape(y.shape)
+
+
+GEOMETRIES: tuple[Geometry, ...] = (
+    _axes("returns channels first", lambda y: np.moveaxis(y, -3, -1), lambda y: np.moveaxis(y, -1, -3)),
+    _axes("returns channels last", lambda y: np.moveaxis(y, -1, -3), lambda y: np.moveaxis(y, -3, -1)),
+    _axes("exchanges height and width", lambda y: np.swapaxes(y, -3, -2), lambda y: np.swapaxes(y, -3, -2)),
+    _axes(
+        "returns channels first with height and width exchanged",
+        lambda y: np.swapaxes(y, -3, -1),
+        lambda y: np.swapaxes(y, -3, -1),
+    ),
+    _axes("turns the image upside down", lambda y: y[..., ::-1, :, :], lambda y: y[..., ::-1, :, :]),
+    _axes("mirrors the image", lambda y: y[..., ::-1, :], lambda y: y[..., ::-1, :]),
+    _axes("turns the image by 180 degrees", lambda y: y[..., ::-1, ::-1, :], lambda y: y[..., ::-1, ::-1, :]),
+    _axes("returns planes in the shape of pixels", _planes, _as_planes),
+    _axes("returns pixels in the shape of planes", _as_planes, _planes),
+    _axes("reverses the order of the images", lambda y: y[::-1], lambda y: y[::-1]),
+    _axes("adds a batch axis", lambda y: y.reshape(y.shape[1:]), lambda y: y[None]),
+    _axes(
+        "adds a batch axis and returns channels first",
+        lambda y: np.moveaxis(y.reshape(y.shape[1:]), -3, -1),
+        lambda y: np.moveaxis(y, -1, -3)[None],
+    ),
+    _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
+    _axes(
+        "adds a fourth channel",
+        lambda y: y[..., :3],
+        lambda y: np.concatenate([y, np.full_like(y[..., :1], np.nan)], axis=-1),
+    ),
+)
+
+
+# Values -----------------------------------------------------------------------------------------------------------
+
+
+class _Before(NamedTuple):
+    """Something done to the image before the affine map; ``words`` follows the map."""
+
+    words: str
+    compute: Callable[[Seen], Float64]
+
+
+def _of(words: str, compute: Callable[[Float64], Float64]) -> _Before:
+    return _Before(words, lambda seen: compute(seen.x))
+
+
+def _own(values: Float64, axes: tuple[int, ...] | None) -> tuple[Float64, Float64]:
+    mean = values.mean(axis=axes, keepdims=True)
+    return mean, np.maximum(values.std(axis=axes, keepdims=True), 1e-12)
+
+
+def _standardised(x: Float64, axes: tuple[int, ...] | None) -> Float64:
+    mean, deviation = _own(x, axes)
+    return (x - mean) / deviation
+
+
+def _stretched(x: Float64, axes: tuple[int, ...] | None) -> Float64:
+    low, high = x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
+    return (x - low) / np.maximum(high - low, 1e-12)
+
+
+_IMAGE, _CHANNEL = (-3, -2, -1), (-3, -2)
+
+
+def _shifted(number: int, seen: Seen) -> Float64:
+    """``x - number`` in an integer dtype of its own, which wraps around."""
+    values = seen.case.values()
+    if values.dtype.kind not in "iu":
+        return seen.x - number
+    with np.errstate(all="ignore"):
+        return oracle.as_float64(values - np.array(number).astype(values.dtype))
+
+
+def _signed(seen: Seen) -> Float64:
+    values = seen.case.values()
+    return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else seen.x
+
+
+_BEFORES: tuple[_Before, ...] = (
+    _of("", lambda x: x),
+    _of("of the image with its fractions cut off", np.trunc),
+    _of("of the image clipped to 0..255", lambda x: np.clip(x, 0, 255)),
+    _of("of the image clipped to 0..1", lambda x: np.clip(x, 0, 1)),
+    _of("of the image stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, _IMAGE)),
+    _of("of the batch stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, None)),
+    _of("of each channel stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, _CHANNEL)),
+    _of("of the image divided by its own maximum", lambda x: x / x.max(axis=_IMAGE, keepdims=True)),
+    _of("of the batch divided by its own maximum", lambda x: x / x.max()),
+    _of("of the image less its own minimum", lambda x: x - x.min(axis=_IMAGE, keepdims=True)),
+    _of("of the batch less its own minimum", lambda x: x - x.min()),
+    _of("of the image less its own mean", lambda x: x - x.mean(axis=_IMAGE, keepdims=True)),
+    _of("of each channel less its own mean", lambda x: x - x.mean(axis=_CHANNEL, keepdims=True)),
+    _of("of the image standardised by its own mean and deviation", lambda x: _standardised(x, _IMAGE)),
+    _of("of each channel standardised by its own mean and deviation", lambda x: _standardised(x, _CHANNEL)),
+    _of("of the batch standardised by its own mean and deviation", lambda x: _standardised(x, None)),
+    _of("of (x/255)^2.2", lambda x: np.sign(x) * (np.abs(x) / 255) ** 2.2),
+    _of("of (x/255)^(1/2.2)", lambda x: np.sign(x) * (np.abs(x) / 255) ** (1 / 2.2)),
+    _of("of the grey image 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
+    _of("of the grey image (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
+    _Before("of an image whose bytes are taken as signed", _signed),
+    *(
+        _Before(
+            f"of an image whose integers wrap around when {number} is subtracted",
+            functools.partial(_shifted, number),
+        )
+        for number in (128, 127, 1)
+    ),
+)
+
+
+def _grey(x: Float64, weights: tuple[float, float, float]) -> Float64:
+    grey: Float64 = np.broadcast_to((x @ np.array(weights))[..., None], x.shape)
+    return grey
+
+
+def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """Affine maps of each channel, of the image or something made of it, perhaps clipped, that fit the first image."""
+    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
+    if plain is None or plain.outcome.output is None:
+        return
+    y, output = plain.y, plain.outcome.output
+    assert y is not None
+    if not np.isfinite(y).all() or output.dtype.kind in "iub":
+        return
+    low, high = float(y.min()), float(y.max())
+    if low == high:
+        yield on_seen("constant", f"returns {low:.6g} whatever the image", lambda seen: np.full(seen.case.shape, low))
+        return
+    slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
+    for before in _BEFORES:
+        with np.errstate(all="ignore"):
+            z = before.compute(plain)
+        if not np.isfinite(z).all():
+            continue
+        for clip in (None, (low, high)):
+            pixels = np.ones(y.shape[:-1], bool) if clip is None else ((y > low) & (y < high)).all(axis=-1)
+            if clip is not None and (pixels.all() or pixels.sum() < _ENOUGH):
+                continue
+            fitted = affine.fit(z[pixels], y[pixels], unit_roundoff(output.dtype))
+            if fitted is None:
+                continue
+            channels = affine.readable(fitted[0], float(np.ptp(z)), slack)
+            text = " ".join(filter(None, ["computes", ", ".join(map(str, channels)), before.words]))
+            if clip is not None:
+                text += f", clipped to {low:.6g}..{high:.6g}"
+            elif not before.words and (expected := expected_map(direction, mode)) is not None:
+                text += f", where {', '.join(map(str, expected))} is expected"
+            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip))
+
+
+_ROUNDINGS = 4  # unit roundoffs within which a constant may be made readable
+_ENOUGH = 12  # pixels that are not clipped, to fit a map to
+
+
+def _apply(before: _Before, channels: Affine, clip: tuple[float, float] | None, seen: Seen) -> Float64:
+    y = affine.apply(channels, before.compute(seen))
+    return y if clip is None else np.clip(y, *clip)
+
+
+def on_seen(name: str, text: str, compute: Callable[[Seen], Float64]) -> Statement:
+    """A measured statement about values, channels last, in float64."""
+
+    def predict(seen: Seen) -> Array | None:
+        with np.errstate(all="ignore"):
+            return to_format(compute(seen), seen.case.data_format)
+
+    return Statement("measured", name, text, predict)
+
+
+@functools.cache
+def expected_map(direction: Direction, mode: ModeName) -> Affine | None:
+    """The right map of each output channel."""
+    grid = np.stack(np.meshgrid(*3 * [np.array([0.0, 255.0])], indexing="ij"), axis=-1).reshape(-1, 3)
+    fitted = affine.fit(grid, oracle.real(grid, direction, mode)[0], 2.0**-53)
+    return None if fitted is None else affine.readable(fitted[0], 255.0, 1e-9)

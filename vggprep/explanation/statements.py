@@ -1,0 +1,102 @@
+"""``Seen``, one input with its outcome, and ``Statement``, what may be said of many. Imports NumPy and the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import oracle, tolerance
+from vggprep.cases import Case, from_format
+from vggprep.faults import Fault
+from vggprep.implementations.callables import Outcome
+from vggprep.spec import ModeName
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+ROUNDINGS = 16
+"""How far an output may be from a prediction, in unit roundoffs of its largest value: a dozen operations."""
+
+_COLOURS = 8
+"""Distinct pixels from which an image can tell causes apart: black, white, grey and single pixels cannot."""
+
+
+class Seen(NamedTuple):
+    """One input, and what came of it."""
+
+    case: Case
+    outcome: Outcome
+
+    @property
+    def array(self) -> Array:
+        """The input; a new array."""
+        return self.case.array()
+
+    @property
+    def x(self) -> Float64:
+        """The values of the input, channels last."""
+        return oracle.as_float64(self.case.values())
+
+    @property
+    def y(self) -> Float64 | None:
+        """The output, seen as channels last, if it has the input's shape."""
+        output = self.outcome.output
+        if output is None or output.shape != self.array.shape:
+            return None
+        return oracle.as_float64(from_format(output, self.case.data_format))
+
+    @property
+    def tells(self) -> bool:
+        """Whether the image has enough colours to tell one cause from another."""
+        pixels = self.case.values().reshape(-1, 3)
+        return len(np.unique(pixels, axis=0)) >= _COLOURS and bool((pixels != pixels[:, :1]).any())
+
+
+Kind = Literal["mode", "fault", "family", "inverse", "steps", "measured", "rounding"]
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """What a function does. ``predict`` is its output for an input, ``None`` where it would raise.
+
+    ``text`` completes "it ...". ``also``: other names that everything seen fits as well.
+    """
+
+    kind: Kind
+    name: str
+    text: str
+    predict: Callable[[Seen], Array | None]
+    fault: Fault | None = None
+    mode: ModeName | None = None
+    also: tuple[str, ...] = ()
+
+
+def same(seen: Array, predicted: Array, *, single: bool = False) -> bool:
+    """Whether an output is a prediction, but for rounding: in the output's own dtype, or ``single`` precision.
+
+    The bound comes from the output alone: a prediction does not widen it by being far off.
+    """
+    if seen.shape != predicted.shape:
+        return False
+    a, b = oracle.as_float64(seen), oracle.as_float64(predicted)
+    finite = np.isfinite(a)
+    if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
+        return False
+    if seen.dtype.kind in "iub":
+        return predicted.dtype.kind in "iub" and bool((a == b).all())
+    if predicted.dtype.kind in "iub":
+        return False
+    u = unit_roundoff(seen.dtype)
+    if single:
+        u = max(u, oracle.FORMATS["float32"].unit_roundoff)
+    bound = ROUNDINGS * u * np.abs(a[finite]).max(initial=0.0)
+    return bool((np.abs(a[finite] - b[finite]) <= bound).all())
+
+
+def unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """That of a floating dtype; of others, that of float32, which they are computed in."""
+    return oracle.FORMATS[dtype.name if dtype.name in oracle.FORMATS else "float32"].unit_roundoff
