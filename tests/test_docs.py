@@ -60,3 +60,11 @@ def test_the_tox_recipe_is_one() -> None:
         parser.read_string(recipe)
         assert parser.sections() == ["testenv:preprocessing"]
         assert "vggprep diff recorded" in parser["testenv:preprocessing"]["commands"]
+
+
+def test_nobody_is_told_to_install_vggprep_from_an_index_where_it_is_not() -> None:
+    files = [file for file in ROOT.glob("**/*.*") if file.suffix in (".py", ".md") and ".tox" not in file.parts]
+    told = re.compile(r"pip install [^\n`&]*[ \"]vggprep(?!/)")
+    assert told.search('pip install "vggprep[x]"')
+    assert len(files) > 100
+    assert not [file for file in files if file != Path(__file__) and told.search(file.read_text(encoding="utf-8"))]
