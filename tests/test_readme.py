@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run
+from support import ROOT, blocks, run, write_files
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.S | re.M)
-
-HAS_KERAS = importlib.util.find_spec("keras") is not None and importlib.util.find_spec("tensorflow") is not None
-REQUIRED = bool(os.environ.get("VGGPREP_REQUIRE_KERAS"))
+README = ROOT / "README.md"
+BLOCKS = blocks(README)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the README shows."""
-    for language, block in BLOCKS:
-        first = block.partition("\n")[0]
-        if language == "python" and first.startswith("# ") and first.endswith(".py"):
-            (tmp_path / first[2:]).write_text(block, encoding="utf-8")
+    write_files(README, tmp_path)
     return tmp_path
-
-
-CONSOLE = [block for language, block in BLOCKS if language == "console"]
-
-
-@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.partition("\n")[0])
-def test_a_command_prints_what_the_readme_shows(block: str, folder: Path) -> None:
-    command, _, expected = block.removeprefix("$ ").partition("\n")
-    # A release by its number comes from the record.
-    if "keras" in command and "==" not in command and not (HAS_KERAS or REQUIRED):
-        pytest.skip("needs Keras and TensorFlow")
-    done = run(command, folder)
-    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
-    assert done.returncode == (1 if "does NOT conform" in expected or "(this matters)" in expected else 0), done.stderr
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    assert doctest.OutputChecker().check_output(expected, printed, flags), printed
 
 
 def test_the_sessions_in_the_readme_run() -> None:
@@ -101,4 +77,4 @@ def test_the_table_of_modes_is_the_spec() -> None:
 
     for mode in MODES:
         models = ", ".join(model for model in MODELS if MODELS[model] == mode)
-        assert f"| `{mode}` | {models} |" in README
+        assert f"| `{mode}` | {models} |" in README.read_text(encoding="utf-8")
