@@ -75,6 +75,17 @@ def test_the_tox_recipe_is_one() -> None:
         assert "vggprep diff recorded" in parser["testenv:preprocessing"]["commands"]
 
 
+def test_the_state_machine_shown_passes_a_right_function_that_takes_only_an_array_and_fails_a_wrong_one(
+    tmp_path: Path,
+) -> None:
+    write_files(ROOT / "docs" / "exploration.md", tmp_path)
+    right = "import vggprep\n\ndef preprocess(x):\n    return vggprep.preprocess_input(x, mode='tf')\n"
+    for text, code in ((right, 0), (right.replace("tf')", "tf') + 1"), 1)):
+        (tmp_path / "mymodule.py").write_text(text, encoding="utf-8")
+        done = run("pytest -p no:cacheprovider test_sequences.py", tmp_path)
+        assert done.returncode == code, done.stdout
+
+
 def test_nobody_is_told_to_install_vggprep_from_an_index_where_it_is_not() -> None:
     files = [file for file in ROOT.glob("**/*.*") if file.suffix in (".py", ".md") and ".tox" not in file.parts]
     told = re.compile(r"pip install [^\n`&]*[ \"]vggprep(?!/)")

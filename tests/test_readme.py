@@ -57,8 +57,9 @@ def test_the_parametrized_test_runs(folder: Path) -> None:
 
 def test_the_set_up_commands_are_those_that_ci_runs() -> None:
     commands = [block.strip() for language, block in BLOCKS if language == "sh"]
-    assert commands[0] == 'python -m pip install ".[keras]" && vggprep check keras'
-    assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert commands[0].startswith("git clone ADDRESS vggprep && cd vggprep ")
+    assert commands[1] == 'python -m pip install ".[keras]" && vggprep check keras'
+    assert commands[2] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_every_block_is_covered() -> None:
@@ -67,7 +68,7 @@ def test_every_block_is_covered() -> None:
         known = (
             (language == "console" and first.startswith("$ "))
             or (language == "python" and (first.startswith((">>>", "# ")) or "check_implementation" in block))
-            or (language == "sh" and first.startswith(("python -m pip install", "pytest")))
+            or (language == "sh" and first.startswith(("git clone", "python -m pip install", "pytest")))
         )
         assert known, block
 
