@@ -75,10 +75,17 @@ def test_the_tox_recipe_is_one() -> None:
         assert "vggprep diff recorded" in parser["testenv:preprocessing"]["commands"]
 
 
+QUICK = """from hypothesis import Phase, settings
+settings.register_profile("quick", max_examples=10, derandomize=True, database=None, phases=[Phase.generate])
+settings.load_profile("quick")
+"""
+
+
 def test_the_state_machine_shown_passes_a_right_function_that_takes_only_an_array_and_fails_a_wrong_one(
     tmp_path: Path,
 ) -> None:
     write_files(ROOT / "docs" / "exploration.md", tmp_path)
+    (tmp_path / "conftest.py").write_text(QUICK, encoding="utf-8")
     right = "import vggprep\n\ndef preprocess(x):\n    return vggprep.preprocess_input(x, mode='tf')\n"
     for text, code in ((right, 0), (right.replace("tf')", "tf') + 1"), 1)):
         (tmp_path / "mymodule.py").write_text(text, encoding="utf-8")
