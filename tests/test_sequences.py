@@ -90,15 +90,6 @@ def test_the_mean_cached_by_the_first_mode_does_no_harm_in_one_mode(mode: ModeNa
     run(lambda: Implementation("cached", mean_cached_by_first_mode(), modes=(mode,), dtypes=("float32", "uint8")))
 
 
-@pytest.mark.parametrize(
-    "takes", [lambda x: preprocess_input(x), lambda x, mode: preprocess_input(x, mode=mode)], ids=["x", "x, mode"]
-)
-def test_what_a_function_does_not_take_is_not_varied(takes: Callable[..., Array]) -> None:
-    run(Implementation("mine", takes))
-    with pytest.raises(AssertionError, match="values wrong"):
-        run(Implementation("mine", takes, modes=("caffe",), data_formats=("channels_first",)))
-
-
 def with_words(function: Callable[..., Array]) -> Implementation:
     return Implementation("odd", function, modes=("caffe", "tf"), dtypes=("float32", "uint8"), level="exact")
 
@@ -179,3 +170,12 @@ def test_a_function_that_refuses_what_it_took_before_is_found() -> None:
 
     with pytest.raises(AssertionError, match="refuses now what it accepted before"):
         run(fresh)
+
+
+@pytest.mark.parametrize(
+    "takes", [lambda x: preprocess_input(x), lambda x, mode: preprocess_input(x, mode=mode)], ids=["x", "x, mode"]
+)
+def test_what_a_function_does_not_take_is_not_varied(takes: Callable[..., Array]) -> None:
+    run(Implementation("mine", takes))
+    with pytest.raises(AssertionError, match="values wrong"):
+        run(Implementation("mine", takes, modes=("caffe",), data_formats=("channels_first",)))
