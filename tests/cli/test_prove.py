@@ -439,7 +439,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    pytest.importorskip("distributed", reason='needs distributed: pip install "vggprep[dask]"')
+    pytest.importorskip("distributed", reason="needs distributed: pip install distributed")
     folder = tmp_path_factory.mktemp("dask")
     (folder / "targets.py").write_text(textwrap.dedent(TARGETS), encoding="utf-8")
     found = Cluster(folder)

@@ -77,7 +77,7 @@ def _image(path: Path) -> npt.NDArray[Any]:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        fail(f'{path}: reading image files needs Pillow: pip install "vggprep[images]"; or give a .npy file')
+        fail(f"{path}: reading image files needs Pillow: pip install pillow; or give a .npy file")
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))

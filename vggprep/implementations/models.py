@@ -224,14 +224,14 @@ def _onnx(path: Path, input_name: str | None, tensor_name: str | None) -> _Model
     try:
         import onnxruntime
     except ImportError as error:
-        raise ModelError('it needs onnxruntime: pip install "vggprep[onnx]"') from error
+        raise ModelError("it needs onnxruntime: pip install onnxruntime") from error
     content = path.read_bytes()
     names: tuple[str, ...] = ()
     used: frozenset[str] | None = None
     with contextlib.suppress(ImportError):
         content, names, used = _onnx_tapped(content, tensor_name)
     if tensor_name is not None and not names:
-        raise ModelError('--tensor needs the package onnx: pip install "vggprep[onnx]"')
+        raise ModelError("--tensor needs the package onnx: pip install onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -320,14 +320,14 @@ def _tflite_interpreter() -> Any:
 
             return tf.lite.Interpreter
         except (ImportError, AttributeError) as error:
-            raise ModelError('it needs LiteRT or TensorFlow: pip install "vggprep[tflite]"') from error
+            raise ModelError("it needs LiteRT or TensorFlow: pip install ai-edge-litert") from error
 
 
 def _savedmodel(path: Path, input_name: str | None, tensor_name: str | None) -> _Model:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise ModelError('it needs TensorFlow: pip install "vggprep[keras]"') from error
+        raise ModelError("it needs TensorFlow: pip install tensorflow") from error
     loaded = tf.saved_model.load(str(path))
     if not loaded.signatures:
         raise ModelError("it has no signature to call; export it with one")
@@ -388,7 +388,7 @@ def _keras(path: Path, input_name: str | None, tensor_name: str | None) -> _Mode
     try:
         import keras
     except ImportError as error:
-        raise ModelError('it needs Keras: pip install "vggprep[keras]"') from error
+        raise ModelError("it needs Keras: pip install keras tensorflow") from error
     model = keras.models.load_model(path, compile=False)
     inputs = {tensor.name: tensor for tensor in model.inputs}
     chosen = inputs[_choose(list(inputs), input_name)]
