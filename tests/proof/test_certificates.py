@@ -62,7 +62,7 @@ def test_another_file_is_refused_in_one_line(path: Path) -> None:
         ({"kind": "header", "format": "vggprep-report/1"}, "its format is 'vggprep-report/1'"),
         ({**whole, "format": "vggprep-certificate/3"}, "its format is 'vggprep-certificate/3'"),
         ({key: value for key, value in whole.items() if key != "versions"}, "versions"),
-        ({**whole, "versions": "none"}, "'none' is not an object"),
+        ({**whole, "versions": "none"}, "its versions is 'none'"),
         ({**whole, "spec": 5}, "not a complete certificate"),
         ({**whole, "spec": {}}, "targets"),
         ({key: value for key, value in whole.items() if key != "rows"}, "'rows'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -44,17 +45,21 @@ def print_certificate(certificate: Certificate, notes: Sequence[str], console: C
 
 def verdict(certificate: Certificate) -> str:
     """The last line: what was shown, for how many values, and how long it took."""
-    total = {status: sum(row.status == status for row in certificate.rows) for status in STATUSES}
-    counts = ", ".join(f"{count} {status}" for status, count in total.items() if count)
     level = certificate.rows[0].level
     found = "nothing is wrong" if certificate.holds else "NOT proven"
-    if not certificate.holds and not total["wrong"] and not total["unfinished"]:
+    if {row.status for row in certificate.rows} == {"refused"}:
         found = "nothing was proven: everything was refused"
     speed = certificate.values / max(certificate.worked, 1e-9) / 1e6
     return (
-        f"{certificate.target} at level {level}: {found} ({counts}); {certificate.values:,} values "
+        f"{certificate.target} at level {level}: {found} ({counts(certificate)}); {certificate.values:,} values "
         f"in {certificate.seconds:.1f} s, {speed:,.0f} million per second and process"
     )
+
+
+def counts(certificate: Certificate) -> str:
+    """How many rows there are of each status."""
+    total = Counter[str](row.status for row in certificate.rows)
+    return ", ".join(f"{total[status]} {status}" for status in STATUSES if total[status])
 
 
 def _table(rows: Sequence[Row]) -> Table:

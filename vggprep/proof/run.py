@@ -72,7 +72,7 @@ def prove(
     parts are done: the same plan resumes from there. Raises ``ProofError``.
     """
     spec, started, parts = plan.spec, time.perf_counter(), plan.parts
-    words = _words(spec)
+    words = words_of(spec)
     versions, files, machine = environment.versions(spec), environment.files(spec), environment.machine()
     identity = {"target": words, "versions": versions, "files": files, "machine": machine}
     with Progress(progress_file, identity) as progress:
@@ -118,15 +118,18 @@ def _rows(plan: Plan, done: Mapping[Part, Done]) -> Iterator[Row]:
             yield fold(row, [result.tallies[at] if result else None for result in results], seconds)
 
 
-def _words(spec: TargetSpec) -> str:
+def words_of(spec: TargetSpec) -> str:
     """The target as one would type it, with the options that change the verdict."""
     options = {
         "inverse": spec.inverse,
         "level": spec.level,
         "input": spec.input_name,
         "tensor": spec.tensor_name,
+        "writes-input": spec.writes_input,
     }
-    return " ".join([*spec.targets, *(f"--{name} {value}" for name, value in options.items() if value)])
+    return " ".join(
+        [*spec.targets, *(f"--{name} {value}" for name, value in options.items() if value not in (None, False))]
+    )
 
 
 def drive(
