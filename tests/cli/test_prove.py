@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import enumerated
 import pytest
 from click.testing import CliRunner, Result
 from enumerated import timeless
@@ -242,6 +243,25 @@ def test_progress_of_long_work_without_a_certificate_is_in_the_cache(
     assert done.exit_code == 130, done.output
     (progress,) = tmp_path.rglob("*.progress")
     assert f"completed parts are kept in {progress}: the same command resumes from there" in done.stderr
+
+
+def test_another_proof_with_the_same_o_keeps_the_progress_of_the_first(tmp_path: Path) -> None:
+    progress = tmp_path / "c.json.progress"
+    enumerated.proven("right", "uint8", modes=("tf",), stop_at_first=True, progress_file=progress)
+    begun = progress.read_bytes()
+    arguments = ("enumerated:right", "--mode", "tf", "-o", str(tmp_path / "c.json"), *IN_THIS_PROCESS)
+    for dtype, options in (("int8", ()), ("uint8", ("--all",)), ("uint8", ("--level", "faithful"))):
+        done = invoke(*arguments, "--dtype", dtype, *options)
+        if "--level" in options:
+            assert done.exit_code == 2
+            assert "c.json.progress is of target enumerated:right, not enumerated:right --level faithful" in done.stderr
+        else:
+            assert (
+                f"note: {progress} is kept: another proof resumes from there, of which 1 parts are done" in done.stdout
+            )
+        assert progress.read_bytes() == begun
+    assert invoke(*arguments, "--dtype", "uint8").exit_code == 0
+    assert not progress.exists()
 
 
 # Executors ----------------------------------------------------------------------------------------------------------

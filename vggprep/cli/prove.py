@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ from vggprep.proof import certificates
 from vggprep.proof.domains import DTYPES
 from vggprep.proof.plan import plan as make_plan
 from vggprep.proof.report import counts, print_certificate
+from vggprep.proof.run import finish, words_of
 from vggprep.proof.run import prove as make_certificate
 from vggprep.proof.verify import verify
 from vggprep.spec import Level
@@ -102,7 +104,7 @@ def prove(
     progress_file: Path | None = None
     try:
         plan = make_plan(spec, selection, stop_at_first=not count_all)
-        progress_file = _progress_file(output, " ".join(filter(None, (target, inverse))), plan.values)
+        progress_file = _progress_file(output, words_of(spec), plan.values)
         with long_progress() as on_progress:
             certificate = make_certificate(
                 plan,
@@ -117,9 +119,10 @@ def prove(
     except KeyboardInterrupt:
         kept = f"completed parts are kept in {progress_file}: the same command resumes from there"
         raise KeyboardInterrupt(kept if progress_file else "no progress was kept") from None
-    if progress_file is not None:
-        progress_file.unlink(missing_ok=True)
-    print_certificate(certificate, plan.notes, console())
+    notes = [*plan.notes]
+    if progress_file is not None and (others := finish(plan, progress_file)):
+        notes.append(f"{progress_file} is kept: another proof resumes from there, of which {others} parts are done")
+    print_certificate(certificate, notes, console())
     if output is not None:
         click.echo(f"the certificate is in {output}")
     raise SystemExit(0 if certificate.holds else 1)
@@ -134,7 +137,8 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
         return output.with_name(f"{output.name}.progress")
     if values < _WORTH_KEEPING:
         return None
-    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+    digest = hashlib.sha256(target.encode()).hexdigest()[:8]
+    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)[:80]}-{digest}.progress"
 
 
 def _verify(path: Path, parts: int | None, seed: int | None, executor: str | None, workers: int) -> NoReturn:

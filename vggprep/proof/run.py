@@ -17,7 +17,7 @@ from vggprep.machine import processor
 from vggprep.proof import environment, executors
 from vggprep.proof.certificates import Certificate, ProofError, Row, fold, now
 from vggprep.proof.plan import Plan, values_of
-from vggprep.proof.progress import Done, Progress
+from vggprep.proof.progress import Done, Progress, discard
 from vggprep.proof.shards import Part, implementations, judge, tune_malloc
 
 _BREAKAGES = 3
@@ -104,6 +104,11 @@ def prove(
         spec=spec,
         stop_at_first=plan.stop_at_first,
     )
+
+
+def finish(plan: Plan, progress_file: Path) -> int:
+    """Forget the progress of a proof whose certificate is written; return how many parts of other proofs are kept."""
+    return discard(progress_file, {_key(part) for part in plan.parts})
 
 
 def _is_wrong(result: Done) -> bool:
