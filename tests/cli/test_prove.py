@@ -166,7 +166,7 @@ def test_a_sample_is_never_called_a_proof() -> None:
     [
         (
             ("wrong_in_blue", "uint8", "--all"),
-            ("WRONG 1", "1 of 768 values wrong, here by 72.5", "from enumerated import"),
+            ("WRONG 1", "1 of 768 values wrong, up to 72.5", "from enumerated import"),
         ),
         (("wrong_in_blue", "uint8"), ("at least 1 of 768 values wrong", "NOT proven (1 wrong)")),
         (("raises_for_one_value", "uint16"), ("for some values that it should accept: ArithmeticError", "43981")),

@@ -17,6 +17,7 @@ from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.domains import SAMPLES, domain
 from vggprep.proof.shards import Problem, Tally, WorstError
 from vggprep.spec import DataFormat, Direction, Level, ModeName
+from vggprep.tolerance import PIXEL_LIKE
 
 FORMAT = "vggprep-certificate/2"
 _FORMAT_1 = "vggprep-certificate/1"
@@ -115,8 +116,8 @@ def fold(row: Row, tallies: Sequence[Tally | None], seconds: float) -> Row:
         patterns=sum(tally.patterns for tally in done),
         wrong=wrong,
         lost=sum(tally.lost for tally in done),
-        units=_worst([tally.units for tally in done]),
-        levels=_worst([tally.levels for tally in done]),
+        units=max((t.units for t in done if t.units), key=lambda worst: worst.error, default=None),
+        levels=max(done, key=_worst_levels).levels if done else None,
         digest=hashlib.sha256("".join(digests).encode()).hexdigest() if complete and not wrong else "",
         digests=digests,
         seconds=round(seconds, 1),
@@ -126,8 +127,12 @@ def fold(row: Row, tallies: Sequence[Tally | None], seconds: float) -> Row:
     )
 
 
-def _worst(errors: Sequence[WorstError | None]) -> WorstError | None:
-    return max((error for error in errors if error is not None), key=lambda error: error.error, default=None)
+def _worst_levels(tally: Tally) -> tuple[bool, int, float]:
+    """What ``max`` is to choose by, as in ``tolerance.shown``."""
+    if tally.levels is None:
+        return False, 0, 0.0
+    telling = 1 + (abs(float(tally.levels.value)) <= PIXEL_LIKE) if tally.wrong else 0
+    return True, telling, tally.levels.error
 
 
 # Files --------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from vggprep.conformance import ledger
 from vggprep.conformance.diagnosis import UNEXPLAINED, explain
 from vggprep.conformance.report import cause_text, causes
 from vggprep.conformance.results import Result
-from vggprep.conformance.words import cause_of, grey_levels
+from vggprep.conformance.words import cause_of, up_to
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.shards import WorstError, from_bits, implementations, input_dtype
 
@@ -169,16 +169,14 @@ def _failure(subject: Subject, row: Row, at_least: bool) -> _Failure:
     check = "value" if row.direction == "forward" else "restores_floats" if row.units else "restores_pixels"
     finding = _finding(subject, row)
     message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
-    if row.message:
+    if row.problem == "no_result":
+        message = f"gives no result for some values that it should accept: {row.message}"
+    elif row.message:
         message = row.message
-        if row.problem == "no_result":
-            message = f"gives no result for some values that it should accept: {row.message}"
-        if row.levels:
-            message += f", up to {grey_levels(row.levels.error)} off"
-    elif finding is None:
+    if row.levels and row.problem in (None, "dtype"):
+        message += f", {up_to(row.levels.error)}"
+    if finding is None:
         message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
-    elif finding.levels:
-        message += f", here by {grey_levels(finding.levels)}"
     return _Failure(row, check, message, finding)
 
 
