@@ -150,6 +150,9 @@ def test_a_certificate_that_was_altered_or_is_of_a_wrong_function_exits_with_1(t
     done = invoke("--verify", str(path), *IN_THIS_PROCESS)
     assert done.exit_code == 1
     assert "parts repeated; they agree with the certificate, which is no proof: 1 wrong" in done.stdout
+    done = invoke("--verify", str(path), "--executor", "enumerated:interrupted")
+    assert done.exit_code == 130
+    assert done.stderr.startswith("vggprep: stopped; nothing is kept of a verification: --parts N repeats a part")
 
 
 def test_a_sample_is_never_called_a_proof() -> None:

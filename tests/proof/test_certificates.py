@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from enumerated import proven
 
-from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
 from vggprep.proof.certificates import Certificate, ProofError
 from vggprep.proof.shards import WorstError
@@ -98,7 +97,3 @@ def test_a_certificate_that_cannot_be_written_leaves_the_old_one(certificate: Ce
     for nowhere in (path / "below.json", path.parent / "nowhere" / "certificate.json"):
         with pytest.raises(ProofError, match="cannot write"):
             certificates.write(certificate, nowhere)
-
-
-def test_a_certificate_names_its_target_as_data(certificate: Certificate) -> None:
-    assert certificate.spec == TargetSpec(("enumerated:refuses_integers",))

@@ -143,8 +143,14 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
 
 def _verify(path: Path, parts: int | None, seed: int | None, executor: str | None, workers: int) -> NoReturn:
     certificate = certificates.read(path)
-    with long_progress() as on_progress:
-        found = verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, on_progress=on_progress)
+    choice: dict[str, Any] = {"parts": parts, "seed": seed, "executor": executor, "workers": workers}
+    try:
+        with long_progress() as on_progress:
+            found = verify(certificate, **choice, on_progress=on_progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "nothing is kept of a verification: --parts N repeats a part of the certificate"
+        ) from None
     for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
         click.echo(line)
     repeated, total = sum(found.repeated.values()), sum(found.total.values())
