@@ -203,8 +203,8 @@ class Process:
             if holds:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            fate = "with its pipes open, which is ended" if holds else "which goes on"
-            self.note(f"leaves {name} running in a session of its own (process {pid}), {fate}")
+            fate = "ended, as it holds pipes" if holds else "it goes on"
+            self.note(f"leaves {name} (process {pid}) running in its own session: {fate}")
         for pipe in pipes:
             pipe.close()
 
