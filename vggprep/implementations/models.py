@@ -69,7 +69,7 @@ class _Graph:
         likeliest: list[str] = []
         for name in found:
             shape = self.shapes.get(name)
-            if shape is None or len(shape) != rank or 1 in (shape[-1], shape[-3]):
+            if shape is None or len(shape) != max(rank, 3) or 1 in (shape[-1], shape[-3]):
                 continue  # a single channel, or a size
             if not _is_of_images(shape):
                 break
