@@ -1,9 +1,13 @@
-"""Files that are written whole or not at all, and JSON Lines. Imports platformdirs and the standard library."""
+"""Files that are written whole or not at all, JSON Lines, and text made fit to print.
+
+Imports platformdirs and the standard library.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +52,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
+
+
+# C0 (line ends included), DEL and C1; line separators; marks that turn the direction of text; halves of surrogates.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, with what could act on a terminal shown as escapes, such as ``\\x1b``."""
+    return _UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)

@@ -72,7 +72,7 @@ class _Calls(RuleBasedStateMachine):
         self.accepted: set[tuple[Direction, Cell]] = set()
         self.before: dict[Direction, list[Case]] = {"forward": [], "inverse": []}
         # What a function does not take and does not claim is not varied, as in a check.
-        self.scope = {d: scope(self.subject, d, EVERYTHING, [], {}) for d in self.subject.directions}
+        self.scope = {d: scope(self.subject, d, EVERYTHING, []) for d in self.subject.directions}
 
     @rule(data=st.data())
     def preprocess(self, data: st.DataObject) -> None:
