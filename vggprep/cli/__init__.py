@@ -14,6 +14,7 @@ import click
 
 from vggprep import __version__
 from vggprep.errors import VggprepError
+from vggprep.files import printable
 
 # Verb: its module, and the first sentence of its help, so that --help imports none of them.
 VERBS = {
@@ -52,12 +53,12 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except VggprepError as error:
-            click.echo(f"vggprep: {error}", err=True)
+            click.echo(f"vggprep: {printable(str(error))}", err=True)
             ctx.exit(2)
         except (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click's own business
         except OSError as error:
-            click.echo(f"vggprep: {error}", err=True)
+            click.echo(f"vggprep: {printable(str(error))}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt as interruption:
             click.echo(f"vggprep: stopped{'; ' if interruption.args else ''}{interruption}", err=True)
