@@ -265,7 +265,7 @@ def charts(results: dict[str, Any], folder: Path) -> list[Path]:
     try:
         import matplotlib
     except ImportError as error:
-        raise ReportError('the charts need matplotlib: pip install "vggprep[bench]"') from error
+        raise ReportError("the charts need matplotlib: pip install matplotlib") from error
     matplotlib.use("Agg")
     # Text stays text and nothing depends on the time: small files that can be compared.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "vggprep", "font.size": 9})

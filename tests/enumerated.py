@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import deprocess_input, preprocess_input
+from vggprep import deprocess_input, oracle, preprocess_input
 from vggprep.cases import available_dtypes
 from vggprep.conformance.engine import Selection
 from vggprep.faults import FAULTS, HONEST
@@ -214,3 +214,29 @@ def another_axis_for_large_images(x: Array, mode: ModeName = "tf") -> Array:
 
 def truncating(y: Array, mode: ModeName = "tf") -> Array:
     return ((y + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
+
+
+# Off by a known number of grey levels -------------------------------------------------------------------------------
+
+
+def off_by(levels: float, mode: ModeName = "caffe") -> Implementation:
+    """Results and restored pixels that are off by so many grey levels."""
+    unit = np.float32(levels / oracle.grey_levels(mode))
+
+    def preprocess(x: Array) -> Array:
+        y = preprocess_input(x, mode=mode)
+        return np.asarray(y + unit.astype(y.dtype))
+
+    def deprocess(y: Array) -> Array:
+        return np.asarray(deprocess_input(y, mode=mode, dtype=None) + np.asarray(levels, y.dtype))
+
+    return Implementation("off", preprocess, deprocess, modes=(mode,), data_formats=("channels_last",))
+
+
+mean_off, scaled_mean_off, nan_everywhere, infinite = (
+    off_by(0.24), off_by(2.5, "torch"), off_by(np.nan, "tf"), off_by(np.inf),
+)  # fmt: skip
+mistaken_identity = Implementation(
+    "off", lambda x: x + x.dtype.type(1), modes=("identity",), data_formats=("channels_last",)
+)
+cut_off = Implementation("off", deprocess=truncating, modes=("tf",), data_formats=("channels_last",))

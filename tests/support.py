@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,19 @@ def bits(array: Array, *, one_nan: bool = False) -> tuple[str, tuple[int, ...], 
     if one_nan and values.dtype.kind == "f":
         values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
     return array.dtype.str, array.shape, values.tobytes()
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The code blocks of a page, each with its language."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write the Python files that a page shows, whose first line is a comment with their name."""
+    for language, block in blocks(page):
+        named = re.match(r"# (\w+\.py)\n", block)
+        if language == "python" and named:
+            (folder / named[1]).write_text(block, encoding="utf-8")
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -75,7 +75,7 @@ def rerun(page: str) -> str:
 
 def test_the_page_shows_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("keras")
-    pytest.importorskip("keras_applications", reason='pip install "vggprep[legacy]"')
+    pytest.importorskip("keras_applications", reason="pip install keras-applications==1.0.8")
     pytest.importorskip("PIL")
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.chdir(ROOT / "examples")
@@ -84,7 +84,7 @@ def test_the_page_shows_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keras_applications_has_keras_bits_and_takes_unknown_modes_for_caffe() -> None:
-    pytest.importorskip("keras_applications", reason='pip install "vggprep[legacy]"')
+    pytest.importorskip("keras_applications", reason="pip install keras-applications==1.0.8")
     pytest.importorskip("keras")
     report = run(load("vggprep.implementations.legacy:keras_applications")[0], examples=20)
     failed = [r for r in report.results if r.status == "failed"]

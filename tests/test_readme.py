@@ -3,86 +3,46 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run
+from support import ROOT, blocks, run, write_files
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.S | re.M)
+from vggprep import MODELS, MODES
 
-HAS_KERAS = importlib.util.find_spec("keras") is not None and importlib.util.find_spec("tensorflow") is not None
-REQUIRED = bool(os.environ.get("VGGPREP_REQUIRE_KERAS"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the files that the README shows."""
-    for language, block in BLOCKS:
-        first = block.partition("\n")[0]
-        if language == "python" and first.startswith("# ") and first.endswith(".py"):
-            (tmp_path / first[2:]).write_text(block, encoding="utf-8")
-    return tmp_path
-
-
-CONSOLE = [block for language, block in BLOCKS if language == "console"]
-
-
-@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.partition("\n")[0])
-def test_a_command_prints_what_the_readme_shows(block: str, folder: Path) -> None:
-    command, _, expected = block.removeprefix("$ ").partition("\n")
-    # A release by its number comes from the record.
-    if "keras" in command and "==" not in command and not (HAS_KERAS or REQUIRED):
-        pytest.skip("needs Keras and TensorFlow")
-    done = run(command, folder)
-    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
-    assert done.returncode == (1 if "does NOT conform" in expected or "(this matters)" in expected else 0), done.stderr
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    assert doctest.OutputChecker().check_output(expected, printed, flags), printed
+README = ROOT / "README.md"
+BLOCKS = blocks(README)
+THREE_LINES = next(block for _, block in BLOCKS if block.endswith("check_implementation(preprocess)\n"))
+OPTION = next(block for _, block in BLOCKS if block.startswith("pytest --implementation")).strip()
 
 
 def test_the_sessions_in_the_readme_run() -> None:
-    text = "\n".join(block for language, block in BLOCKS if language == "python" and block.startswith(">>>"))
-    assert text.count(">>>") > 5
-    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
-    runner = doctest.DocTestRunner(verbose=False)
-    runner.run(test)
-    assert runner.summarize(verbose=False).failed == 0
+    failed, tried = doctest.testfile(str(README), module_relative=False)
+    assert (failed, tried > 5) == (0, True)
 
 
-def test_three_lines_judge_ones_own_function(folder: Path) -> None:
-    script = next(b for lang, b in BLOCKS if lang == "python" and "check_implementation(preprocess)" in b)
-    assert len([line for line in script.splitlines() if line]) == 3
-    (folder / "three_lines.py").write_text(script, encoding="utf-8")
-    done = run(f'"{sys.executable}" three_lines.py', folder)
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("python three_lines.py", "AssertionError.*behaves like slim_means"),
+        (f"{OPTION} --ignore test_preprocessing.py", r"behaves like slim_means.*4 failed, \d+ passed"),
+        ("pytest test_preprocessing.py", r"3 failed, \d+ passed.*1 xfailed"),
+    ],
+)
+def test_each_way_in_python_judges_ones_own_function(command: str, printed: str, tmp_path: Path) -> None:
+    write_files(README, tmp_path)
+    (tmp_path / "three_lines.py").write_text(THREE_LINES, encoding="utf-8")
+    done = run(command, tmp_path)
     assert done.returncode == 1
-    assert "AssertionError" in done.stderr
-    assert "behaves like slim_means" in done.stderr
-
-
-def test_the_pytest_option_judges_ones_own_function(folder: Path) -> None:
-    (folder / "test_preprocessing.py").unlink()
-    command = next(b for lang, b in BLOCKS if lang == "sh" and b.startswith("pytest"))
-    done = run(command.strip(), folder)
-    assert done.returncode == 1
-    assert "behaves like slim_means" in done.stdout
-    assert re.search(r"4 failed, \d+ passed", done.stdout)
-
-
-def test_the_parametrized_test_runs(folder: Path) -> None:
-    done = run("pytest test_preprocessing.py", folder)
-    assert done.returncode == 1
-    assert re.search(r"3 failed, \d+ passed.*1 xfailed", done.stdout)
+    assert re.search(printed, done.stdout + done.stderr, flags=re.S)
 
 
 def test_the_set_up_commands_are_those_that_ci_runs() -> None:
     commands = [block.strip() for language, block in BLOCKS if language == "sh"]
-    assert commands[0] == 'python -m pip install ".[keras]" && vggprep check keras'
-    assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert commands[0].startswith("git clone ADDRESS vggprep && cd vggprep ")
+    assert commands[1] == 'python -m pip install ".[keras]" && vggprep check keras'
+    assert commands[2] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_every_block_is_covered() -> None:
@@ -91,14 +51,12 @@ def test_every_block_is_covered() -> None:
         known = (
             (language == "console" and first.startswith("$ "))
             or (language == "python" and (first.startswith((">>>", "# ")) or "check_implementation" in block))
-            or (language == "sh" and first.startswith(("python -m pip install", "pytest")))
+            or (language == "sh" and first.startswith(("git clone", "python -m pip install", "pytest")))
         )
         assert known, block
 
 
 def test_the_table_of_modes_is_the_spec() -> None:
-    from vggprep import MODELS, MODES
-
     for mode in MODES:
         models = ", ".join(model for model in MODELS if MODELS[model] == mode)
-        assert f"| `{mode}` | {models} |" in README
+        assert f"| `{mode}` | {models} |" in README.read_text(encoding="utf-8")

@@ -170,3 +170,12 @@ def test_a_function_that_refuses_what_it_took_before_is_found() -> None:
 
     with pytest.raises(AssertionError, match="refuses now what it accepted before"):
         run(fresh)
+
+
+@pytest.mark.parametrize(
+    "takes", [lambda x: preprocess_input(x), lambda x, mode: preprocess_input(x, mode=mode)], ids=["x", "x, mode"]
+)
+def test_what_a_function_does_not_take_is_not_varied(takes: Callable[..., Array]) -> None:
+    run(Implementation("mine", takes))
+    with pytest.raises(AssertionError, match="values wrong"):
+        run(Implementation("mine", takes, modes=("caffe",), data_formats=("channels_first",)))

@@ -1,14 +1,18 @@
-"""Files that are written whole or not at all, and JSON Lines. Imports platformdirs and the standard library."""
+"""Files that are written whole or not at all, JSON Lines, and text made fit to print.
+
+Imports platformdirs and the standard library.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from platformdirs import user_cache_path
 
@@ -19,7 +23,7 @@ def cache_folder(name: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
+def replacing(path: Path) -> Iterator[TextIO]:
     """Open ``path`` for writing text; it is replaced when the block ends, and left as it was if the block raises."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
@@ -48,3 +52,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
+
+
+# C0 (line ends included), DEL and C1; line separators; marks that turn the direction of text; halves of surrogates.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, with what could act on a terminal shown as escapes, such as ``\\x1b``."""
+    return _UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)

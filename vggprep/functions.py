@@ -193,7 +193,7 @@ def _run(
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if backend == "numba" and not kernels.is_numba_installed():
-        raise ImportError('backend="numba" needs numba, which is not installed: pip install "vggprep[numba]"')
+        raise ImportError('backend="numba" needs numba, which is not installed: pip install numba')
     computed, result = computed.newbyteorder("="), result.newbyteorder("=")
     target = np.empty(x.shape, result) if out is None else out
     if out is not None:

@@ -1,15 +1,15 @@
 """Sequences of calls: no result may depend on the calls before it, nor change in the calls after it.
 
 A Hypothesis state machine for any implementation: modes, data formats, dtypes, memory layouts, and where the function
-takes them ``threads=`` and ``out=``, change from call to call. Imports Hypothesis, NumPy, the cases and the checks'
-subject.
+takes them ``threads=`` and ``out=``, change from call to call. Imports Hypothesis, NumPy, the cases, the checks'
+subject, and what the engine judges a function in.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from vggprep import strategies
 from vggprep.cases import LAYOUTS, Array, Case, Cell, available_dtypes, dtype_of, regimes
 from vggprep.checks.subject import Subject
+from vggprep.conformance.engine import EVERYTHING, scope
 from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call
 from vggprep.kernels.job import share_memory
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, Direction
+from vggprep.spec import RANKS, DataFormat, Direction, ModeName
 
 
 def machine(implementation: Implementation | Callable[[], Implementation]) -> type[RuleBasedStateMachine]:
@@ -70,6 +71,8 @@ class _Calls(RuleBasedStateMachine):
         self.held: list[_Held] = []
         self.accepted: set[tuple[Direction, Cell]] = set()
         self.before: dict[Direction, list[Case]] = {"forward": [], "inverse": []}
+        # What a function does not take and does not claim is not varied, as in a check.
+        self.scope = {d: scope(self.subject, d, EVERYTHING, []) for d in self.subject.directions}
 
     @rule(data=st.data())
     def preprocess(self, data: st.DataObject) -> None:
@@ -125,7 +128,7 @@ class _Calls(RuleBasedStateMachine):
         kind = data.draw(st.sampled_from(kinds[:2] if direction == "inverse" else kinds), "kind")
         like = None if kind == "new" else data.draw(st.sampled_from(before), "like")
         if like is None or kind == "other pixels":
-            return data.draw(_cases(self.subject.implementation, direction, like), "case")
+            return data.draw(_cases(self.subject.implementation, direction, *self.scope[direction], like), "case")
         pixels = np.frombuffer(like.pixels, dtype_of(like.dtype)).copy()
         pixels[len(pixels) // 2] = pixels[0]
         return replace(like, pixels=pixels.tobytes())
@@ -157,16 +160,22 @@ def _takes(function: Callable[..., Any], keyword: str) -> bool:
         return False
 
 
-def _cases(implementation: Implementation, direction: Direction, like: Case | None) -> st.SearchStrategy[Case]:
-    """Small cases of everything that is claimed (without a claim: of everything), or of one case's cell and shape."""
+def _cases(
+    implementation: Implementation,
+    direction: Direction,
+    modes: Sequence[ModeName],
+    data_formats: Sequence[DataFormat],
+    like: Case | None,
+) -> st.SearchStrategy[Case]:
+    """Small cases in these modes and data formats, or of one case's cell and shape."""
     native = implementation.native_only or implementation.writes_input
     layouts = ("c",) if native else LAYOUTS
     if like is not None:
         return strategies.cases(cells=[like.cell], direction=direction, layouts=layouts, shapes=(like.shape,))
     cells = tuple(
         Cell(mode, data_format, dtype, rank)
-        for mode in implementation.modes or MODES
-        for data_format in implementation.data_formats or DATA_FORMATS
+        for mode in modes
+        for data_format in data_formats
         for dtype in implementation.dtypes or available_dtypes()
         if regimes(direction, dtype) and (direction == "forward" or dtype in ("float16", "float32", "float64"))
         for rank in implementation.ranks or RANKS

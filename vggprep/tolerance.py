@@ -26,7 +26,7 @@ AGREEMENT_BOUND = 16
 """Largest difference of two faithful results that should agree: one bound for each."""
 
 PIXEL_LIKE = 1024.0
-"""The largest magnitude of inputs whose errors are reported in grey levels: rounding errors grow with the input."""
+"""The largest magnitude of pixels whose errors are reported in grey levels first: rounding errors grow with them."""
 
 _MANY = 4096
 """Elements from which comparing the bytes first is worth it."""
@@ -41,8 +41,8 @@ def limit(*dtypes: str) -> float:
 class Comparison:
     """How an output compares with the definition.
 
-    ``wrong`` marks the wrong elements, ``units`` and ``levels`` are the largest errors in ``u·S`` and in grey levels
-    among finite elements that the bound applies to, ``expected`` is the right output.
+    ``wrong`` marks the wrong elements, ``units`` is the largest error in ``u·S`` among the elements that the bound
+    applies to, ``levels`` the largest in grey levels of those ``shown``, ``expected`` is the right output.
     """
 
     wrong: Bools
@@ -78,7 +78,7 @@ def compare_exact(x: Array, got: Array, direction: Direction, mode: ModeName) ->
     copies = _copies(direction, mode)
     if not wrong.any() and not copies:
         return Comparison(wrong, 0.0, 0.0, expected)
-    unfaithful, units, levels = _errors(x, got, direction, mode, None)
+    unfaithful, units, levels = _errors(x, got, direction, mode, None, wrong)
     return Comparison(wrong | unfaithful if copies else wrong, units, levels, expected)
 
 
@@ -108,14 +108,14 @@ def _copies(direction: Direction, mode: ModeName) -> bool:
 
 
 def _errors(
-    x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str | None
+    x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str | None, bits: Bools | None = None
 ) -> tuple[Bools, float, float]:
-    """What is wrong at ``faithful``, and the largest errors in ``u·S`` and in grey levels."""
+    """What is wrong at ``faithful``, and the largest errors in ``u·S`` and in grey levels; ``bits``: what is wrong."""
     if _copies(direction, mode):
         return _copy_errors(x, got, direction, mode)
     if _is_pixels(got, direction):
         return _pixel_errors(x, got, direction, mode)
-    return _float_errors(x, got, direction, mode, dtype or oracle.name_of(got.dtype))
+    return _float_errors(x, got, direction, mode, dtype or oracle.name_of(got.dtype), bits)
 
 
 def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> tuple[Bools, float, float]:
@@ -124,7 +124,7 @@ def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> 
     if got.dtype == x.dtype and x.dtype.kind in "iu":
         wrong = got != x  # float64 would blur 64-bit integers
     with np.errstate(all="ignore"):
-        levels = _worst(np.abs(result - target), wrong & np.isfinite(result) & np.isfinite(target))
+        levels = _worst(np.abs(result - target), shown(target, wrong)[0] & wrong)
     return wrong, math.inf if wrong.any() else 0.0, levels
 
 
@@ -134,11 +134,13 @@ def _pixel_errors(x: Array, got: Array, direction: Direction, mode: ModeName) ->
     slack = FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0)
     lowest, highest = np.clip(target - slack, 0.0, 255.0) - 0.5, np.clip(target + slack, 0.0, 255.0) + 0.5
     wrong = ~((lowest <= result) & (result <= highest))
-    expected = oracle.pixels(target)
-    return wrong, 0.0, _worst(np.abs(result - expected), np.isfinite(expected))
+    chosen = shown(target, wrong)[0] if wrong.any() else np.isfinite(target)
+    return wrong, 0.0, _worst(np.abs(result - oracle.pixels(target)), chosen)
 
 
-def _float_errors(x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str) -> tuple[Bools, float, float]:
+def _float_errors(
+    x: Array, got: Array, direction: Direction, mode: ModeName, dtype: str, bits: Bools | None
+) -> tuple[Bools, float, float]:
     result, (target, scale) = oracle.as_float64(got), oracle.real(x, direction, mode)
     values = oracle.as_float64(x)[..., oracle.input_channels(direction, mode)]
     dtype = dtype if dtype in FORMATS else "float64"  # an integer dtype is wrong for other reasons
@@ -151,10 +153,20 @@ def _float_errors(x: Array, got: Array, direction: Direction, mode: ModeName, dt
     if dtype == "float64":
         _sharpen(units, judged, x, result, direction, mode)
     wrong = unfaithful(values, result, target, judged, units)
-    # In grey levels: the worst of what is wrong; else of what could be a pixel, since rounding errors grow with it.
-    shown = (wrong & np.isfinite(difference)) if wrong.any() else judged & (np.abs(values) <= PIXEL_LIKE)
+    chosen, telling = shown(values if direction == "forward" else target, wrong if bits is None else bits)
     levels = difference * oracle.grey_levels(mode) if direction == "forward" else difference
-    return wrong, _worst(units, judged), _worst(levels, shown)
+    return wrong, _worst(units, judged), _worst(levels, chosen if telling else chosen & judged)
+
+
+def shown(pixels: Float64, wrong: Bools | None) -> tuple[Bools, int]:
+    """Whose errors are reported in grey levels, and how telling these are.
+
+    Of what is wrong and of the size of a pixel (2); else of what is wrong (1); else of what could be a pixel (0).
+    """
+    usual = np.abs(pixels) <= PIXEL_LIKE
+    if wrong is None or not wrong.any():
+        return usual, 0
+    return (wrong & usual, 2) if (wrong & usual).any() else (wrong, 1)
 
 
 def unfaithful(values: Float64, result: Float64, target: Float64, judged: Bools, units: Float64) -> Bools:

@@ -267,7 +267,12 @@ def verify(folder: Path, outputs: Path, level: Level = "faithful") -> Report:
         notes.append(f"{len(extra)} files belong to no vector: {_some(extra)}")
     judgements = _judge_all(subject, cases, found)
     order = [check.name for check in CHECKS]
-    judged = sorted(zip(cases, judgements, strict=True), key=lambda pair: order.index(pair[1].check))
+    # As check does: the worst first that is of pixel size.
+    far = {name: vector.case.regime in ("wide", "huge") for name, vector in cases.items()}
+    judged = sorted(
+        zip(cases, judgements, strict=True),
+        key=lambda pair: (order.index(pair[1].check), far[pair[0]], -pair[1].levels),
+    )
     findings = {name: judgement.finding for name, judgement in judged if judgement.finding is not None}
     unusable = [
         str(found[name].problem or f"{name} {predicate(finding)}")

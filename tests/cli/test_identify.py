@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +39,46 @@ def test_identify_restores_each_image_of_a_batch(tmp_path: Path) -> None:
     assert run(file, "--restore", tmp_path / "o.png").exit_code == 0
     assert (tmp_path / "o-0.png").exists()
     assert (tmp_path / "o-1.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_identify_overwrites_images_only_and_writes_them_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, other, picture = tmp_path / "batch.npy", tmp_path / "other.npy", tmp_path / "o.png"
+    np.save(batch, vggprep.preprocess_input(np.stack([PHOTOGRAPH, PHOTOGRAPH])))
+    np.save(other, vggprep.preprocess_input(PHOTOGRAPH))
+    (tmp_path / "notes.png").write_text("BGR", encoding="utf-8")
+    (tmp_path / "p-1.png").mkdir()
+    (tmp_path / "empty.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    assert run(other, "--restore", picture).exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for source, target, what in (
+        (other, batch, "not an image"),
+        (other, other, "the file that was read"),
+        (picture, picture, "the file that was read"),
+        (other, tmp_path / "notes.png", "not an image"),
+        (other, tmp_path / "empty.png", "not an image"),
+        (other, tmp_path / "pipe.png", "not an image"),
+        (batch, tmp_path / "p.png", "not an image"),
+    ):
+        result = run(source, "--restore", target)
+        assert result.exit_code == 2, result.output
+        name = tmp_path / "p-1.png" if target.name == "p.png" else target
+        assert result.stderr == f"vggprep: --restore does not overwrite {name}, which is {what}: name another file\n"
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    for new, start in (("o.jpg", b"\xff\xd8\xff\xe0"), ("o.webp", b"RIFF\1\2\3\4WEBPVP8 ")):
+        (tmp_path / new).write_bytes(start)
+        assert run(other, "--restore", tmp_path / new).exit_code == 0
+        assert (tmp_path / new).read_bytes() == before[picture]
+    monkeypatch.setattr(os, "replace", full_disk)
+    result = run(other, "--restore", picture)
+    assert (result.exit_code, picture.read_bytes()) == (2, before[picture])
+    assert "o.png: No space left on device" in result.stderr
+    assert not list(tmp_path.glob("*.part"))
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_identify_says_why_it_cannot_restore(tmp_path: Path) -> None:

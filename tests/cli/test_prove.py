@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import enumerated
 import pytest
 from click.testing import CliRunner, Result
 from enumerated import timeless
@@ -121,25 +122,37 @@ def test_what_holds_exits_with_0_and_its_certificate_is_verified(folder: Path) -
 
     done = vggprep_prove("--verify", "good.json", "--parts", "3", "--seed", "1", "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "targets:right: 3 of 8 parts repeated; they agree with the certificate\n"
+    repeated, others, said = done.stdout.splitlines()
+    assert re.fullmatch(r"repeated: (targets:right forward \w+ \w+ \(1 of 1\)(, )?){3}", repeated)
+    assert re.fullmatch(
+        r"not repeated, and taken as described: (targets:right forward \w+ \w+ \(.*?\)(, )?){5}", others
+    )
+    assert said == "targets:right: 3 of 8 parts repeated; they agree with the certificate"
 
 
 IN_THIS_PROCESS = ("--executor", "enumerated:one_thread")
 
 
-def test_an_altered_certificate_exits_with_1(tmp_path: Path) -> None:
-    path = str(tmp_path / "c.json")
-    done = invoke("enumerated:right", "--dtype", "uint8", "-o", path, *IN_THIS_PROCESS)
-    assert done.exit_code == 0, done.output
-    document = json.loads(Path(path).read_text(encoding="utf-8"))
-    document["rows"][3]["digests"] = ["0" * 32]
-    document["versions"]["numpy"] = "1.0"
-    Path(path).write_text(json.dumps(document), encoding="utf-8")
-    done = invoke("--verify", path, *IN_THIS_PROCESS)
-    assert done.exit_code == 1, done.output
-    assert "note: other versions than in the certificate: numpy" in done.stdout
-    assert "outputs differ from those recorded in the certificate" in done.stdout
-    assert "the certificate does NOT hold here" in done.stdout
+def test_a_certificate_that_was_altered_or_is_of_a_wrong_function_exits_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    assert invoke("enumerated:right", "--dtype", "uint8", "-o", str(path), *IN_THIS_PROCESS).exit_code == 0
+    whole = path.read_text(encoding="utf-8")
+    for old, new, said in (
+        ('"proven", "patterns": 256', '"wrong", "patterns": 256', "status: the certificate says wrong, found proven"),
+        ('"numpy": "', '"numpy": "1', "seal: the certificate says "),
+    ):
+        path.write_text(whole.replace(old, new, 1), encoding="utf-8")
+        done = invoke("--verify", str(path), *IN_THIS_PROCESS)
+        assert done.exit_code == 1, done.output
+        assert said in done.stdout.splitlines()[-2]
+        assert done.stdout.endswith("enumerated:right: 4 of 4 parts repeated; the certificate does NOT hold here\n")
+    assert invoke("enumerated:wrong_in_blue", "--dtype", "uint8", "-o", str(path), *IN_THIS_PROCESS).exit_code == 1
+    done = invoke("--verify", str(path), *IN_THIS_PROCESS)
+    assert done.exit_code == 1
+    assert "parts repeated; they agree with the certificate, which is no proof: 1 wrong" in done.stdout
+    done = invoke("--verify", str(path), "--executor", "enumerated:interrupted")
+    assert done.exit_code == 130
+    assert done.stderr.startswith("vggprep: stopped; nothing is kept of a verification: --parts N repeats a part")
 
 
 def test_a_sample_is_never_called_a_proof() -> None:
@@ -156,7 +169,7 @@ def test_a_sample_is_never_called_a_proof() -> None:
     [
         (
             ("wrong_in_blue", "uint8", "--all"),
-            ("WRONG 1", "1 of 768 values wrong, here by 72.5", "from enumerated import"),
+            ("WRONG 1", "1 of 768 values wrong, up to 72.5", "from enumerated import"),
         ),
         (("wrong_in_blue", "uint8"), ("at least 1 of 768 values wrong", "NOT proven (1 wrong)")),
         (("raises_for_one_value", "uint16"), ("for some values that it should accept: ArithmeticError", "43981")),
@@ -233,6 +246,25 @@ def test_progress_of_long_work_without_a_certificate_is_in_the_cache(
     assert done.exit_code == 130, done.output
     (progress,) = tmp_path.rglob("*.progress")
     assert f"completed parts are kept in {progress}: the same command resumes from there" in done.stderr
+
+
+def test_another_proof_with_the_same_o_keeps_the_progress_of_the_first(tmp_path: Path) -> None:
+    progress = tmp_path / "c.json.progress"
+    enumerated.proven("right", "uint8", modes=("tf",), stop_at_first=True, progress_file=progress)
+    begun = progress.read_bytes()
+    arguments = ("enumerated:right", "--mode", "tf", "-o", str(tmp_path / "c.json"), *IN_THIS_PROCESS)
+    for dtype, options in (("int8", ()), ("uint8", ("--all",)), ("uint8", ("--level", "faithful"))):
+        done = invoke(*arguments, "--dtype", dtype, *options)
+        if "--level" in options:
+            assert done.exit_code == 2
+            assert "c.json.progress is of target enumerated:right, not enumerated:right --level faithful" in done.stderr
+        else:
+            assert (
+                f"note: {progress} is kept: another proof resumes from there, of which 1 parts are done" in done.stdout
+            )
+        assert progress.read_bytes() == begun
+    assert invoke(*arguments, "--dtype", "uint8").exit_code == 0
+    assert not progress.exists()
 
 
 # Executors ----------------------------------------------------------------------------------------------------------
@@ -439,7 +471,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    pytest.importorskip("distributed", reason='needs distributed: pip install "vggprep[dask]"')
+    pytest.importorskip("distributed", reason="needs distributed: pip install distributed")
     folder = tmp_path_factory.mktemp("dask")
     (folder / "targets.py").write_text(textwrap.dedent(TARGETS), encoding="utf-8")
     found = Cluster(folder)

@@ -22,7 +22,9 @@ from vggprep.checks.inverse import restores_pixels
 from vggprep.checks.values import value
 from vggprep.cli import main
 from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.judging import judge
 from vggprep.conformance.report import causes, failure_text
+from vggprep.conformance.results import Report
 from vggprep.errors import VggprepError
 from vggprep.implementations import commands
 from vggprep.implementations.callables import NoArray
@@ -123,24 +125,77 @@ def test_a_program_is_started_once(tmp_path: Path) -> None:
     assert starts(tmp_path) < 10  # the RGBA image and the like
 
 
-def test_a_program_that_answers_once_and_exits_is_started_again(tmp_path: Path) -> None:
-    target = program(tmp_path, "head, header, data = read()\nwrite(head + data)")
-    function = forward(target)
-    for n in range(1, 30):
-        x = np.full((n, 1, 3), n, np.uint8)
-        assert np.array_equal(function(x), x)
-    assert 30 <= starts(tmp_path) <= 33  # with the one that is started ahead, and the first that did not go on
+READS_ALL = """
+data, answers = sys.stdin.buffer.read(), []
+while data:
+    end = 10 + data[8] + 256 * data[9]
+    header = eval(data[10:end])
+    size = int(header["descr"][2:])
+    for n in header["shape"]:
+        size *= n
+    head, x, data = data[:end], data[end : end + size], data[end + size :]
+    answers.append(head + x)
+write(b"".join(answers))
+"""
 
 
-def test_a_program_that_waits_for_the_end_of_its_input_is_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands, "_PATIENCE", 0.2)
-    target = program(tmp_path, "write(sys.stdin.buffer.read())")
-    function = forward(target)
-    for n in range(1, 6):
-        x = np.full((n, 1, 3), n, np.uint8)
-        assert np.array_equal(function(x), x)
+@pytest.mark.parametrize(
+    "body", ["head, header, data = read()\nwrite(head + data)", READS_ALL.replace("while data:", "if data:")]
+)
+def test_a_program_that_answers_once_and_exits_is_told_to_loop(tmp_path: Path, body: str) -> None:
+    message = one_line(check(program(tmp_path, body)))
+    assert "answers one array and exits, whenever it is started; let it go on in a loop until its input ends" in message
+    assert starts(tmp_path) in (2, 3)
+
+
+def judged(target: str, dtypes: tuple[str, ...] | None = None, examples: int = 0) -> Report:
+    return judge(load(target)[0], selection=Selection(("identity",), dtypes=dtypes), examples=examples)
+
+
+def test_a_program_that_answers_at_the_end_of_its_input_is_fed_everything_at_once(tmp_path: Path) -> None:
+    report = judged(program(tmp_path, READS_ALL), examples=10)
+    assert report.conforms, failure_text([report])
+    # Two to learn how it works, a survey, one for all, RGBA images in four cells, and what Hypothesis draws.
+    assert starts(tmp_path) <= 10
+    assert sum(r.status == "passed" for r in report.results) > 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "most"),
+    [
+        ("x = bytes(size) if size == 51 else x", "breaks sizes", 12),
+        ("x = x[:-1] + b'A' if len(answers) % 7 == 6 else x", "the same input gives other bits after calls", 40),
+        ("0 in header['shape'] and sys.exit('nothing there')", "Refused: nothing there (exit code 1)", 60),
+        ("header['descr'] == '|u1' and size == 51 and os.kill(os.getpid(), 11)", "is killed by SIGSEGV", 40),
+    ],
+)
+def test_what_is_wrong_in_a_batch_is_found(tmp_path: Path, fault: str, words: str, most: int) -> None:
+    body = READS_ALL.replace("    answers.append", f"    {fault}\n    answers.append")
+    report = judged(program(tmp_path, body), ("uint8", "float32"))
+    assert words in failure_text([report])
+    assert starts(tmp_path) <= most
+
+
+def test_a_program_that_answers_at_the_end_may_refuse(tmp_path: Path) -> None:
+    refusal = "header['descr'] in ('<f8', '|i1') and sys.exit('no code for ' + header['descr'])\n"
+    report = judged(program(tmp_path, READS_ALL.replace("    answers.append", f"    {refusal}    answers.append")))
+    assert report.conforms, failure_text([report])
+    refused = {r.dtype: r.message for r in report.results if r.status == "refused"}
+    assert refused.keys() == {"bfloat16", "float64", "int8"}
+    assert refused["float64"] == "Refused: no code for <f8 (exit code 1)"
+    assert starts(tmp_path) < 60
+
+
+def test_an_answer_given_ahead_is_the_programs_own(tmp_path: Path) -> None:
+    (found,) = load(program(tmp_path, READS_ALL.replace("head + x)", "head + x[::-1])")))
+    assert isinstance(found.preprocess, commands.Command)
+    x = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    found.preprocess.prefetch([(x, "caffe", "channels_last")] * 2)
+    before = starts(tmp_path)
+    assert [found.preprocess(x).tolist() for _ in range(2)] == 2 * [x[:, ::-1, ::-1].tolist()]
+    assert starts(tmp_path) == before
+    assert found.preprocess(x + 1).tolist() == (x + 1)[:, ::-1, ::-1].tolist()
+    assert starts(tmp_path) == before + 1
 
 
 def test_a_dtype_refused_twice_is_not_sent_again(tmp_path: Path) -> None:
@@ -200,13 +255,28 @@ def test_a_refusal_says_what_the_program_said(tmp_path: Path) -> None:
             "holds '|O', not bool, integer or floating",
         ),
         ("head, header, data = read()\nwrite(head + data + b'ok')", "prints more than the answer: 'ok'"),
+        (
+            "while True:\n    head, header, data = read()\n    write(head + data + b'\\n')",
+            r"prints more than the answer: '\n'",
+        ),
+        ("write(b'READY'); read()", "begins with 'READY'"),
+        (
+            "head = sys.stdin.buffer.raw.read(128)\nwrite(head + bytes(3072))\ntime.sleep(9)",
+            "answers before it has read",
+        ),
+        ("read()\nwrite((3072).to_bytes(4, 'little') + bytes(3072))", r"begins with '\x00\x0c"),
+        ("import base64\nhead, header, data = read()\nwrite(base64.b64encode(head + data))", "begins with 'k05VTVB"),
+        ("read()\nwrite(b'[[103.9, 0.1]]')", "begins with '[[103.9"),
+        ("print('\\x1b[2J\\u202egnp.\\x07', file=sys.stderr)", r"\x1b[2J\u202egnp.\x07"),
     ],
 )
 def test_a_program_that_never_gives_an_array_is_one_line_and_code_2(tmp_path: Path, body: str, words: str) -> None:
     message = one_line(check(program(tmp_path, body)))
     assert words in message
     assert "asked for caffe, channels_last, float32, shape" in message
-    assert "examples/" in message
+    assert "must read .npy arrays from its standard input until that ends, and write one .npy array for each" in message
+    assert "docs/programs.md" in message
+    assert message.strip().isprintable()
 
 
 def test_a_missing_program_is_one_line_and_code_2() -> None:
@@ -215,13 +285,17 @@ def test_a_missing_program_is_one_line_and_code_2() -> None:
     assert "cannot read the command line" in one_line(check("command:port 'x"))
 
 
+def is_running(pid: str) -> bool:
+    return os.path.exists(f"/proc/{pid}") and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
 def test_a_hang_is_ended_with_its_whole_process_group(tmp_path: Path) -> None:
     body = "child = subprocess.Popen(['sleep', '60'])\nopen(log + '.pid', 'a').write(f'{child.pid}\\n')\ntime.sleep(60)"
     message = one_line(check(program(tmp_path, body), "--timeout", "0.7"))
     assert "gives no answer within 0.7 s and is killed" in message
     for pid in (tmp_path / "starts.log.pid").read_text().split():
         for _ in range(100):
-            if not os.path.exists(f"/proc/{pid}") or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+            if not is_running(pid):
                 break
             time.sleep(0.02)
         else:
@@ -257,7 +331,7 @@ def test_an_inverse_alone_can_be_a_program(tmp_path: Path, port: Port) -> None:
         main, ["check", "--inverse", target, "--mode", "tf", "--dtype", "float32", "--examples", "0"]
     )
     assert result.exit_code == 0, result.output
-    with pytest.raises(VggprepError, match="never returns an array"):
+    with pytest.raises(VggprepError, match="does not answer as it must"):
         load_inverse(program(tmp_path, "sys.exit(0)"))
 
 
@@ -270,12 +344,49 @@ def wait_for(path: Path) -> None:
 
 
 def test_what_a_program_prints_between_two_arrays_is_a_failure(tmp_path: Path) -> None:
-    body = ECHO.replace("write(head + data)", "write(head + data)\n    write(b'done')\n    open(log + '.done', 'w')")
-    function = forward(program(tmp_path, body.replace("write(b'done')", "time.sleep(0.1)\n    write(b'done')")))
+    late = "header['shape'] == (1, 1, 3) and (time.sleep(0.1), write(b'done'), open(log + '.done', 'w'))"
+    function = forward(program(tmp_path, ECHO.replace("write(head + data)", f"write(head + data)\n    {late}")))
+    function(np.zeros((1, 1, 3), np.uint8))
     wait_for(tmp_path / "starts.log.done")
     answer = function(np.zeros((1, 1, 3), np.uint8))
     assert isinstance(answer, NoArray)
-    assert answer.why == "prints more than the answer: 'done' follows it"
+    assert answer.why.startswith("prints more than the answer: 'done' follows it; a program must read .npy arrays")
+
+
+@pytest.mark.parametrize("last", ["sys.exit(0)", "sys.exit('tired')", "os.kill(os.getpid(), 9)"])
+def test_a_program_that_ends_after_every_few_answers_is_given_up(tmp_path: Path, last: str) -> None:
+    result = check(program(tmp_path, ECHO.replace("while True", "for _ in range(3)") + f"read()\n{last}"))
+    assert result.exit_code == 1
+    assert "is not called any more, because it ended 20 times after an array that it had answered" in result.output
+    assert 20 <= starts(tmp_path) <= 25
+
+
+STRAY = """
+child = subprocess.Popen(['sleep', '60'], start_new_session=True{})
+open(log + '.pid', 'a').write(f'{{child.pid}} ')
+"""
+
+
+@pytest.mark.parametrize(
+    ("streams", "fate"),
+    [("", "ended, as it holds pipes"), (", stdin=-3, stdout=-3, stderr=-3", "it goes on")],
+)
+def test_what_a_program_leaves_running_is_named(tmp_path: Path, streams: str, fate: str) -> None:
+    body = ECHO.replace("write(head", "header['descr'] == '|u1' and sys.exit('no bytes')\n    write(head")
+    result = check(program(tmp_path, STRAY.format(streams) + body))
+    assert result.exit_code == 0, result.output
+    first, *later = (tmp_path / "starts.log.pid").read_text().split()[:-1]  # the last still runs
+    assert f"it leaves 'sleep' (process {first}) running in its own session: {fate}" in " ".join(result.output.split())
+    assert later
+    assert [is_running(pid) for pid in (first, *later)] == (1 + len(later)) * [bool(streams)]
+    for pid in (first, *later) if streams else ():
+        os.kill(int(pid), 9)
+
+
+def test_what_a_program_that_fails_leaves_running_is_named(tmp_path: Path) -> None:
+    message = one_line(check(program(tmp_path, STRAY.format("") + "read()")))
+    assert "exits without an answer" in message
+    assert "; it also leaves 'sleep' (process " in message
 
 
 def test_a_program_that_exits_without_reading_a_large_array_can_still_refuse(tmp_path: Path) -> None:

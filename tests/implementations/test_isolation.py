@@ -214,10 +214,9 @@ def test_threads_meet_in_the_process(odd: Callable[..., Any]) -> None:
     calls = [Call(PIXEL, mode, "channels_last") for mode in ("caffe", "tf", "torch")]
     right = callables.call_together(odd("right"), calls, 2)
     for call, got in zip(calls, right, strict=True):
+        expected = output_of(outcome_of(odd("right"), mode=call.mode)).tolist()
         assert isinstance(got, list)
-        assert [g.tolist() for g in got if g is not None] == [
-            outcome_of(odd("right"), mode=call.mode).output.tolist()
-        ] * 2  # type: ignore[union-attr]
+        assert [g.tolist() for g in got if g is not None] == [expected] * 2
     mixed = callables.call_together(odd("in_a_module"), calls, 20)
     right = callables.call_together(odd("right"), calls, 20)
     assert any(str(a) != str(b) for a, b in zip(mixed, right, strict=True))

@@ -70,12 +70,10 @@ def test_no_path_comes_near_the_bound() -> None:
         assert row.units is None or row.units.error < 5
 
 
-@pytest.mark.parametrize(
-    ("name", "parts", "seed"), [("reference", 12, 5), ("vggprep-numpy", 12, 5), ("reference-float32", 1, 3)]
-)
-def test_a_certificate_holds_for_the_code_as_it_is(name: str, parts: int, seed: int) -> None:
-    found = verify(KEPT[name], parts=parts, seed=seed, executor="enumerated:one_thread")
-    assert found.repeated == parts
+@pytest.mark.parametrize(("name", "parts"), [("reference", 72), ("vggprep-numpy", 72), ("reference-float32", 1)])
+def test_a_certificate_holds_for_the_code_as_it_is(name: str, parts: int) -> None:
+    found = verify(KEPT[name], parts=parts, seed=3, executor="enumerated:one_thread")
+    assert sum(found.repeated.values()) == parts
     assert not found.disagreements
 
 

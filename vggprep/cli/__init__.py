@@ -14,6 +14,7 @@ import click
 
 from vggprep import __version__
 from vggprep.errors import VggprepError
+from vggprep.files import printable
 
 # Verb: its module, and the first sentence of its help, so that --help imports none of them.
 VERBS = {
@@ -26,6 +27,8 @@ VERBS = {
     "history": ("releases", "List the changes of behaviour in the recorded releases, with the release that made each."),
     "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
     "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),
+    "checks": ("catalogue", "List the checks, or tell what one of them demands, and how to see it fail."),
+    "faults": ("catalogue", "List the known wrong implementations, or tell the story of one of them."),
 }
 
 
@@ -50,12 +53,12 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except VggprepError as error:
-            click.echo(f"vggprep: {error}", err=True)
+            click.echo(f"vggprep: {printable(str(error))}", err=True)
             ctx.exit(2)
         except (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click's own business
         except OSError as error:
-            click.echo(f"vggprep: {error}", err=True)
+            click.echo(f"vggprep: {printable(str(error))}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt as interruption:
             click.echo(f"vggprep: stopped{'; ' if interruption.args else ''}{interruption}", err=True)

@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vggprep.files import printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.targets import TargetSpec
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def fail(message: str) -> NoReturn:
     """End with exit code 2 and one line."""
-    click.echo(f"vggprep: {message}", err=True)
+    click.echo(f"vggprep: {printable(message)}", err=True)
     raise SystemExit(2)
 
 

@@ -65,6 +65,10 @@ def _identify_file(path: Path, restore: Path | None) -> NoReturn:
             raise SystemExit(1)
         images = found.pixels if found.pixels.ndim == 4 else found.pixels[None]
         names = [restore.with_stem(f"{restore.stem}-{n}") if len(images) > 1 else restore for n in range(len(images))]
+        for name in names:
+            if name.exists() and (name.samefile(path) or not png.is_image(name)):
+                what = "the file that was read" if name.samefile(path) else "not an image"
+                fail(f"--restore does not overwrite {name}, which is {what}: name another file")
         with writing(restore):
             for name, image in zip(names, images, strict=True):
                 png.write(name, image)
@@ -77,7 +81,7 @@ def _image(path: Path) -> npt.NDArray[Any]:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        fail(f'{path}: reading image files needs Pillow: pip install "vggprep[images]"; or give a .npy file')
+        fail(f"{path}: reading image files needs Pillow: pip install pillow; or give a .npy file")
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -25,7 +26,8 @@ from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
 from vggprep.proof.domains import DTYPES
 from vggprep.proof.plan import plan as make_plan
-from vggprep.proof.report import print_certificate
+from vggprep.proof.report import counts, print_certificate
+from vggprep.proof.run import finish, words_of
 from vggprep.proof.run import prove as make_certificate
 from vggprep.proof.verify import verify
 from vggprep.spec import Level
@@ -59,9 +61,11 @@ from vggprep.spec import Level
     "certificate_file",
     metavar="FILE.json",
     type=click.Path(path_type=Path),
-    help="Repeat a random part of a certificate, and compare.",
+    help="Repeat all that a certificate is about, and compare everything that it claims.",
 )
-@click.option("--parts", metavar="N", type=click.IntRange(min=1), default=8, help="With --verify: parts to repeat; 8.")
+@click.option(
+    "--parts", metavar="N", type=click.IntRange(min=1), help="With --verify: repeat N parts only, chosen at random."
+)
 @click.option("--seed", metavar="N", type=int, help="Makes --verify choose the same parts again.")
 @target_options
 def prove(
@@ -74,7 +78,7 @@ def prove(
     workers: int | None,
     executor: str | None,
     certificate_file: Path | None,
-    parts: int,
+    parts: int | None,
     seed: int | None,
     load_options: dict[str, Any],
 ) -> None:
@@ -100,7 +104,7 @@ def prove(
     progress_file: Path | None = None
     try:
         plan = make_plan(spec, selection, stop_at_first=not count_all)
-        progress_file = _progress_file(output, " ".join(filter(None, (target, inverse))), plan.values)
+        progress_file = _progress_file(output, words_of(spec), plan.values)
         with long_progress() as on_progress:
             certificate = make_certificate(
                 plan,
@@ -115,9 +119,10 @@ def prove(
     except KeyboardInterrupt:
         kept = f"completed parts are kept in {progress_file}: the same command resumes from there"
         raise KeyboardInterrupt(kept if progress_file else "no progress was kept") from None
-    if progress_file is not None:
-        progress_file.unlink(missing_ok=True)
-    print_certificate(certificate, plan.notes, console())
+    notes = [*plan.notes]
+    if progress_file is not None and (others := finish(plan, progress_file)):
+        notes.append(f"{progress_file} is kept: another proof resumes from there, of which {others} parts are done")
+    print_certificate(certificate, notes, console())
     if output is not None:
         click.echo(f"the certificate is in {output}")
     raise SystemExit(0 if certificate.holds else 1)
@@ -132,15 +137,32 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
         return output.with_name(f"{output.name}.progress")
     if values < _WORTH_KEEPING:
         return None
-    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)}.progress"
+    digest = hashlib.sha256(target.encode()).hexdigest()[:8]
+    return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)[:80]}-{digest}.progress"
 
 
-def _verify(path: Path, parts: int, seed: int | None, executor: str | None, workers: int) -> NoReturn:
+def _verify(path: Path, parts: int | None, seed: int | None, executor: str | None, workers: int) -> NoReturn:
     certificate = certificates.read(path)
-    with long_progress() as on_progress:
-        found = verify(certificate, parts=parts, seed=seed, executor=executor, workers=workers, on_progress=on_progress)
+    choice: dict[str, Any] = {"parts": parts, "seed": seed, "executor": executor, "workers": workers}
+    try:
+        with long_progress() as on_progress:
+            found = verify(certificate, **choice, on_progress=on_progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "nothing is kept of a verification: --parts N repeats a part of the certificate"
+        ) from None
     for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
         click.echo(line)
+    repeated, total = sum(found.repeated.values()), sum(found.total.values())
+    if repeated < total:
+        for word, numbers in (
+            ("repeated", found.repeated),
+            ("not repeated, and taken as described", {n: found.total[n] - found.repeated[n] for n in found.total}),
+        ):
+            parts_of = [f"{name} ({count} of {found.total[name]})" for name, count in numbers.items() if count]
+            click.echo(f"{word}: {', '.join(parts_of)}")
     agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
-    click.echo(f"{certificate.target}: {found.repeated} of {found.total} parts repeated; {agree}")
-    raise SystemExit(1 if found.disagreements else 0)
+    if not found.disagreements and not certificate.holds:
+        agree += f", which is no proof: {counts(certificate)}"
+    click.echo(f"{certificate.target}: {repeated} of {total} parts repeated; {agree}")
+    raise SystemExit(0 if certificate.holds and not found.disagreements else 1)

@@ -19,6 +19,7 @@ from vggprep.conformance.results import Example
 from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
+from vggprep.implementations.commands import foresee
 from vggprep.spec import Direction, ModeName
 
 
@@ -55,6 +56,10 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
             likely[kind] = of_input[key] or likely.get(kind, [])
         candidates.append(of_input[key])
     chosen = _choose(candidates, [check for check, _ in findings])
+    for direction in subject.directions:
+        pixels = [f for _, f in findings if f.direction == direction and f.case is not None and f.deviation is not None]
+        asked = ((_worst_pixel(f)[1], f.cell.mode, f.cell.data_format) for f in pixels)
+        foresee(subject.function(direction), asked)
     shown: dict[object, tuple[str, Example]] = {}
     explanations = []
     for number, ((check, finding), fault) in enumerate(zip(findings, chosen, strict=True)):
@@ -206,13 +211,20 @@ _HINTS: dict[Kind, str] = {
 }
 
 
+def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
+    """The input pixel with the worst output: channels last, and in the case's data format."""
+    assert finding.case is not None
+    assert finding.deviation is not None
+    pixel = np.array(finding.deviation.x[finding.deviation.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
+    array = np.ascontiguousarray(to_format(pixel, finding.case.data_format))
+    return pixel, array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
+
+
 def _one_pixel(subject: Subject, finding: Finding) -> str | None:
     case, deviation = finding.case, finding.deviation
     if case is None or deviation is None:
         return None
-    pixel = np.array(deviation.x[deviation.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
-    array = np.ascontiguousarray(to_format(pixel, case.data_format))
-    array = array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
+    pixel, array = _worst_pixel(finding)
     outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
     plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", pixel.shape, pixel.tobytes())
     again = subject.verdict(plain, outcome, array)[0]

@@ -133,7 +133,7 @@ def scope(
     direction: Direction,
     selection: Selection,
     notes: list[str],
-    guessed: dict[Direction, ModeName],
+    guessed: dict[Direction, ModeName] | None = None,
 ) -> tuple[tuple[ModeName, ...], tuple[DataFormat, ...]]:
     """The modes and data formats to judge a function in: claimed, taken as parameters, or the nearest."""
     implementation = subject.implementation
@@ -149,7 +149,7 @@ def scope(
         else:
             found = nearest_mode(subject, direction, formats)
             modes = (found or "caffe",)
-            if found:
+            if found and guessed is not None:
                 guessed[direction] = found
     return _among(selection.modes, modes), _among(selection.data_formats, formats)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from vggprep.conformance import ledger
 from vggprep.conformance.engine import EVERYTHING, Selection, run
+from vggprep.conformance.rehearsal import rehearse
 from vggprep.conformance.report import failure_text, headlines, verdict
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
@@ -31,6 +32,7 @@ def judge(
     """
     implementation = named(implementation)
     applicable = ledger.applicable(known, implementation.name)
+    rehearse(implementation, selection=selection, progress=progress)
     report = run(
         implementation,
         ledger=applicable.entries,

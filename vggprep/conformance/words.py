@@ -20,7 +20,7 @@ class Words(NamedTuple):
 
 WORDS: dict[Kind, Words] = {
     **{kind: Words(sentence, ("got", "why")) for kind, sentence in PROBLEMS.items()},
-    "value": Words("{wrong} of {size} values wrong, up to {levels}"),
+    "value": Words("{wrong} of {size} values wrong, {levels}"),
     "lost_pixels": Words("{wrong} of {size} pixels are not restored"),
     "shape": Words("returns shape {got} for an input of shape {shape}"),
     "dtype_exact": Words("returns {got} for {dtype}, where Keras's arrays give {expected}", ("got",)),
@@ -85,12 +85,10 @@ def predicate(finding: Finding) -> str:
     if finding.case is not None:
         about = {"layout": finding.case.layout, "regime": finding.case.regime, **about}
     if deviation is not None:
-        about |= {"wrong": deviation.wrong, "size": np.size(deviation.got), "levels": grey_levels(deviation.levels)}
+        about |= {"wrong": deviation.wrong, "size": np.size(deviation.got), "levels": up_to(deviation.levels)}
     text = WORDS[finding.kind].sentence.format_map(about)
     if finding.kind in _RELATIONS:
-        text += (
-            ": {wrong} of {size} values, by up to {levels}".format_map(about) if deviation else " (in rounding only)"
-        )
+        text += ": {wrong} of {size} values, by {levels}".format_map(about) if deviation else " (in rounding only)"
     return text
 
 
@@ -114,6 +112,11 @@ def cause_of(finding: Finding, check: str, fault: str) -> str:
         detail = finding.about.get(name, "")
         parts.append(detail.type if isinstance(detail, Raised) else str(detail))
     return "/".join(parts)
+
+
+def up_to(levels: float) -> str:
+    """The largest of several errors in grey levels."""
+    return f"{'up to ' if np.isfinite(levels) else ''}{grey_levels(levels)}"
 
 
 def grey_levels(levels: float) -> str:

@@ -9,11 +9,13 @@ reference, the public functions and ``implementations``; never the checks, which
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 from vggprep.faults import constants, contract, inverse, symmetries, values
 from vggprep.faults.fault import Fault
 from vggprep.faults.honest import HONEST
+from vggprep.implementations import Implementation
 
 
 def _faults(module: ModuleType) -> Iterator[Fault]:
@@ -28,5 +30,21 @@ FAULTS: tuple[Fault, ...] = tuple(
     fault for module in (constants, values, symmetries, contract, inverse) for fault in _faults(module)
 )
 """The gallery, in the order of the checks; diagnosis prefers the earlier of two faults that fit equally well."""
+
+
+def __getattr__(name: str) -> Implementation:
+    """A fault or an honest variant as something to judge: ``vggprep check vggprep.faults:NAME``."""
+    made = {fault.name: fault.implementation for fault in FAULTS}
+    honest = {variant.name: variant for variant in HONEST}
+    if name not in made and name not in honest:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = made[name]() if name in made else honest[name]
+    call = f"from vggprep import faults\nfaults.{name}.{{}}(x, {{!r}}, {{!r}})"
+    return replace(
+        found,
+        source=lambda mode, data_format: call.format("preprocess", data_format, mode),
+        inverse_source=lambda mode, data_format: call.format("deprocess", data_format, mode),
+    )
+
 
 __all__ = ["FAULTS", "HONEST", "Fault"]

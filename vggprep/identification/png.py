@@ -1,10 +1,11 @@
-"""Writing 8-bit RGB images as PNG: what ``identify --restore`` needs, and no library for it. Standard library only.
+"""Writing 8-bit RGB images as PNG: what ``identify --restore`` needs, and no library for it.
 
-The format: https://www.w3.org/TR/png-3/
+Imports NumPy and ``files``. The format: https://www.w3.org/TR/png-3/
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -13,9 +14,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.files import replacing
+
+_IMAGES = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP", re.DOTALL)
+"""How the files begin that ``identify`` reads, except arrays."""
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image, by its first bytes; not a folder, a pipe or a device, which are not opened."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _IMAGES.match(file.read(12)) is not None
+
 
 def write(path: Path, image: npt.NDArray[Any]) -> None:
-    """Write a uint8 image, shape ``(height, width, 3)``. Raises ``ValueError`` for others, ``OSError`` as ``open``."""
+    """Write a uint8 image, shape ``(height, width, 3)``, whole or not at all.
+
+    Raises ``ValueError`` for others, ``OSError`` as ``open``.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"a PNG is written of uint8 images (height, width, 3); got {image.dtype}, shape {image.shape}")
     height, width, _ = image.shape
@@ -30,4 +47,5 @@ def write(path: Path, image: npt.NDArray[Any]) -> None:
     content = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
-    path.write_bytes(content)
+    with replacing(path) as file:
+        file.buffer.write(content)

@@ -1,7 +1,7 @@
 """Calling a Python function under test, whatever it does: the one place where foreign code runs.
 
 Nothing that the function does gets out of here: exceptions, prints and warnings are caught, the result is
-copied before anything can overwrite it, and the input is compared with what it was. Imports NumPy only.
+copied before anything can overwrite it, and the input is compared with what it was. Imports NumPy only, and files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from vggprep.files import printable
 from vggprep.kernels.job import share_memory
 
 Array = npt.NDArray[Any]
@@ -184,7 +185,7 @@ def raised(error: BaseException) -> Raised:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = ["(its message cannot be read)"]
-    return Raised(type(error).__name__, lines[0][:200] if lines else "")
+    return Raised(type(error).__name__, printable(lines[0][:200]) if lines else "")
 
 
 def describe(error: BaseException) -> str:
@@ -340,7 +341,7 @@ def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[
         remarks.add(f"prints: {text.splitlines()[0][:100]!r}")
     for warning in caught:
         first = str(warning.message).strip().split("\n")[0][:160]
-        remarks.add(f"warns: {warning.category.__name__}: {first}")
+        remarks.add(f"warns: {warning.category.__name__}: {printable(first)}")
     return frozenset(remarks)
 
 

@@ -62,8 +62,8 @@ def _import(package: str) -> ModuleType:
         with mute_native_stderr():
             return importlib.import_module(package)
     except ImportError as error:
-        extra = "keras" if package == "keras" else "tf-keras"
-        raise UnavailableError(f'cannot import {package}: {error}; try: pip install "vggprep[{extra}]"') from error
+        needed = "keras tensorflow" if package == "keras" else package
+        raise UnavailableError(f"cannot import {package}: {error}; try: pip install {needed}") from error
 
 
 @contextlib.contextmanager

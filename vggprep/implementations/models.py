@@ -2,7 +2,8 @@
 
 A file becomes a function on arrays: from its one image input to its output, or to a named tensor inside.
 It claims its static input dtype, rank and layout. Where its height, width or batch is fixed, images are put into
-frames of that size, which makes no difference to preprocessing that goes pixel by pixel and shows any other.
+frames of that size, which makes no difference to preprocessing that goes pixel by pixel and shows any other; where it
+crops or resizes, into frames of the size that comes out. Other inputs that matter are refused.
 Imports NumPy; each runtime when a file of its kind is loaded.
 """
 
@@ -12,8 +13,8 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep.errors import VggprepError
+from vggprep.files import printable
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import NoArray, describe
 from vggprep.implementations.keras import mute_native_stderr
@@ -34,6 +36,81 @@ KINDS = ("onnx", "tflite", "savedmodel", "keras-model")
 
 class ModelError(VggprepError):
     """A model file that cannot be loaded or used; the message is one line that says what to do."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))  # files name tensors, and runtimes quote them
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """What each operation reads and makes, in the order in which they run, and the shapes that are known."""
+
+    nodes: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+
+    def needed(self, name: str) -> set[str]:
+        """What a tensor depends on, itself included."""
+        found = {name}
+        for reads, makes in reversed(self.nodes):
+            if not found.isdisjoint(makes):
+                found.update(reads)
+        return found
+
+    def taps(self, image: str, rank: int) -> tuple[str, ...]:
+        """The tensors that depend on the image: the likeliest to follow preprocessing, then all in their order.
+
+        The likeliest is the last that has the form of images, before one of their rank that has not.
+        """
+        made_from: dict[str, tuple[str, ...]] = {image: ()}
+        for reads, makes in self.nodes:
+            if not made_from.keys().isdisjoint(reads):
+                made_from.update(dict.fromkeys(filter(None, makes), reads))
+        found = list(made_from)[1:]
+        likeliest: list[str] = []
+        for name in found:
+            shape = self.shapes.get(name)
+            if shape is None or len(shape) != max(rank, 3) or 1 in (shape[-1], shape[-3]):
+                continue  # a single channel, or a size
+            if not _is_of_images(shape):
+                break
+            likeliest = [name]
+            for other in made_from[name]:  # one that is only transposed is the same
+                before = self.shapes.get(other)
+                if before is not None and _is_of_images(before) and (before[-1] == 3) != (shape[-1] == 3):
+                    likeliest = [other] if other != image else likeliest
+        return tuple(dict.fromkeys([*likeliest, *found]))
+
+
+def _is_of_images(shape: Shape | None) -> bool:
+    return shape is not None and len(shape) in (3, 4) and 3 in (shape[-1], shape[-3])
+
+
+def _refuse_other_inputs(graph: _Graph, others: Iterable[str], output: str) -> None:
+    """Nothing stands for another input that matters; those that do not matter may be fed anything."""
+    others = list(others)
+    needed = graph.needed(output) if graph.nodes else set(others)
+    if wanted := [name for name in others if name in needed]:
+        raise ModelError(
+            f"its output depends on {'further inputs' if len(wanted) > 1 else 'a further input'}, {_listed(wanted)}, "
+            "that nobody says what to give; make it a constant of the model, or name with --tensor one that does not "
+            "depend on it"
+        )
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where in the images that go in those lie that come out: offsets, and both sizes, height first."""
+
+    at: tuple[int, int]
+    size: tuple[int, int]
+    whole: tuple[int, int]
+
+    def filled(self, images: Array) -> Array:
+        """Channels-last images, put where they come out."""
+        (top, left), (height, width) = self.at, self.size
+        frames = np.zeros((len(images), *self.whole, 3), images.dtype)
+        frames[:, top : top + height, left : left + width] = images
+        return frames
 
 
 @dataclass(frozen=True)
@@ -118,19 +195,56 @@ def _usable(target: str, model: _Model, data_format: DataFormat, tensor: str | N
     x = np.ones(shape if len(model.shape) == 3 else (2, *shape), model.dtype)
     why = ""
     for transposed in (False, True):
-        call = functools.partial(_framed, model, data_format, transposed)
+        call = functools.partial(_framed, model, data_format, transposed, None)
         try:
             answer = call(x)
+            window = _window(model, data_format, transposed) if isinstance(answer, NoArray) else None
         except Exception as error:
             raise ModelError(f"cannot run {target} on an image of shape {x.shape}: {describe(error)}") from error
         if not isinstance(answer, NoArray):
             return call
+        if window is not None:
+            return functools.partial(_framed, model, data_format, transposed, window)
         why = why or answer.why
     what = f"tensor {tensor!r}" if tensor else "output"
     there = f"; it has {_listed(model.tensors)}" if model.tensors else ""
     raise ModelError(
         f"cannot judge {target}: its {what} {why}; name the tensor after preprocessing with --tensor{there}"
     )
+
+
+def _window(model: _Model, data_format: DataFormat, transposed: bool) -> _Window | None:
+    """Where images come out in another size than they go in: cropped, or resized to the size that they get here.
+
+    ``None`` if neither explains what comes out.
+    """
+    batch, *sides = _channels_last(model, data_format)
+    height, width = (side or 64 for side in sides)
+    got = _through(model, data_format, transposed, np.ones((batch or 1, height, width, 3), model.dtype))
+    if got is None or got.shape[0] != (batch or 1) or got.shape[-1] != 3 or not got.size:
+        return None
+    size = got.shape[1:3]
+    whole = sides[0] or size[0], sides[1] or size[1]
+    spare = [outer - inner for outer, inner in zip(whole, size, strict=True)]
+    if min(spare) < 0:
+        return None
+    through = functools.partial(_through, model, data_format, transposed)
+    frames = np.zeros((batch or 1, *whole, 3), model.dtype)
+    empty, full = through(frames), through(frames + np.ones((), model.dtype))
+    if empty is None or full is None or not empty.shape == full.shape == got.shape:
+        return None
+    at = []
+    for axis, n in enumerate(spare):
+        # As many first rows as lie outside: those of them that come out are cropped on the other side.
+        marked = through(
+            np.where(np.arange(whole[axis]).reshape(-1, *(2 - axis) * [1]) < n, np.ones_like(frames), frames)
+        )
+        changed = np.zeros(0) if marked is None else (marked != empty).any(axis=(0, 2 - axis, 3))
+        at.append(n - int(changed.sum()))
+    found = _Window((at[0], at[1]), (size[0], size[1]), whole)
+    inside = through(found.filled(np.ones_like(got, model.dtype)))
+    # What is outside does not matter, and everything inside does.
+    return found if inside is not None and np.array_equal(inside, full) and bool((inside != empty).all()) else None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -141,12 +255,21 @@ def _listed(names: Sequence[str]) -> str:
 # Frames -----------------------------------------------------------------------------------------------------------
 
 
-def _framed(model: _Model, data_format: DataFormat, transposed: bool, x: Array) -> Array | NoArray:
+def _channels_last(model: _Model, data_format: DataFormat) -> tuple[int | None, int | None, int | None]:
+    """The batch, height and width that a model fixes."""
+    batch, *rest = model.shape if len(model.shape) == 4 else (1, *model.shape)
+    height, width = rest[:2] if data_format == "channels_last" else rest[1:]
+    return batch, height, width
+
+
+def _framed(
+    model: _Model, data_format: DataFormat, transposed: bool, window: _Window | None, x: Array
+) -> Array | NoArray:
     """Run the model on images of any number and size, in as many calls as its fixed sizes take."""
     images = x if x.ndim == 4 else x[None]
     images = images if data_format == "channels_last" else images.transpose(0, 2, 3, 1)
-    fixed = model.shape if len(model.shape) == 4 else (1, *model.shape)
-    height, width = fixed[1:3] if data_format == "channels_last" else fixed[2:]
+    fixed, height, width = _channels_last(model, data_format)
+    height, width = (height, width) if window is None else window.size
     n, h, w, _ = images.shape
     fits = images.size > 0 and (height or h) >= h and (width or w) >= w
     if fits:
@@ -159,31 +282,47 @@ def _framed(model: _Model, data_format: DataFormat, transposed: bool, x: Array) 
         pixels = np.zeros((count * high * wide, 3), x.dtype)
         pixels[: n * h * w] = images.reshape(-1, 3)
         frames = pixels.reshape(count, high, wide, 3)
-    batch = fixed[0] or len(frames)
+    batch = fixed or len(frames)
     results = []
     for start in range(0, len(frames), batch):
         part = frames[start : start + batch]
-        result = _run_batch(model, data_format, transposed, np.pad(part, ((0, batch - len(part)), *3 * ((0, 0),))))
-        if isinstance(result, NoArray):
-            return result
-        results.append(result[: len(part)])
+        part = np.pad(part, ((0, batch - len(part)), *3 * ((0, 0),)))
+        result = _through(model, data_format, transposed, part if window is None else window.filled(part))
+        if result is None or result.shape != part.shape:
+            return NoArray(_unlike(model, data_format, part))
+        results.append(result[: len(frames) - start])
     whole = np.concatenate(results)
     y = whole[:, :h, :w] if fits else whole.reshape(-1, 3)[: n * h * w].reshape(images.shape)
     y = y if data_format == "channels_last" else y.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(y if x.ndim == 4 else y[0])
 
 
-def _run_batch(model: _Model, data_format: DataFormat, transposed: bool, images: Array) -> Array | NoArray:
-    """Run the model on one batch of channels-last images."""
+def _sent(model: _Model, data_format: DataFormat, images: Array) -> Array:
+    """Channels-last images as the model takes them."""
     sent = images if data_format == "channels_last" else images.transpose(0, 3, 1, 2)
-    sent = np.ascontiguousarray(sent if len(model.shape) == 4 else sent[0])
+    return np.ascontiguousarray(sent if len(model.shape) == 4 else sent[0])
+
+
+def _through(model: _Model, data_format: DataFormat, transposed: bool, images: Array) -> Array | None:
+    """What comes out for channels-last images, as a channels-last batch; ``None`` if it has another rank."""
+    sent = _sent(model, data_format, images)
     got = np.asarray(model.run(sent))
-    if transposed and got.ndim == sent.ndim:
+    if got.ndim != sent.ndim:
+        return None
+    if transposed:
         got = np.moveaxis(got, -3, -1) if data_format == "channels_last" else np.moveaxis(got, -1, -3)
-    if got.shape != sent.shape:
-        return NoArray(f"has shape {got.shape} for an input of shape {sent.shape}")
     got = got if got.ndim == 4 else got[None]
     return got if data_format == "channels_last" else got.transpose(0, 2, 3, 1)
+
+
+def _unlike(model: _Model, data_format: DataFormat, images: Array) -> str:
+    """Why what comes out cannot be judged."""
+    sent = _sent(model, data_format, images)
+    got = np.asarray(model.run(sent))
+    why = f"has shape {got.shape} for an input of shape {sent.shape}"
+    if _is_of_images(got.shape) and got.ndim == sent.ndim:
+        why += ", so images are resized inside, and not cropped to that size"
+    return why
 
 
 def _choose(names: Sequence[str], wanted: str | None) -> str:
@@ -224,35 +363,38 @@ def _onnx(path: Path, input_name: str | None, tensor_name: str | None) -> _Model
     try:
         import onnxruntime
     except ImportError as error:
-        raise ModelError('it needs onnxruntime: pip install "vggprep[onnx]"') from error
+        raise ModelError("it needs onnxruntime: pip install onnxruntime") from error
     content = path.read_bytes()
-    names: tuple[str, ...] = ()
-    used: frozenset[str] | None = None
+    graph = _Graph()
     with contextlib.suppress(ImportError):
-        content, names, used = _onnx_tapped(content, tensor_name)
-    if tensor_name is not None and not names:
-        raise ModelError('--tensor needs the package onnx: pip install "vggprep[onnx]"')
+        content, graph = _onnx_tapped(content, tensor_name)
+    if tensor_name is not None and not graph.nodes:
+        raise ModelError("--tensor needs the package onnx: pip install onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     inputs = {i.name: i for i in session.get_inputs()}
     # Converters leave inputs that no node reads.
-    name = _choose([n for n in inputs if used is None or n in used], input_name)
+    used = {name for reads, _ in graph.nodes for name in reads} or set(inputs)
+    name = _choose([n for n in inputs if n in used], input_name)
     if inputs[name].type not in _ONNX_TYPES:
         raise ModelError(f"its input has type {inputs[name].type}, which NumPy does not have")
-    outputs = [o.name for o in session.get_outputs()]
-    output = _find(tensor_name, names) if tensor_name else outputs[0]
-    others = {
-        n: np.zeros(_ones(_onnx_shape(i.shape)), _ONNX_TYPES.get(i.type, "float32"))
-        for n, i in inputs.items()
-        if n != name
-    }
+    output = _find(tensor_name, _made(graph)) if tensor_name else session.get_outputs()[0].name
+    others = {n: i for n, i in inputs.items() if n != name}
+    _refuse_other_inputs(graph, others, output)
+    unread = {n: np.zeros(_ones(_onnx_shape(i.shape)), _ONNX_TYPES.get(i.type, "float32")) for n, i in others.items()}
 
     def run(x: Array) -> Array:
-        result: Array = session.run([output], {name: x, **others})[0]
+        result: Array = session.run([output], {name: x, **unread})[0]
         return result
 
-    return _Model(_onnx_shape(inputs[name].shape), _ONNX_TYPES[inputs[name].type], run, names)
+    return _Model(
+        _onnx_shape(inputs[name].shape), _ONNX_TYPES[inputs[name].type], run, graph.taps(name, len(inputs[name].shape))
+    )
+
+
+def _made(graph: _Graph) -> list[str]:
+    return [name for _, makes in graph.nodes for name in makes if name]
 
 
 def _onnx_shape(shape: Sequence[Any]) -> Shape:
@@ -263,19 +405,33 @@ def _ones(shape: Shape) -> tuple[int, ...]:
     return tuple(n or 1 for n in shape)
 
 
-def _onnx_tapped(content: bytes, tensor_name: str | None) -> tuple[bytes, tuple[str, ...], frozenset[str]]:
-    """The model with the tensor as a further output, the names of all tensors, and of those that some node reads."""
+def _onnx_tapped(content: bytes, tensor_name: str | None) -> tuple[bytes, _Graph]:
+    """The model with the tensor as a further output, and its graph."""
     import onnx
 
     model = onnx.load_from_string(content)
-    names = tuple(name for node in model.graph.node for name in node.output if name)
-    used = frozenset(name for node in model.graph.node for name in node.input)
+    shapes: dict[str, Shape] = {}
+    with contextlib.suppress(Exception):  # shapes are for a list in a message
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        for info in (*inferred.value_info, *inferred.output):
+            if info.type.tensor_type.HasField("shape"):
+                shapes[info.name] = tuple(d.dim_value or None for d in info.type.tensor_type.shape.dim)
+    graph = _Graph(tuple((tuple(_onnx_reads(n)), tuple(n.output)) for n in model.graph.node), shapes)
     if tensor_name is None:
-        return content, names, used
-    tensor_name = _find(tensor_name, names)
+        return content, graph
+    tensor_name = _find(tensor_name, _made(graph))
     if tensor_name not in [o.name for o in model.graph.output]:
         model.graph.output.append(onnx.ValueInfoProto(name=tensor_name))
-    return model.SerializeToString(), names, used
+    return model.SerializeToString(), graph
+
+
+def _onnx_reads(node: Any) -> Iterator[str]:
+    """What a node reads, branches and loop bodies included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for other in inner.node:
+                yield from _onnx_reads(other)
 
 
 def _tflite(path: Path, input_name: str | None, tensor_name: str | None) -> _Model:
@@ -288,8 +444,10 @@ def _tflite(path: Path, input_name: str | None, tensor_name: str | None) -> _Mod
     inputs = {d["name"]: d for d in interpreter.get_input_details()}
     chosen = inputs[_choose(list(inputs), input_name)]
     tensors = {d["name"]: d for d in interpreter.get_tensor_details() if d["name"]}
+    graph = _tflite_graph(interpreter)
     tapped = None if tensor_name is None else tensors[_find(tensor_name, list(tensors))]
     output = tapped if tapped is not None else interpreter.get_output_details()[0]
+    _refuse_other_inputs(graph, [n for n in inputs if n != chosen["name"]], output["name"])
     current = tuple(int(n) for n in chosen["shape"])
 
     def run(x: Array) -> Array:
@@ -305,8 +463,22 @@ def _tflite(path: Path, input_name: str | None, tensor_name: str | None) -> _Mod
         return (y.astype(np.float32) - zero) * np.float32(scale) if scale and y.dtype.kind in "iu" else y
 
     shape = tuple(int(n) if n > 0 else None for n in chosen.get("shape_signature", chosen["shape"]))
-    same = [n for n, d in tensors.items() if len(d["shape"]) == len(shape) and 3 in (d["shape"][-1], d["shape"][-3])]
-    return _Model(shape or current, np.dtype(chosen["dtype"]).name, run, tuple(same))
+    return _Model(shape or current, np.dtype(chosen["dtype"]).name, run, graph.taps(chosen["name"], len(current)))
+
+
+def _tflite_graph(interpreter: Any) -> _Graph:
+    """The operations of a TFLite file; none where the runtime does not tell them."""
+    details = {d["index"]: d for d in interpreter.get_tensor_details()}
+    names = {index: d["name"] for index, d in details.items()}
+    try:
+        found = [
+            [tuple(names[i] for i in op[key] if i in names) for key in ("inputs", "outputs")]
+            for op in interpreter._get_ops_details()
+        ]
+    except (AttributeError, KeyError):
+        return _Graph()
+    shapes = {d["name"]: tuple(int(n) for n in d["shape"]) for d in details.values()}
+    return _Graph(tuple((reads, makes) for reads, makes in found), shapes)
 
 
 def _tflite_interpreter() -> Any:
@@ -320,14 +492,14 @@ def _tflite_interpreter() -> Any:
 
             return tf.lite.Interpreter
         except (ImportError, AttributeError) as error:
-            raise ModelError('it needs LiteRT or TensorFlow: pip install "vggprep[tflite]"') from error
+            raise ModelError("it needs LiteRT or TensorFlow: pip install ai-edge-litert") from error
 
 
 def _savedmodel(path: Path, input_name: str | None, tensor_name: str | None) -> _Model:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise ModelError('it needs TensorFlow: pip install "vggprep[keras]"') from error
+        raise ModelError("it needs TensorFlow: pip install tensorflow") from error
     loaded = tf.saved_model.load(str(path))
     if not loaded.signatures:
         raise ModelError("it has no signature to call; export it with one")
@@ -336,13 +508,28 @@ def _savedmodel(path: Path, input_name: str | None, tensor_name: str | None) -> 
     inputs = signature.structured_input_signature[1]
     name = _choose(list(inputs), input_name)
     spec = inputs[name]
-    others = {n: tf.zeros([d or 1 for d in s.shape], s.dtype) for n, s in inputs.items() if n != name}
-    names = _tensor_names(signature)
+    constant = _frozen(signature)
+    frozen = constant.graph
+    holders = [op.name for op in frozen.get_operations() if op.type == "Placeholder"]
+    # Where placeholders have other names than the inputs, they are in the order of the names.
+    fed = dict(zip(sorted(inputs), holders, strict=False)) | {n: n for n in inputs if n in holders}
+    graph = _Graph(
+        tuple(
+            (tuple(t.name for t in op.inputs), tuple(t.name for t in op.outputs))
+            for op in frozen.get_operations()
+            if op.type not in ("Const", "Placeholder")
+        ),
+        {t.name: tuple(t.shape) for op in frozen.get_operations() for t in op.outputs if t.shape.rank is not None},
+    )
     if tensor_name is None:
         function = signature
+        output = constant.outputs[0].name
     else:
-        function = _pruned(signature, name, tensor_name)
-        others = {}
+        output = _find(tensor_name.removesuffix(":0"), [n.removesuffix(":0") for n in _made(graph)]) + ":0"
+        function = _pruned(frozen, f"{fed[name]}:0", output)
+    back = {f"{holder}:0": n for n, holder in fed.items() if n != name}
+    _refuse_other_inputs(graph, back, output)
+    others = {n: tf.zeros([d or 1 for d in s.shape], s.dtype) for n, s in inputs.items() if n != name}
 
     def run(x: Array) -> Array:
         tensor = tf.convert_to_tensor(x)
@@ -351,7 +538,8 @@ def _savedmodel(path: Path, input_name: str | None, tensor_name: str | None) -> 
         found: Array = values[0].numpy()
         return found
 
-    return _Model(tuple(spec.shape.as_list()), spec.dtype.name, run, names, owner=loaded)  # it owns the variables
+    taps = graph.taps(f"{fed[name]}:0", len(spec.shape))
+    return _Model(tuple(spec.shape.as_list()), spec.dtype.name, run, taps, owner=loaded)  # it owns the variables
 
 
 def _frozen(signature: Any) -> Any:
@@ -360,42 +548,29 @@ def _frozen(signature: Any) -> Any:
     return convert_variables_to_constants_v2(signature)
 
 
-def _tensor_names(signature: Any) -> tuple[str, ...]:
-    """The tensors with the layout of the input, once all functions inside are inlined."""
-    with contextlib.suppress(Exception):
-        graph = _frozen(signature).graph
-        found = [t for op in graph.get_operations() for t in op.outputs if op.type not in ("Const", "Placeholder")]
-        return tuple(t.name for t in found if t.shape.rank in (3, 4) and 3 in (t.shape[-1], t.shape[-3]))
-    return ()
-
-
-def _pruned(signature: Any, input_name: str, tensor_name: str) -> Any:
-    """A function from the one input to a tensor inside."""
+def _pruned(frozen: Any, fed: str, wanted: str) -> Any:
+    """A function from one input to a tensor inside."""
     import tensorflow as tf
 
-    definition = _frozen(signature).graph.as_graph_def()
-    wanted = (
-        _find(tensor_name.removesuffix(":0"), [n.name for n in definition.node if n.op not in ("Const", "Placeholder")])
-        + ":0"
-    )
-    placeholders = [n.name for n in definition.node if n.op == "Placeholder"]
-    fed = input_name if input_name in placeholders else placeholders[0]
+    definition = frozen.as_graph_def()
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
-    return wrapped.prune(wrapped.graph.get_tensor_by_name(f"{fed}:0"), wrapped.graph.get_tensor_by_name(wanted))
+    return wrapped.prune(wrapped.graph.get_tensor_by_name(fed), wrapped.graph.get_tensor_by_name(wanted))
 
 
 def _keras(path: Path, input_name: str | None, tensor_name: str | None) -> _Model:
     try:
         import keras
     except ImportError as error:
-        raise ModelError('it needs Keras: pip install "vggprep[keras]"') from error
+        raise ModelError("it needs Keras: pip install keras tensorflow") from error
     model = keras.models.load_model(path, compile=False)
     inputs = {tensor.name: tensor for tensor in model.inputs}
     chosen = inputs[_choose(list(inputs), input_name)]
-    names = tuple(operation.name for operation in getattr(model, "operations", model.layers))
-    if tensor_name is not None:
-        operations = {operation.name: operation for operation in getattr(model, "operations", model.layers)}
-        model = keras.Model(chosen, operations[_find(tensor_name, names)].output)
+    operations = {operation.name: operation for operation in getattr(model, "operations", model.layers)}
+    graph = _keras_graph(operations)
+    output = _keras_maker(model.outputs[0]) if tensor_name is None else _find(tensor_name, list(operations))
+    _refuse_other_inputs(graph, [_keras_maker(t) for t in inputs.values() if t is not chosen], output)
+    if tensor_name is not None or len(inputs) > 1:
+        model = keras.Model(chosen, operations[output].output)
 
     def run(x: Array) -> Array:
         tensor = keras.ops.convert_to_tensor(x, dtype=x.dtype.name)
@@ -403,4 +578,27 @@ def _keras(path: Path, input_name: str | None, tensor_name: str | None) -> _Mode
         found: Array = np.asarray(keras.ops.convert_to_numpy(result[0] if isinstance(result, list) else result))
         return found
 
-    return _Model(tuple(chosen.shape), keras.backend.standardize_dtype(chosen.dtype), run, names)
+    return _Model(
+        tuple(chosen.shape),
+        keras.backend.standardize_dtype(chosen.dtype),
+        run,
+        graph.taps(_keras_maker(chosen), len(chosen.shape)),
+    )
+
+
+def _keras_maker(tensor: Any) -> str:
+    """The operation that a symbolic tensor comes from."""
+    name: str = tensor._keras_history.operation.name
+    return name
+
+
+def _keras_graph(operations: Mapping[str, Any]) -> _Graph:
+    """The operations of a Keras model, each under its name, as is what it makes."""
+    nodes, shapes = [], {}
+    for name, operation in operations.items():
+        reads = [_keras_maker(t) for node in operation._inbound_nodes for t in node.input_tensors]
+        if reads:
+            nodes.append((tuple(reads), (name,)))
+        with contextlib.suppress(Exception):  # more than one output
+            shapes[name] = tuple(operation.output.shape)
+    return _Graph(tuple(nodes), shapes)

@@ -25,6 +25,7 @@ Array = npt.NDArray[Any]
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 4096
 """Bytes. NumPy's headers for plain arrays have 118."""
+_MOST_SIDES = 32  # NumPy 1; NumPy 2 takes 64
 
 
 class NpyError(VggprepError, ValueError):
@@ -50,7 +51,7 @@ _ENTRY = re.compile(
     r"""\s*(?P<quote>['"])(?:
         descr(?P=quote)\s*:\s*(?P<q>['"])(?P<descr>[^'"]{1,32})(?P=q)
         |fortran_order(?P=quote)\s*:\s*(?P<order>True|False)
-        |shape(?P=quote)\s*:\s*\((?P<shape>[\d\s,L]*)\)
+        |shape(?P=quote)\s*:\s*\((?P<shape>\s*(?:[0-9]+L?\s*(?:,\s*[0-9]+L?\s*)*,?\s*)?)\)
     )\s*(?:,|(?=\}))""",
     re.VERBOSE,
 )
@@ -103,13 +104,15 @@ def _parse_dict(text: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
         found |= {key: value for key, value in match.groupdict().items() if key in _WANTED and value is not None}
         at = match.end()
     if not body.startswith("{") or body[at:].strip() != "}" or set(found) != _WANTED:
-        raise NpyError(f"has a .npy header that cannot be read: {shown(text.strip().encode('latin-1', 'replace'))}")
+        raise NpyError(f"has a .npy header that cannot be read: {shown(body.encode('latin-1'), 120)}")
     if not _NUMBERS.fullmatch(found["descr"]):
         raise NpyError(f"holds {found['descr']!r}, not bool, integer or floating numbers of 1 to 8 bytes")
-    sides = [part.strip().rstrip("L") for part in found["shape"].split(",")]
-    if any(not part.isdecimal() or len(part) > 18 for part in sides if part) or len(sides) > 33:
-        raise NpyError(f"has an invalid shape, ({found['shape'][:60]})")
-    return np.dtype(found["descr"]), tuple(int(part) for part in sides if part), found["order"] == "True"
+    dtype = np.dtype(found["descr"])
+    shape = tuple(int(part.strip().rstrip("L")) for part in found["shape"].split(",") if part.strip())
+    # NumPy wants a product that it can address even where a side of 0 makes it 0.
+    if len(shape) > _MOST_SIDES or math.prod(n or 1 for n in shape) * dtype.itemsize >= 2**63:
+        raise NpyError(f"has an invalid shape, ({' '.join(found['shape'].split())[:60]}), of {len(shape)} sides")
+    return dtype, shape, found["order"] == "True"
 
 
 _WANTED = {"descr", "order", "shape"}
@@ -143,7 +146,10 @@ def read(path: Path, check: Callable[[Header], None] | None = None) -> Array:
                 f"is too {kind}: shape {header.shape} of {header.dtype} takes {header.nbytes} bytes, and it has {size}"
             )
         file.seek(header.offset)
-        return decode(file.read(header.nbytes), header)
+        try:
+            return decode(file.read(header.nbytes), header)
+        except MemoryError as error:
+            raise NpyError(f"is too large to be read: it holds {header.nbytes:.3g} bytes") from error
 
 
 def shown(data: bytes, most: int = 40) -> str:

@@ -205,7 +205,7 @@ def _ours(target: str) -> list[Implementation]:
 
     backend = "reference" if target == "reference" else target.partition(":")[2]
     if backend == "numba" and not kernels.is_numba_installed():
-        raise TargetError(f'{target} needs numba, which is not installed: pip install "vggprep[numba]"')
+        raise TargetError(f"{target} needs numba, which is not installed: pip install numba")
     words = {"backend": backend} if backend else {}
 
     def preprocess(x: Any, data_format: DataFormat, mode: ModeName) -> Any:

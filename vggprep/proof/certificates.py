@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.domains import SAMPLES, domain
 from vggprep.proof.shards import Problem, Tally, WorstError
-from vggprep.spec import DataFormat, Direction, ModeName
+from vggprep.spec import DataFormat, Direction, Level, ModeName
+from vggprep.tolerance import PIXEL_LIKE
 
 FORMAT = "vggprep-certificate/2"
 _FORMAT_1 = "vggprep-certificate/1"
@@ -38,7 +40,7 @@ class Row:
     """
 
     implementation: str
-    level: str
+    level: Level
     direction: Direction
     mode: ModeName
     data_format: DataFormat
@@ -63,7 +65,8 @@ class Certificate:
     """The result of a proof.
 
     ``files``: SHA-256 digests of the programs and model files that the targets name; ``None`` if not recorded.
-    ``seconds`` are those of the last run, ``worked`` those of all processes together.
+    ``seconds`` are those of the last run, ``worked`` those of all processes together. ``seals``: the digest
+    of its content that a file names, and the one that it has; format 1 names none.
     """
 
     target: str
@@ -79,6 +82,7 @@ class Certificate:
     rows: tuple[Row, ...]
     spec: TargetSpec
     stop_at_first: bool
+    seals: tuple[str, str] = field(default=("", ""), compare=False)
 
     @property
     def holds(self) -> bool:
@@ -112,8 +116,8 @@ def fold(row: Row, tallies: Sequence[Tally | None], seconds: float) -> Row:
         patterns=sum(tally.patterns for tally in done),
         wrong=wrong,
         lost=sum(tally.lost for tally in done),
-        units=_worst([tally.units for tally in done]),
-        levels=_worst([tally.levels for tally in done]),
+        units=max((t.units for t in done if t.units), key=lambda worst: worst.error, default=None),
+        levels=max(done, key=_worst_levels).levels if done else None,
         digest=hashlib.sha256("".join(digests).encode()).hexdigest() if complete and not wrong else "",
         digests=digests,
         seconds=round(seconds, 1),
@@ -123,8 +127,12 @@ def fold(row: Row, tallies: Sequence[Tally | None], seconds: float) -> Row:
     )
 
 
-def _worst(errors: Sequence[WorstError | None]) -> WorstError | None:
-    return max((error for error in errors if error is not None), key=lambda error: error.error, default=None)
+def _worst_levels(tally: Tally) -> tuple[bool, int, float]:
+    """What ``max`` is to choose by, as in ``tolerance.shown``."""
+    if tally.levels is None:
+        return False, 0, 0.0
+    telling = 1 + (abs(float(tally.levels.value)) <= PIXEL_LIKE) if tally.wrong else 0
+    return True, telling, tally.levels.error
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -138,25 +146,32 @@ def now() -> str:
 def write(certificate: Certificate, path: Path) -> None:
     """Write a certificate; an existing file is replaced by the whole of it or not touched."""
     document = {"format": FORMAT, **asdict(certificate)}
+    del document["seals"]
+    rows = [{key: value for key, value in row.items() if value} for row in document.pop("rows")]
     # A line for each row: short files that a person can read and compare.
-    rows = ",\n".join(
-        json_line({key: value for key, value in row.items() if value}).rstrip("\n") for row in document.pop("rows")
-    )
+    lines = [json_line(row).rstrip("\n") for row in rows]
+    seal = seal_of({**document, "rows": [json.loads(line) for line in lines]})
     try:
         with replacing(path) as file:
-            head = json.dumps(document, indent=1).removesuffix("\n}")
-            file.write(f'{head},\n "rows": [\n{rows}\n ]\n}}\n')
+            head = json.dumps({**document, "seal": seal}, indent=1).removesuffix("\n}")
+            file.write(head + ',\n "rows": [\n' + ",\n".join(lines) + "\n ]\n}\n")
     except OSError as error:
         raise ProofError(f"cannot write {path}: {error.strerror}") from error
 
 
+def seal_of(document: Mapping[str, Any]) -> str:
+    """A digest of all that a certificate says. It shows an edit, not a forger, who makes a new one."""
+    content = {key: value for key, value in document.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read(path: Path) -> Certificate:
-    """Read a certificate of this format or of format 1."""
+    """Read a certificate of this format or of format 1. Whether what it says is so is for ``verify`` to find out."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProofError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProofError(f"{path} is not a complete certificate: {error}") from error
     found = document.get("format") if isinstance(document, dict) else None
     if found not in (FORMAT, _FORMAT_1):
@@ -169,26 +184,48 @@ def read(path: Path) -> Certificate:
 
 
 def _from_format_1(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Format 1 has no digests of files, and shows only by its command line whether the search went on."""
-    return {
+    """Format 1 has no digest of a file or of itself, and shows only by its command line whether the search went on."""
+    old = {
         **document,
         "spec": document["wanted"],
         "files": None,
         "stop_at_first": "--all" not in document["arguments"],
     }
+    return old | {"seal": seal_of(old)}
 
 
 def _certificate(document: Mapping[str, Any]) -> Certificate:
-    known = {field.name for field in fields(Certificate)} - {"rows", "spec"}
+    known = {field.name for field in fields(Certificate)} - {"rows", "spec", "seals"}
     certificate = Certificate(
         **_tuples({key: value for key, value in document.items() if key in known}),
         rows=tuple(Row(**errors(row)) for row in document["rows"]),
         spec=TargetSpec(**_tuples(document["spec"])),
+        seals=(document["seal"], seal_of(document)),
     )
-    for words in (certificate.versions, certificate.machine, certificate.files or {}):
-        if not isinstance(words, Mapping):
-            raise TypeError(f"{words!r} is not an object")
+    for part in (certificate, certificate.spec, *certificate.rows):
+        for name, hint in get_type_hints(type(part)).items():
+            if not _fits(value := getattr(part, name), hint):
+                raise TypeError(f"its {name} is {value!r}")
+    if document["format"] == FORMAT and certificate.files is None:
+        raise TypeError("its files is None")
     return certificate
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, as far as the fields of certificates have types."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in inner
+    if kind in (Union, UnionType):
+        return any(_fits(value, each) for each in inner)
+    if kind is tuple:
+        inner = inner[:1] * len(value) if inner[-1] is Ellipsis and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if kind is Mapping:
+        return isinstance(value, dict) and all(type(word) is str for word in (*value, *value.values()))
+    if hint is WorstError:
+        return isinstance(value, WorstError) and all(map(_fits, value, get_type_hints(WorstError).values()))
+    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def errors(written: Mapping[str, Any]) -> dict[str, Any]:

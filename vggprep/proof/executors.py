@@ -63,7 +63,7 @@ def dask(address: str) -> Iterator[tuple[Executor, Alive]]:
         from distributed import Client
     except ImportError as error:
         raise ProofError(
-            f'--executor dask:{address} needs distributed, which is not installed: pip install "vggprep[dask]"'
+            f"--executor dask:{address} needs distributed, which is not installed: pip install distributed"
         ) from error
     # A broken connection, or one closed while work is under way, is reported below in one line.
     for name in ("distributed", "distributed.client", "tornado.application"):

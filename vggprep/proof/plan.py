@@ -86,10 +86,10 @@ def plan(spec: TargetSpec, selection: Selection | None = None, *, stop_at_first:
 
 def _dtypes(selection: Selection) -> tuple[str, ...]:
     dtypes = selection.dtypes or tuple(d for d in SMALL if d in available_dtypes())
-    if missing := [d for d in dtypes if d not in available_dtypes()]:
-        raise ProofError(f"NumPy has no {missing[0]} here: install ml_dtypes")
     if unknown := [d for d in dtypes if d not in DTYPES]:
         raise ProofError(f"cannot enumerate {unknown[0]}; expected one of {', '.join(DTYPES)}")
+    if missing := [d for d in dtypes if d not in available_dtypes()]:
+        raise ProofError(f"NumPy has no {missing[0]} here: install ml_dtypes")
     return dtypes
 
 

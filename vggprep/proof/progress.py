@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from vggprep.files import json_line
+from vggprep.files import json_line, replacing
 from vggprep.proof import environment
 from vggprep.proof.certificates import ProofError, errors
 from vggprep.proof.shards import Tally
@@ -122,6 +122,21 @@ class Progress:
             raise ProofError(
                 f"cannot write to {self.path}: {error.strerror}; completed parts are kept, and the same command resumes"
             ) from error
+
+
+def discard(path: Path, parts: Collection[str]) -> int:
+    """Forget ``parts``; return how many others there are. A file without others, and that nobody uses, is deleted."""
+    with contextlib.suppress(FileNotFoundError, ProofError), path.open("r+", encoding="utf-8") as file:
+        _lock(file, path)
+        head, *done = file.readlines()
+        others = [line for line in done if json.loads(line)["part"] not in parts]
+        if not others:
+            path.unlink()
+        else:
+            with replacing(path) as rest:
+                rest.writelines([head, *others])
+        return len(others)
+    return 0
 
 
 def _lock(file: IO[str], path: Path) -> None:

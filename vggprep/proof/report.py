@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from vggprep.conformance import ledger
 from vggprep.conformance.diagnosis import UNEXPLAINED, explain
 from vggprep.conformance.report import cause_text, causes
 from vggprep.conformance.results import Result
-from vggprep.conformance.words import cause_of, grey_levels
+from vggprep.conformance.words import cause_of, up_to
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.shards import WorstError, from_bits, implementations, input_dtype
 
@@ -44,17 +45,21 @@ def print_certificate(certificate: Certificate, notes: Sequence[str], console: C
 
 def verdict(certificate: Certificate) -> str:
     """The last line: what was shown, for how many values, and how long it took."""
-    total = {status: sum(row.status == status for row in certificate.rows) for status in STATUSES}
-    counts = ", ".join(f"{count} {status}" for status, count in total.items() if count)
     level = certificate.rows[0].level
     found = "nothing is wrong" if certificate.holds else "NOT proven"
-    if not certificate.holds and not total["wrong"] and not total["unfinished"]:
+    if {row.status for row in certificate.rows} == {"refused"}:
         found = "nothing was proven: everything was refused"
     speed = certificate.values / max(certificate.worked, 1e-9) / 1e6
     return (
-        f"{certificate.target} at level {level}: {found} ({counts}); {certificate.values:,} values "
+        f"{certificate.target} at level {level}: {found} ({counts(certificate)}); {certificate.values:,} values "
         f"in {certificate.seconds:.1f} s, {speed:,.0f} million per second and process"
     )
+
+
+def counts(certificate: Certificate) -> str:
+    """How many rows there are of each status."""
+    total = Counter[str](row.status for row in certificate.rows)
+    return ", ".join(f"{total[status]} {status}" for status in STATUSES if total[status])
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -164,16 +169,14 @@ def _failure(subject: Subject, row: Row, at_least: bool) -> _Failure:
     check = "value" if row.direction == "forward" else "restores_floats" if row.units else "restores_pixels"
     finding = _finding(subject, row)
     message = f"{'at least ' * at_least}{row.wrong:,} of {3 * row.patterns:,} values wrong"
-    if row.message:
+    if row.problem == "no_result":
+        message = f"gives no result for some values that it should accept: {row.message}"
+    elif row.message:
         message = row.message
-        if row.problem == "no_result":
-            message = f"gives no result for some values that it should accept: {row.message}"
-        if row.levels:
-            message += f", up to {grey_levels(row.levels.error)} off"
-    elif finding is None:
+    if row.levels and row.problem in (None, "dtype"):
+        message += f", {up_to(row.levels.error)}"
+    if finding is None:
         message += f"; seen with the pixel {row.counterexample} in a large image, but not in a small one"
-    elif finding.levels:
-        message += f", here by {grey_levels(finding.levels)}"
     return _Failure(row, check, message, finding)
 
 

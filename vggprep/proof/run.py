@@ -17,7 +17,7 @@ from vggprep.machine import processor
 from vggprep.proof import environment, executors
 from vggprep.proof.certificates import Certificate, ProofError, Row, fold, now
 from vggprep.proof.plan import Plan, values_of
-from vggprep.proof.progress import Done, Progress
+from vggprep.proof.progress import Done, Progress, discard
 from vggprep.proof.shards import Part, implementations, judge, tune_malloc
 
 _BREAKAGES = 3
@@ -72,7 +72,7 @@ def prove(
     parts are done: the same plan resumes from there. Raises ``ProofError``.
     """
     spec, started, parts = plan.spec, time.perf_counter(), plan.parts
-    words = _words(spec)
+    words = words_of(spec)
     versions, files, machine = environment.versions(spec), environment.files(spec), environment.machine()
     identity = {"target": words, "versions": versions, "files": files, "machine": machine}
     with Progress(progress_file, identity) as progress:
@@ -106,6 +106,11 @@ def prove(
     )
 
 
+def finish(plan: Plan, progress_file: Path) -> int:
+    """Forget the progress of a proof whose certificate is written; return how many parts of other proofs are kept."""
+    return discard(progress_file, {_key(part) for part in plan.parts})
+
+
 def _is_wrong(result: Done) -> bool:
     return any(tally.wrong for tally in result.tallies)
 
@@ -118,15 +123,18 @@ def _rows(plan: Plan, done: Mapping[Part, Done]) -> Iterator[Row]:
             yield fold(row, [result.tallies[at] if result else None for result in results], seconds)
 
 
-def _words(spec: TargetSpec) -> str:
+def words_of(spec: TargetSpec) -> str:
     """The target as one would type it, with the options that change the verdict."""
     options = {
         "inverse": spec.inverse,
         "level": spec.level,
         "input": spec.input_name,
         "tensor": spec.tensor_name,
+        "writes-input": spec.writes_input,
     }
-    return " ".join([*spec.targets, *(f"--{name} {value}" for name, value in options.items() if value)])
+    return " ".join(
+        [*spec.targets, *(f"--{name} {value}" for name, value in options.items() if value not in (None, False))]
+    )
 
 
 def drive(

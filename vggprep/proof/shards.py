@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -149,27 +149,28 @@ class _Block(NamedTuple):
 
 @dataclass
 class _Maximum:
-    """The largest error so far, in float64, and where it was."""
+    """The largest error so far, in float64, and where it was; ``telling`` as in ``tolerance.shown``."""
 
     error: float = 0.0
     at: _Block | None = None
+    telling: int = 0
 
-    def update(self, errors: Float64, block: _Block, among: Bools | None = None) -> None:
+    def update(self, errors: Float64, block: _Block, among: Bools | None = None, telling: int = 0) -> None:
         """Look through the ``errors`` of a block, or through some ``among`` them."""
         if among is not None:
-            if not among.any():
+            if not among.any() or telling < self.telling:
                 return
             errors = np.where(among, errors, -1.0)
         index = int(np.argmax(errors))
         if np.isnan(errors[index]):
             errors = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
             index = int(np.argmax(errors))
-        if errors[index] > self.error or self.at is None:
-            self.error, self.at = float(errors[index]), block.at(index)
+        if telling > self.telling or errors[index] > self.error or self.at is None:
+            self.error, self.at, self.telling = float(errors[index]), block.at(index), telling
 
 
-def _found(maximum: _Maximum) -> tuple[bool, float]:
-    return maximum.at is not None, maximum.error
+def _found(maximum: _Maximum) -> tuple[bool, int, float]:
+    return maximum.at is not None, maximum.telling, maximum.error
 
 
 @dataclass
@@ -244,7 +245,7 @@ class _Run:
             message=found.message,
             counterexample=found.counterexample,
             units=None if self.to_pixels else self._worst_error(found.units, self._exact_units),
-            levels=self._worst_error(found.levels, self._exact_levels),
+            levels=self._worst_error(found.levels, partial(self._exact_levels, wrong=found.levels.telling > 0)),
             lost=found.lost,
         )
 
@@ -350,11 +351,11 @@ class _Run:
                 if expected is not None:
                     wrong = _other_bits(block.got, self._expected(expected[target][place]))
                     if self.forward:
-                        self._errors(running, block)
+                        self._errors(running, block, wrong)
                 else:
                     wrong = self._errors(running, block)
                 if not self.forward:
-                    self._round_trip(running, block)
+                    self._round_trip(running, block, wrong)
                 if wrong is not None and wrong.any():
                     running.wrong += int(wrong.sum())
                     pixel = _pixel(inputs, start + int(np.argmax(wrong)))
@@ -380,11 +381,17 @@ class _Run:
         """The definition's values as the function returns them: as pixels, if it does."""
         return np.clip(np.rint(plane), 0, 255) if self.to_pixels else plane
 
-    def _errors(self, running: _Running, block: _Block) -> Bools | None:
-        """Look at the errors against the formula in real numbers; return where they break the bound, if anywhere."""
+    def _errors(self, running: _Running, block: _Block, bits: Bools | None = None) -> Bools | None:
+        """Look at the errors against the formula in real numbers; return where they break the bound, if anywhere.
+
+        ``bits``: what is wrong, if bits decide.
+        """
         mode, got = self.part.mode, block.got
         if self.forward and not self.steps:
-            return _other_values(got, block.input)
+            other = _other_values(got, block.input) if bits is None else bits
+            if other.any():
+                self._update_levels(running, np.abs(got.astype(np.float64) - block.input), block, other)
+            return other
         values = block.input.astype(np.float64)
         target, scale = oracle.real_plane(values, self.part.direction, mode, block.channel)
         if self.to_pixels:
@@ -406,7 +413,8 @@ class _Run:
             wrong = ~(units <= tolerance.FAITHFUL_BOUND)
         if self.forward:
             running.units.update(units, block, judged)
-            self._update_levels(running, difference * float(oracle.grey_levels(mode)[block.channel]), block)
+            levels = difference * float(oracle.grey_levels(mode)[block.channel])
+            self._update_levels(running, levels, block, wrong if bits is None else bits)
         return wrong
 
     def _sharpen(self, units: Float64, values: Float64, result: Float64, channel: int) -> None:
@@ -419,15 +427,17 @@ class _Run:
             value, found = float(values[index]), float(result[index])
             units[index] = float(oracle.one_error(value, found, part.direction, part.mode, channel, "float64"))
 
-    def _round_trip(self, running: _Running, block: _Block) -> None:
+    def _round_trip(self, running: _Running, block: _Block, wrong: Bools | None) -> None:
         """Look at how far the restored values are from the image."""
         original, restored = block.original.astype(np.float64), block.got.astype(np.float64)
         if self.to_pixels:
             pixels = (original == np.rint(original)) & (original >= 0) & (original <= 255)
             running.lost += int((pixels & (restored != original)).sum())
             original = np.clip(original, 0, 255)
+            if wrong is not None:
+                original = np.where(wrong, np.rint(original), original)
         difference = np.abs(restored - original)
-        self._update_levels(running, difference, block)
+        self._update_levels(running, difference, block, wrong)
         if self.to_pixels:
             return
         _, scale = oracle.real_plane(block.input.astype(np.float64), "inverse", self.part.mode, block.channel)
@@ -441,10 +451,11 @@ class _Run:
             units[difference == 0] = 0.0  # 0 of 0
         running.units.update(units, block, judged)
 
-    def _update_levels(self, running: _Running, levels: Float64, block: _Block) -> None:
-        x = block.original
-        among = None if _all_within(x, tolerance.PIXEL_LIKE) else np.abs(x.astype(np.float64)) <= tolerance.PIXEL_LIKE
-        running.levels.update(levels, block, among)
+    def _update_levels(self, running: _Running, levels: Float64, block: _Block, wrong: Bools | None = None) -> None:
+        among, telling = None, 0
+        if wrong is not None or not _all_within(block.original, tolerance.PIXEL_LIKE):
+            among, telling = tolerance.shown(block.original.astype(np.float64), wrong)
+        running.levels.update(levels, block, among, telling)
 
     # What was found, exactly ------------------------------------------------------------------------------------
 
@@ -467,10 +478,13 @@ class _Run:
         error = abs(Fraction(got) - Fraction(original))
         return error / scale * (1 << FORMATS[name].precision) if error else Fraction(0)
 
-    def _exact_levels(self, at: _Block) -> Fraction:
+    def _exact_levels(self, at: _Block, *, wrong: bool) -> Fraction:
         mode, original, got = self.part.mode, Fraction(at.original.item()), Fraction(at.got.item())
+        if self.to_pixels:
+            pixel = min(max(original, Fraction(0)), Fraction(255))
+            return abs(got - (round(pixel) if wrong else pixel))
         if not self.forward:
-            return abs(got - (min(max(original, Fraction(0)), Fraction(255)) if self.to_pixels else original))
+            return abs(got - original)
         unit = oracle.one_real(1, "forward", mode, at.channel) - oracle.one_real(0, "forward", mode, at.channel)
         return abs(got - oracle.one_real(at.original.item(), "forward", mode, at.channel)) / unit
 

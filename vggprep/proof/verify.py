@@ -1,71 +1,95 @@
-"""Verifying a certificate: a random choice of its parts is repeated and compared."""
+"""Verifying a certificate: everything that it claims is computed again, or as much of it as asked, and compared."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
 
 from vggprep.conformance.engine import Selection
 from vggprep.proof import environment
-from vggprep.proof.certificates import Certificate, ProofError, Row
-from vggprep.proof.plan import plan
+from vggprep.proof.certificates import Certificate, ProofError, Row, fold
+from vggprep.proof.plan import Group, plan, values_of
 from vggprep.proof.progress import Done
-from vggprep.proof.run import OnProgress, drive
-from vggprep.proof.shards import Part, Tally, WorstError
+from vggprep.proof.run import OnProgress, drive, words_of
+from vggprep.proof.shards import Part, Tally, WorstError, from_bits
+from vggprep.tolerance import FAITHFUL_BOUND
 
 
 @dataclass(frozen=True)
 class Verified:
-    """How many of a certificate's parts were repeated, of how many, and where they disagree."""
+    """What was repeated, of how many parts, and where the certificate is not right.
 
-    repeated: int
-    total: int
+    ``repeated`` and ``total``: of each function, mode and dtype, the parts that were repeated and those that there are.
+    A part that was not repeated is taken as the certificate describes it. A disagreement names the field, what the
+    certificate claims and what was found.
+    """
+
+    repeated: Mapping[str, int]
+    total: Mapping[str, int]
     disagreements: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-class _Recorded(NamedTuple):
-    """What a certificate says of one part in one data format."""
-
-    row: Row
-    digest: str
 
 
 def verify(
     certificate: Certificate,
     *,
-    parts: int = 8,
+    parts: int | None = None,
     seed: int | None = None,
     executor: str | None = None,
     workers: int = 1,
     on_progress: OnProgress | None = None,
 ) -> Verified:
-    """Repeat a random choice of a certificate's parts and compare the results.
+    """Compute again what a certificate claims, or ``parts`` of it that are chosen at random, and compare.
 
     Raises ``TargetError``, and ``ProofError`` if the target's files are not those of the certificate.
     """
+    spec, claimed = certificate.spec, {_key(row): row for row in certificate.rows}
     notes = _compared_files(certificate)
-    recorded = _recorded(certificate)
-    chosen = random.Random(seed).sample(list(recorded), min(parts, len(recorded)))
-    versions, files = environment.versions(certificate.spec), environment.files(certificate.spec)
-    disagreements: list[str] = []
+    selection = Selection(
+        modes=tuple(dict.fromkeys(row.mode for row in certificate.rows)),
+        data_formats=tuple(dict.fromkeys(row.data_format for row in certificate.rows)),
+        dtypes=tuple(dict.fromkeys(row.dtype for row in certificate.rows)),
+    )
+    planned = plan(spec, selection, stop_at_first=certificate.stop_at_first)
+    groups = [group for group in planned.groups if any(_key(row) in claimed for row in group.rows)]
+    there = {
+        part: _name(group.rows[0])
+        for group in groups
+        for at, part in enumerate(group.parts)
+        if any(_is_done(claimed.get(_key(row)), at) for row in group.rows)
+    }
+    chosen = list(there) if parts is None else random.Random(seed).sample(list(there), min(parts, len(there)))
+    versions, files = environment.versions(spec), environment.files(spec)
+    results: dict[Part, Done] = {}
 
     def finished(part: Part, result: Done) -> bool:
-        for (row, digest), tally in zip(recorded[part], result.tallies, strict=True):
-            if reason := _disagreement(row, digest, tally):
-                where = f"{row.implementation} {row.direction} {row.mode} {row.data_format} {row.dtype}"
-                disagreements.append(f"{where}, patterns {part.start} to {part.stop}: {reason}")
+        results[part] = result
         return False
 
     drive(chosen, versions | files, finished, executor=executor, workers=workers, on_progress=on_progress)
-    for word, mine, other in (
-        ("versions", versions, certificate.versions),
-        ("machine", environment.machine(), certificate.machine),
-    ):
-        if reason := environment.difference(other, mine):
+    expected = {_key(row): row for row in planned.refused}
+    for group in groups:
+        for at, row in enumerate(group.rows):
+            tallies = [results[part].tallies[at] if part in results else None for part in group.parts]
+            if _key(row) in claimed:
+                expected[_key(row)] = _expected(row, claimed[_key(row)], tallies)
+    changed = environment.difference(certificate.versions, versions)
+    ignored = {"seconds"} | ({"message"} if changed else set())  # other versions word their errors otherwise
+    ignored |= {"problem"} if certificate.files is None else set()  # format 1 has none
+    disagreements = [
+        *_about_the_whole(certificate, versions, groups),
+        *_about_rows(certificate.rows, expected, ignored),
+    ]
+    if not disagreements and certificate.seals[0] != certificate.seals[1]:
+        disagreements.append(_differs("seal", *certificate.seals))
+    machine = environment.difference(certificate.machine, environment.machine())
+    for word, reason in (("versions", changed), ("machine", machine)):
+        if reason:
             notes.append(f"other {word} than in the certificate: {reason}")
-    return Verified(len(chosen), len(recorded), tuple(disagreements), tuple(notes))
+    return Verified(_counted(there, chosen), _counted(there, there), tuple(disagreements), tuple(notes))
 
 
 def _compared_files(certificate: Certificate) -> list[str]:
@@ -79,36 +103,119 @@ def _compared_files(certificate: Certificate) -> list[str]:
     return []
 
 
-def _recorded(certificate: Certificate) -> dict[Part, list[_Recorded]]:
-    """The parts of the certificate that can be repeated: every data format has a digest of them."""
-    by_row = {(r.implementation, r.direction, r.mode, r.data_format, r.dtype): r for r in certificate.rows}
-    selection = Selection(
-        modes=tuple(dict.fromkeys(r.mode for r in certificate.rows)),
-        data_formats=tuple(dict.fromkeys(r.data_format for r in certificate.rows)),
-        dtypes=tuple(dict.fromkeys(r.dtype for r in certificate.rows)),
-    )
-    recorded = {}
-    for group in plan(certificate.spec, selection, stop_at_first=certificate.stop_at_first).groups:
-        rows = [by_row.get((r.implementation, r.direction, r.mode, r.data_format, r.dtype)) for r in group.rows]
-        for at, part in enumerate(group.parts):
-            found = [_Recorded(row, row.digests[at]) for row in rows if row and at < len(row.digests)]
-            if len(found) == len(rows) and all(digest for _, digest in found):
-                recorded[part] = found
-    if not recorded:
-        raise ProofError("the certificate has no part that can be repeated on this target")
-    return recorded
+def _key(row: Row) -> tuple[str, ...]:
+    return row.implementation, row.direction, row.mode, row.dtype, row.data_format
 
 
-def _disagreement(row: Row, digest: str, tally: Tally) -> str:
-    if tally.digest != digest:
-        return "outputs differ from those recorded in the certificate"
-    if _larger(tally.units, row.units) or _larger(tally.levels, row.levels):
-        return "errors are larger than those recorded in the certificate"
-    if tally.wrong and not row.wrong:
-        return f"{tally.wrong} values are wrong"
-    return ""
+def _name(row: Row) -> str:
+    return f"{row.implementation} {row.direction} {row.mode} {row.dtype}"
 
 
-def _larger(found: WorstError | None, recorded: WorstError | None) -> bool:
-    """Whether an error is larger than the recorded worst, beyond what ``WorstError`` allows."""
-    return found is not None and found.error > (recorded.error if recorded else 0.0) * (1 + 2**-20)
+def _counted(names: Mapping[Part, str], parts: Sequence[Part] | Mapping[Part, str]) -> dict[str, int]:
+    counts = dict.fromkeys(names.values(), 0)
+    for part in parts:
+        counts[names[part]] += 1
+    return counts
+
+
+def _is_done(row: Row | None, at: int) -> bool:
+    """Whether a row says something about its part ``at``, if only that it is refused."""
+    return row is not None and (row.status == "refused" or (at < len(row.digests) and bool(row.digests[at])))
+
+
+def _expected(row: Row, claimed: Row, tallies: Sequence[Tally | None]) -> Row:
+    """The row as it must be: with what was found in the parts that were repeated, and the others as claimed."""
+    found = [tally for tally in tallies if tally is not None]
+    left = {
+        name: max(getattr(claimed, name) - sum(getattr(tally, name) for tally in found), 0)
+        for name in ("patterns", "wrong", "lost")
+    }
+    whole = list(tallies)
+    for at, tally in enumerate(tallies):
+        if tally is None and _is_done(claimed, at) and claimed.digests:
+            whole[at] = Tally(
+                claimed.data_format, **left, digest=claimed.digests[at], problem=claimed.problem,
+                message=claimed.message, counterexample=claimed.counterexample, units=claimed.units,
+                levels=claimed.levels,
+            )  # fmt: skip
+            left = {}
+    return fold(row, whole, claimed.seconds)
+
+
+def _about_the_whole(certificate: Certificate, versions: Mapping[str, str], groups: Sequence[Group]) -> Iterator[str]:
+    """What the certificate says of itself and does not say row by row."""
+    yield from _differences("target", certificate.target, words_of(certificate.spec))
+    claimed = {_key(row): row for row in certificate.rows}
+    judged = [
+        sum(_is_done(claimed.get(_key(row)), at) for row in group.rows) * values_of(part) // len(group.rows)
+        for group in groups
+        for at, part in enumerate(group.parts)
+    ]
+    yield from _differences("values", certificate.values, sum(judged))
+    for name in sorted({*certificate.versions, *versions}):
+        # The target's own code; a package has a version, which may be another.
+        if name.endswith(" code") and name.removesuffix(" code") not in certificate.versions:
+            yield from _differences(name, certificate.versions.get(name), versions.get(name))
+
+
+def _about_rows(rows: Sequence[Row], expected: Mapping[tuple[str, ...], Row], ignored: set[str]) -> Iterator[str]:
+    seen = set()
+    for row in rows:
+        name = f"{_name(row)} {row.data_format}"
+        if _key(row) in seen:
+            yield f"{name}: there are two rows of it"
+        seen.add(_key(row))
+        if _key(row) not in expected:
+            yield f"{name}: the target has nothing of the kind"
+            continue
+        found = [
+            difference
+            for field in fields(Row)
+            if field.name not in ignored
+            for difference in _differences(
+                field.name, getattr(row, field.name), getattr(expected[_key(row)], field.name)
+            )
+        ]
+        found += _misquoted(row)
+        if found:
+            yield f"{name}: {'; '.join(found)}"
+    for function in dict.fromkeys((row.implementation, row.direction) for row in rows):
+        own = [row for row in rows if (row.implementation, row.direction) == function]
+        every = product(
+            *(dict.fromkeys(getattr(row, name) for row in own) for name in ("mode", "dtype", "data_format"))
+        )
+        for key in every:
+            if (*function, *key) not in seen:
+                yield f"{' '.join((*function, *key))}: its row is missing"
+
+
+def _misquoted(row: Row) -> Iterator[str]:
+    """What a row alone shows to be false."""
+    if row.status == "wrong" and row.counterexample is None:
+        yield _differs("counterexample", None, "wrong values, which have one")
+    if row.status == "proven" and row.direction == "forward" and row.units and row.units.error > FAITHFUL_BOUND:
+        yield _differs("units", row.units, f"at most {FAITHFUL_BOUND} where nothing is wrong")
+    for name in ("units", "levels"):
+        worst: WorstError | None = getattr(row, name)
+        if worst is not None:
+            try:
+                value = repr(from_bits(worst.bits, row.dtype).item())
+            except (ValueError, TypeError):
+                value = "no such bits"
+            yield from _differences(f"{name}, value", worst.value, value)
+            if worst.channel not in (0, 1, 2):
+                yield _differs(f"{name}, channel", worst.channel, "0, 1 or 2")
+
+
+def _differences(name: str, claimed: Any, found: Any) -> Iterator[str]:
+    if name == "digests" and type(claimed) is tuple:
+        yield from _differences("number of digests", len(claimed), len(found))
+        for at, (mine, other) in enumerate(zip(claimed, found, strict=False)):
+            yield from _differences(f"digests[{at}]", mine, other)
+    elif claimed != found or type(claimed) is not type(found):
+        yield _differs(name, claimed, found)
+
+
+def _differs(name: str, claimed: Any, found: Any) -> str:
+    given, other = (f"{v.error!r} at {v.value}" if isinstance(v, WorstError) else str(v) for v in (claimed, found))
+    return f"{name}: the certificate says {given}, found {other}"

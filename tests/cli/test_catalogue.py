@@ -1,0 +1,104 @@
+"""``vggprep faults`` and ``vggprep checks``: everything is told, and every command shown does what is said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from command_line import one_line, vggprep
+
+from vggprep.checks import CHECKS, Check
+from vggprep.faults import FAULTS, HONEST, Fault
+from vggprep.implementations.targets import load
+
+
+def example(said: str) -> list[str]:
+    """The words of the command that is said to show a failure."""
+    command = re.search(r"to see it fail:\n  vggprep (.*)\n", said)
+    assert command is not None, said
+    return shlex.split(command[1])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_a_check_is_told_with_its_faults_and_a_command_in_which_it_fails(check: Check, tmp_path: Path) -> None:
+    said = vggprep("checks", check.name, cwd=tmp_path).stdout
+    words = " ".join(said.split())
+    assert check.sentence in words
+    assert all(fault.name in words for fault in FAULTS if fault.caught_by == check.name)
+    narrow = ("--examples", "0", "--dtype", "float32", "--dtype", "uint8", "--report", "report.jsonl")
+    assert vggprep(*example(said), *narrow, cwd=tmp_path).returncode == 1
+    rows = [json.loads(row) for row in (tmp_path / "report.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any(row["status"] == "failed" and row["check"] == check.name for row in rows[1:-1])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_told_with_a_command_that_judges_it(fault: Fault, tmp_path: Path) -> None:
+    said = vggprep("faults", fault.name, cwd=tmp_path).stdout
+    words = " ".join(said.split())
+    assert all(part in words for part in (fault.story, fault.caught_by, ", ".join(fault.modes), fault.origin or ""))
+    verb, target = example(said)
+    (judged,) = load(target)
+    assert (verb, judged.name, judged.modes) == ("check", fault.name, fault.modes)
+    assert (judged.preprocess is None, judged.deprocess is None) == (fault.preprocess is None, fault.deprocess is None)
+
+
+def test_honest_variants_are_targets_and_no_name_is_that_of_a_module() -> None:
+    assert [load(f"vggprep.faults:{honest.name}")[0].name for honest in HONEST] == [honest.name for honest in HONEST]
+    names = [fault.name for fault in FAULTS] + [honest.name for honest in HONEST]
+    assert not [name for name in names if f"vggprep.faults.{name}" in sys.modules]
+
+
+@pytest.mark.parametrize(("verb", "known"), [("checks", CHECKS), ("faults", FAULTS)])
+def test_the_list_is_whole_where_it_is_no_terminal(verb: str, known: tuple[Check | Fault, ...], tmp_path: Path) -> None:
+    lines = vggprep(verb, cwd=tmp_path).stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [one.name for one in known]
+    assert all(
+        (one.sentence if isinstance(one, Check) else one.story) in line for one, line in zip(known, lines, strict=True)
+    )
+
+
+@pytest.mark.parametrize("arguments", [["faults"], ["checks"], ["faults", "no_swap"], ["checks", "value"]], ids=str)
+def test_on_a_terminal_nothing_is_wider_than_it(arguments: list[str], tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    command = [sys.executable, "-m", "vggprep", *arguments]
+    with subprocess.Popen(command, stdout=theirs, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        printed = b""
+        while part := _read(ours):
+            printed += part
+    os.close(ours)
+    assert process.returncode == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", printed.decode()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= len(FAULTS) + 10
+    names = arguments[1:] or [one.name for one in (FAULTS if arguments == ["faults"] else CHECKS)]
+    assert all(any(line.startswith(name[:30]) for line in lines) for name in names)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so where the other end is closed
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["faults", "slim-means"], "there is no fault 'slim-means'; the nearest: slim_means, "),
+        (["faults", "qqqq"], "there is no fault 'qqqq'; vggprep faults lists them"),
+        (["checks", "puritee"], "there is no check 'puritee'; the nearest: purity"),
+    ],
+)
+def test_an_unknown_name_is_one_line_with_the_nearest(arguments: list[str], message: str, tmp_path: Path) -> None:
+    assert message in one_line(vggprep(*arguments, cwd=tmp_path))
