@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vggprep.faults import FAULTS
 from vggprep.explanation.affine import FAMILIES, Channel, known_maps
+from vggprep.faults import FAULTS
 from vggprep.spec import MODES
 
 

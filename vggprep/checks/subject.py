@@ -121,6 +121,13 @@ class Subject:
         self._record.add(case, outcome)
         return outcome
 
+    def seen(self) -> dict[tuple[Direction, Cell], list[tuple[Case, Outcome]]]:
+        """The cases that have been run and are remembered, with their outcomes, by cell."""
+        found: dict[tuple[Direction, Cell], list[tuple[Case, Outcome]]] = {}
+        for case, outcome in self._outcomes.items():
+            found.setdefault((case.direction, case.cell), []).append((case, outcome))
+        return found
+
     def try_input(self, direction: Direction, array: Array, mode: Any, data_format: Any) -> Outcome:
         """The outcome on a native, C-contiguous array, which is called for once, under whatever name it comes."""
         takes = parameters(self._function(direction))

@@ -1,23 +1,23 @@
-"""From a finding to its cause: which fault of the gallery behaves like this, and the smallest input that shows it."""
+"""From a finding to its cause: the statement that everything seen bears out, and the smallest input that shows it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vggprep import oracle, tolerance
-from vggprep.cases import Case, from_format, panel, to_format
+from vggprep import oracle
+from vggprep.cases import Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
 from vggprep.checks.findings import Array, Kind
-from vggprep.checks.subject import disagreeing
 from vggprep.conformance.results import Example
+from vggprep.explanation import search
+from vggprep.explanation.statements import Seen, Statement, same
 from vggprep.faults import FAULTS, Fault
-from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
 from vggprep.spec import Direction, ModeName
@@ -25,19 +25,26 @@ from vggprep.spec import Direction, ModeName
 
 @dataclass(frozen=True)
 class Explanation:
-    """The fault that a finding behaves like, if any, and lines that show it."""
+    """What is stated of the cause of a finding, if anything, and lines that show it."""
 
-    fault: Fault | None = None
+    statement: Statement | None = None
     reproducer: str = ""
     example: Example = ""
 
     @property
     def text(self) -> str:
-        """The fault in a sentence."""
-        if self.fault is None:
+        """The statement, and which others cannot be told from it."""
+        if self.statement is None:
             return ""
-        origin = f" [{self.fault.origin}]" if self.fault.origin else ""
-        return f"behaves like {self.fault.name}: {self.fault.story}{origin}"
+        also = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
+        return self.statement.text + (f" What was seen fits {' and '.join(also)}, too." if also else "")
+
+    @property
+    def cause(self) -> str:
+        """What findings with this cause share; empty if it is not known."""
+        if self.statement is None:
+            return ""
+        return self.statement.text if self.statement.kind == "measured" else self.statement.name
 
 
 UNEXPLAINED = Explanation()
@@ -45,143 +52,153 @@ UNEXPLAINED = Explanation()
 
 def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[Explanation]:
     """A cause and a reproducer for each finding of a check."""
-    of_input: dict[object, list[Fault]] = {}
-    likely: dict[tuple[Direction, ModeName], list[Fault]] = {}
-    candidates = []
-    for number, (_, finding) in enumerate(findings):
-        key = number if finding.given is not None or finding.case is None else finding.case
-        if key not in of_input:
-            kind = (finding.direction, finding.cell.mode)
-            of_input[key] = behaves_like(subject, finding, likely.get(kind, ()))
-            likely[kind] = of_input[key] or likely.get(kind, [])
-        candidates.append(of_input[key])
-    chosen = _choose(candidates, [check for check, _ in findings])
+    causes = _Causes(subject)
+    stated = [causes.of(finding) for _, finding in findings]
     for direction in subject.directions:
         pixels = [f for _, f in findings if f.direction == direction and f.case is not None and f.deviation is not None]
         asked = ((_worst_pixel(f)[1], f.cell.mode, f.cell.data_format) for f in pixels)
         foresee(subject.function(direction), asked)
     shown: dict[object, tuple[str, Example]] = {}
     explanations = []
-    for number, ((check, finding), fault) in enumerate(zip(findings, chosen, strict=True)):
+    for number, ((check, finding), statement) in enumerate(zip(findings, stated, strict=True)):
         # Where every shape is compiled, one example a cause and dtype is enough.
-        cause = (fault.name if fault else check, finding.kind, finding.direction, finding.cell.dtype)
+        cause = (statement.name if statement else check, finding.kind, finding.direction, finding.cell.dtype)
         example = cause if subject.implementation.compiled else number
         if example not in shown:
             shown[example] = _reproduce(subject, finding)
-        explanations.append(Explanation(fault, *shown[example]))
+        explanations.append(Explanation(statement, *shown[example]))
     return explanations
 
 
-_WRONG_BY_NATURE = frozenset({*PROBLEMS, "value", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "refusal"})
-"""Kinds of findings whose outcome itself is wrong, not only by comparison with another."""
+_OF_VALUES: frozenset[Kind] = frozenset(
+    {
+        "value", "lost_pixels", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "dtype_pixels",
+        "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "falling",
+    }
+)  # fmt: skip
+"""Kinds of findings that the values of a cell may explain."""
+
+_OF_CALLS: frozenset[Kind] = frozenset(
+    {
+        *PROBLEMS, "refusal", "memory_layout", "mutation", "other_write", "input_returned", "view_returned",
+        "unknown_accepted", "alpha_dropped",
+    }
+)  # fmt: skip
+"""Kinds that a fault explains if it does the same, with the same effects on the input, in all calls of the cell."""
+
+_SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells that are looked into
 
 
-def behaves_like(subject: Subject, finding: Finding, likely: Sequence[Fault] = ()) -> list[Fault]:
-    """The faults that do the same on the finding's input: same result or refusal, same effect on the input.
+class _Causes:
+    """What is stated of each cell; statements that fit one cell are tried first in the next."""
 
-    Only where that is wrong: most faults are right most of the time. ``likely`` are tried first, and if some of them
-    fit, no others.
-    """
-    outcome = finding.outcome
-    if finding.case is not None and (outcome is None or finding.kind not in _WRONG_BY_NATURE):
-        outcome = subject.run(finding.case)
-    if outcome is None or _as_it_should(subject, finding, outcome):
-        return []
-    if outcome.refusal is not None and subject.run(panel(finding.direction, finding.cell)).refusal is not None:
-        return []  # it refuses the plainest image, too: this one is not to blame
-    found = _matching(subject, finding, outcome, 0.0, likely)
-    if not found and finding.case is not None and finding.case.regime == "huge":
-        return []  # where nearly everything may overflow, nearly everything looks alike
-    found = found or _matching(subject, finding, outcome, 0.0)
-    single = oracle.FORMATS["float32"].unit_roundoff
-    double = outcome.output is not None and outcome.output.dtype == np.float64
-    if not found and double and finding.deviation is not None:
-        # Constants in float32 on a wider image: the same fault, blurred. But the right answer blurred is none.
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._seen = subject.seen()
+        self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
+        self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
+        self._vain: Counter[tuple[Direction, ModeName]] = Counter()
+        self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
+
+    def of(self, finding: Finding) -> Statement | None:
+        """The statement about a finding, if there is one."""
+        statement = self._of_values(finding) if finding.kind in _OF_VALUES else None
+        if statement is None and (finding.kind in _OF_CALLS or finding.case is not None):
+            statement = self._of_call(finding)
+        return statement
+
+    def _of_values(self, finding: Finding) -> Statement | None:
+        key = finding.direction, finding.cell
+        if key not in self._of_cells:
+            self._of_cells[key] = self._search(*key)
+        statement = self._of_cells[key]
+        own = _own(finding)
+        return statement if statement is None or own is None or search.reproduces(statement, [own]) else None
+
+    def _search(self, direction: Direction, cell: Cell) -> Statement | None:
+        kind = direction, cell.mode
+        likely = self._likely.setdefault(kind, [])
+        found = search.explain(
+            list(self._evidence(direction, cell)), direction, cell.mode, likely, thorough=self._vain[kind] < _SEARCHES
+        )
+        if found is None:
+            self._vain[kind] += 1
+        elif found.kind == "fault" and not self._holds_elsewhere(found, direction, cell):
+            self._vain[kind] += 1
+            found = None
+        elif found not in likely:
+            likely.append(found)
+        return found
+
+    def _holds_elsewhere(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
+        """Whether a fault does what was seen of bytes and floats, too: its story speaks of all dtypes."""
+        others = [cell._replace(dtype=dtype) for dtype in ("uint8", "float32")]
+        cases = [panel(direction, c) for c in others if direction == "forward" or c.dtype == "float32"]
+        return search.reproduces(statement, (Seen(case, self._subject.run(case)) for case in cases))
+
+    def _evidence(self, direction: Direction, cell: Cell) -> Iterator[Seen]:
+        """What was seen of a cell in C order, the plain images first."""
+        # NaN is shown only where checks have shown it: an inverse to pixels is not to be given any.
+        cases = [panel(direction, cell, r) for r in regimes(direction, cell.dtype) if r != "nonfinite"]
+        for case in cases:
+            yield Seen(case, self._subject.run(case))
+        for case, outcome in self._seen.get((direction, cell), ()):
+            if case.layout == "c" and case not in cases:
+                yield Seen(case, outcome)
+
+    def _of_call(self, finding: Finding) -> Statement | None:
+        """A fault that does what was done in the call of the finding, and in all others of its cell."""
+        outcome = finding.outcome
+        if finding.case is not None and outcome is None:
+            outcome = self._subject.run(finding.case)
         arguments = finding.arguments()
-        assert arguments is not None
-        right = call(_reference(finding.direction), arguments.array.astype(np.float64), *arguments[1:])
-        if not _same(subject, finding, outcome, right, single):
-            found = _matching(subject, finding, outcome, single)
-    return found
+        if outcome is None or arguments is None or finding.kind not in _OF_CALLS | _OF_VALUES:
+            return None
+        direction, cell = finding.direction, finding.cell
+        likely = self._faults.setdefault((direction, cell.mode), [])
+        for fault in (*likely, *FAULTS):
+            if fault.direction != direction or not fault.stateless or cell.mode not in fault.modes:
+                continue
+            if arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES:
+                continue
+            if self._does(fault, finding, outcome) and self._does_all(fault, direction, cell):
+                if fault not in likely:
+                    likely.append(fault)
+                return search.of_fault(fault, cell.mode)
+        return None
 
-
-def _reference(direction: Direction) -> Callable[..., Array]:
-    return preprocess_input if direction == "forward" else deprocess_input
-
-
-def _matching(
-    subject: Subject, finding: Finding, outcome: Outcome, at_least: float, among: Sequence[Fault] = FAULTS
-) -> list[Fault]:
-    found = []
-    for fault in among:
-        function = fault.preprocess if finding.direction == "forward" else fault.deprocess
-        if function is None or not fault.stateless or finding.cell.mode not in fault.modes:
-            continue
+    def _does(self, fault: Fault, finding: Finding, outcome: Outcome) -> bool:
         arguments = finding.arguments()  # anew, as its memory layout may matter
         assert arguments is not None
-        array = arguments.array
-        if array.size > _LARGE and fault.caught_by != "sizes":
-            continue
-        if outcome.output is not None and finding.deviation is not None and _narrower(array, outcome.output):
-            array = array.astype(outcome.output.dtype)  # it computes with more bits than it was given; so must they
-        if _same(subject, finding, outcome, call(function, array, *arguments[1:]), at_least):
-            found.append(fault)
-    return found
+        function = fault.preprocess or fault.deprocess
+        assert function is not None
+        return self._alike(outcome, call(function, *arguments))
+
+    def _does_all(self, fault: Fault, direction: Direction, cell: Cell) -> bool:
+        function = fault.preprocess or fault.deprocess
+        assert function is not None
+        return all(
+            self._alike(outcome, call(function, case.array(), case.mode, case.data_format))
+            for case, outcome in self._seen.get((direction, cell), ())
+        )
+
+    def _alike(self, mine: Outcome, theirs: Outcome) -> bool:
+        if mine.output is None or theirs.output is None:
+            return mine.refusal is not None and theirs.refusal is not None
+        free = self._subject.implementation.native_only or self._subject.implementation.writes_input
+        effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
+        return (free or effects[0] == effects[1]) and same(mine.output, theirs.output)
 
 
-def _narrower(array: Array, output: Array) -> bool:
-    names = [z.dtype.name for z in (array, output)]
-    known = [oracle.FORMATS[name].precision for name in names if name in oracle.FORMATS]
-    return len(known) == 2 and known[0] < known[1]
+_LARGE = 8192  # elements: beyond, only faults that show there are tried
+_OF_LARGE_IMAGES = ("sizes", "batch_consistency", "purity", "fresh_output", "determinism")
 
 
-def _as_it_should(subject: Subject, finding: Finding, outcome: Outcome) -> bool:
-    if finding.given is not None:
-        right = call(_reference(finding.direction), *finding.given._replace(array=finding.given.array.copy()))
-        return _same(subject, finding, outcome, right)
-    assert finding.case is not None
-    if finding.kind in _WRONG_BY_NATURE or outcome.changed_input or outcome.shares_input:
-        return False
-    return subject.verdict(finding.case, outcome)[0] is None
-
-
-_LARGE = 8192  # elements: beyond, only faults of size are tried
-
-
-def _same(subject: Subject, finding: Finding, mine: Outcome, theirs: Outcome, at_least: float = 0.0) -> bool:
-    if mine.output is None or theirs.output is None:
-        return mine.refusal is not None and theirs.refusal is not None
-    a, b = mine.output, theirs.output
-    floating = [z.dtype.kind == "f" or z.dtype.name == "bfloat16" for z in (a, b)]
-    of_values = finding.deviation is not None
-    # A float of another width is the same behaviour where the values are at fault, not the dtype.
-    if a.shape != b.shape or (a.dtype.name != b.dtype.name and not (all(floating) and of_values)):
-        return False
-    if all(floating) and _narrower(b, a) and not at_least:
-        return False
-    effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
-    free = subject.implementation.native_only or subject.implementation.writes_input or of_values
-    if effects[0] != effects[1] and not free:
-        return False
-    arguments = finding.arguments()
-    assert arguments is not None
-    if finding.case is None or finding.given is not None or a.shape != arguments.array.shape:
-        return bool(tolerance.same_values(oracle.as_float64(a), oracle.as_float64(b), signed_zero=False).all())
-    case = finding.case
-    x, a, b = (from_format(z, case.data_format) for z in (arguments.array, a, b))
-    # An integer result may have wrapped around: there, nearly equal is not equal.
-    bits = a.dtype.kind in "iub"
-    return not disagreeing(case.direction, case.mode, x, a, b, exact=bits, at_least=at_least).any()
-
-
-def _choose(candidates: Sequence[list[Fault]], checks: Sequence[str]) -> list[Fault | None]:
-    """One fault for each finding, by check: of those that fit, one that this check is for, and fits most findings."""
-    counts = Counter(fault.name for fitting in candidates for fault in fitting)
-    order = {fault.name: n for n, fault in enumerate(FAULTS)}
-    return [
-        min(fitting, key=lambda f: (f.caught_by != check, -counts[f.name], order[f.name])) if fitting else None
-        for fitting, check in zip(candidates, checks, strict=True)
-    ]
+def _own(finding: Finding) -> Seen | None:
+    """The call that a finding is about, if it is not simply one of its cell's."""
+    if finding.case is None or finding.given is not None or finding.outcome is None:
+        return None
+    return Seen(finding.case, finding.outcome)
 
 
 # Reproducers ------------------------------------------------------------------------------------------------------

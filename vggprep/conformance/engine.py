@@ -338,7 +338,7 @@ def _result(
     if finding is not None:
         message, status = sentence(finding), "failed" if excuse is None else "known"
         direction, levels, kind = finding.direction, max(levels, finding.levels), finding.kind
-        cause = cause_of(finding, judgement.check, explanation.fault.name if explanation.fault else "")
+        cause = cause_of(finding, judgement.check, explanation.cause)
     return Result(
         name,
         judgement.check,

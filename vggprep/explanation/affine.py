@@ -120,17 +120,14 @@ def _tidy(value: float, within: float) -> float:
     return float(round(value)) if abs(value - round(value)) <= within else value
 
 
-def readable(channels: Affine, extent: float, slack: float) -> Affine:
-    """The map with constants of the fewest digits that change no result by more than ``slack``.
-
-    ``extent``: how far its inputs range.
-    """
+def readable(channels: Affine, steep: float, slack: float) -> Affine:
+    """The map with the constants of fewest digits: slopes within ``steep``, offsets within ``slack``."""
     found = []
     for channel in channels:
-        scale = _shortest(channel.scale, slack / extent)
+        scale = _shortest(channel.scale, steep)
         if channel.scale:
-            divisor = _shortest(1 / channel.scale, slack / extent / channel.scale**2)
-            if len(_short(divisor)) < len(_short(scale)):
+            divisor = _shortest(1 / channel.scale, steep / channel.scale**2)
+            if divisor and len(_short(divisor)) < len(_short(scale)):
                 scale = 1 / divisor
         found.append(Channel(channel.source, scale, _shortest(channel.offset, slack)))
     return (found[0], found[1], found[2])

@@ -166,6 +166,8 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
             text = f"returns {start.words}, {step.words}"
             yield on_values("steps", f"{start.name}_{step.name}", text, _then(start.compute, step.compute))
     if direction == "forward":
+        text = "applies mean and deviation of mode torch, without dividing by 255, to what mode tf has returned"
+        yield on_values("steps", "torch_statistics_of_tf", text, lambda x: _statistics(_real("forward", "tf", x)))
         for first in MODES:
             for second in MODES:
                 if "identity" not in (first, second):
@@ -174,6 +176,10 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
                         functools.partial(_real, "forward", first), functools.partial(_real, "forward", second)
                     )
                     yield on_values("steps", f"{second}_of_{first}", text, both)
+
+
+def _statistics(y: Float64) -> Float64:
+    return oracle.real(y * 255, "forward", "torch")[0]
 
 
 def _real(direction: Direction, mode: ModeName, x: Float64) -> Float64:

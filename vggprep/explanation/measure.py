@@ -11,7 +11,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import to_format
 from vggprep.explanation import affine
-from vggprep.explanation.affine import Affine
+from vggprep.explanation.affine import Affine, Channel
 from vggprep.explanation.statements import Array, Float64, Seen, Statement, unit_roundoff
 from vggprep.spec import Direction, ModeName
 
@@ -102,12 +102,14 @@ def _own(values: Float64, axes: tuple[int, ...] | None) -> tuple[Float64, Float6
 
 def _standardised(x: Float64, axes: tuple[int, ...] | None) -> Float64:
     mean, deviation = _own(x, axes)
-    return (x - mean) / deviation
+    standardised: Float64 = (x - mean) / deviation
+    return standardised
 
 
 def _stretched(x: Float64, axes: tuple[int, ...] | None) -> Float64:
     low, high = x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
-    return (x - low) / np.maximum(high - low, 1e-12)
+    stretched: Float64 = (x - low) / np.maximum(high - low, 1e-12)
+    return stretched
 
 
 _IMAGE, _CHANNEL = (-3, -2, -1), (-3, -2)
@@ -160,8 +162,7 @@ _BEFORES: tuple[_Before, ...] = (
 
 
 def _grey(x: Float64, weights: tuple[float, float, float]) -> Float64:
-    grey: Float64 = np.broadcast_to((x @ np.array(weights))[..., None], x.shape)
-    return grey
+    return np.repeat((x @ np.array(weights))[..., None], 3, axis=-1).astype(np.float64)
 
 
 def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
@@ -171,11 +172,13 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
         return
     y, output = plain.y, plain.outcome.output
     assert y is not None
-    if not np.isfinite(y).all() or output.dtype.kind in "iub":
+    if not np.isfinite(y).all():
         return
     low, high = float(y.min()), float(y.max())
     if low == high:
-        yield on_seen("constant", f"returns {low:.6g} whatever the image", lambda seen: np.full(seen.case.shape, low))
+        text = f"returns {low:.6g} whatever the image"
+        yield on_seen("constant", text, lambda seen: np.full(seen.case.shape, low, output.dtype))
+    if low == high or output.dtype.kind in "iub":
         return
     slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
     for before in _BEFORES:
@@ -190,13 +193,37 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             fitted = affine.fit(z[pixels], y[pixels], unit_roundoff(output.dtype))
             if fitted is None:
                 continue
-            channels = affine.readable(fitted[0], float(np.ptp(z)), slack)
+            steep = slack / max(float(np.ptp(z)), 1e-30)
+            channels = affine.readable(fitted[0], steep, slack)
+            if clip is None and not before.words:
+                channels = _refined(fitted[0], evidence, steep, slack)
             text = " ".join(filter(None, ["computes", ", ".join(map(str, channels)), before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
             elif not before.words and (expected := expected_map(direction, mode)) is not None:
                 text += f", where {', '.join(map(str, expected))} is expected"
             yield on_seen("measured", text, functools.partial(_apply, before, channels, clip))
+
+
+def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:
+    """The map with slopes from the image whose values range furthest, which shows them best."""
+    wide = [(seen, seen.y) for seen in evidence if seen.tells and seen.case.regime == "wide"]
+    for seen, y in wide:
+        output = seen.outcome.output
+        if y is None or output is None or output.dtype.kind in "iub" or not np.isfinite(y).all():
+            continue
+        x = seen.x
+        found = []
+        for k, channel in enumerate(channels):
+            z = x[..., channel.source].ravel()
+            low, high = int(np.argmin(z)), int(np.argmax(z))
+            if z[high] == z[low]:
+                return affine.readable(channels, steep, slack)
+            scale = (y[..., k].ravel()[high] - y[..., k].ravel()[low]) / (z[high] - z[low])
+            found.append(Channel(channel.source, float(scale), channel.offset))
+        furthest = _ROUNDINGS * unit_roundoff(output.dtype) * float(np.abs(y).max()) / float(np.ptp(x))
+        return affine.readable((found[0], found[1], found[2]), min(furthest, steep), slack)
+    return affine.readable(channels, steep, slack)
 
 
 _ROUNDINGS = 4  # unit roundoffs within which a constant may be made readable
@@ -208,7 +235,7 @@ def _apply(before: _Before, channels: Affine, clip: tuple[float, float] | None, 
     return y if clip is None else np.clip(y, *clip)
 
 
-def on_seen(name: str, text: str, compute: Callable[[Seen], Float64]) -> Statement:
+def on_seen(name: str, text: str, compute: Callable[[Seen], Array]) -> Statement:
     """A measured statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
@@ -223,4 +250,4 @@ def expected_map(direction: Direction, mode: ModeName) -> Affine | None:
     """The right map of each output channel."""
     grid = np.stack(np.meshgrid(*3 * [np.array([0.0, 255.0])], indexing="ij"), axis=-1).reshape(-1, 3)
     fitted = affine.fit(grid, oracle.real(grid, direction, mode)[0], 2.0**-53)
-    return None if fitted is None else affine.readable(fitted[0], 255.0, 1e-9)
+    return None if fitted is None else affine.readable(fitted[0], 1e-12, 1e-9)

@@ -5,60 +5,95 @@ Of what fits, the plainest is stated, with the names of the others. What explain
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps
 from vggprep.explanation.statements import Array, Seen, Statement, same
+from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
 
-def reproduces(statement: Statement, evidence: Iterable[Seen], *, single: bool = False) -> bool:
-    """Whether a statement predicts every output in the evidence."""
+def reproduces(statement: Statement, evidence: Iterable[Seen]) -> bool:
+    """Whether a statement predicts every output in the evidence.
+
+    What is computed in float64 to predict it does not overflow where the function does: the regime of huge numbers
+    is for modes and faults alone.
+    """
     for seen in evidence:
-        if seen.outcome.output is None:
+        if seen.outcome.output is None or (seen.case.regime == "huge" and statement.kind in _COMPUTED):
             continue
         predicted = statement.predict(seen)
-        if predicted is None or not same(seen.outcome.output, predicted, single=single):
+        if predicted is None or not same(seen.outcome.output, predicted, single=statement.single):
             return False
     return True
 
 
+_COMPUTED = ("family", "steps", "measured")
+
+
 def explain(
-    evidence: Sequence[Seen], direction: Direction, mode: ModeName, likely: Sequence[Statement] = ()
+    evidence: Sequence[Seen],
+    direction: Direction,
+    mode: ModeName,
+    likely: Sequence[Statement] = (),
+    *,
+    thorough: bool = True,
 ) -> Statement | None:
     """What a function does that was asked for ``mode``, if anything fits all that was seen of it.
 
-    ``likely``: statements to try first, which fitted before. The evidence is of one direction; it must be wrong
-    somewhere, in an image that tells causes apart.
+    ``likely``: statements to try first, which other evidence bears out; without ``thorough``, no others. The evidence
+    is of one direction. Nothing is said where no image that tells causes apart came out wrong.
     """
     shown = [seen for seen in evidence if seen.outcome.output is not None]
     shown.sort(key=lambda seen: not seen.tells)
-    if not shown or not shown[0].tells:
+    telling = [seen for seen in shown if seen.tells]
+    right = [each for each in candidates(direction, mode) if each.kind == "rounding"]
+    if not shown or any(reproduces(each, telling or shown) for each in right):
         return None
     for statement in likely:
         if reproduces(statement, shown):
             return statement
+    if not thorough or not telling:
+        return None
     wide = any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
     for single in (False, True) if wide else (False,):
-        fitting = [each for each in candidates(direction, mode) if reproduces(each, shown, single=single)]
+        for each in right if single else ():
+            in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
+            if reproduces(in_single, shown):
+                return in_single
+        others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
+        fitting = [each for each in others if reproduces(each, shown)]
         if fitting:
             return _chosen(fitting)
-        for statement in affine_maps(shown, direction, mode):
-            if reproduces(statement, shown, single=single):
-                return statement
-    return _moved(shown, direction, mode)
+    measured = (m for m in affine_maps(shown, direction, mode) if reproduces(m, shown))
+    return next(measured, None) or _moved(shown, direction, mode) or _nowhere_finite(telling)
+
+
+def of_fault(fault: Fault, mode: ModeName) -> Statement:
+    """The statement that a function is a fault of the gallery."""
+    return next(each for each in candidates(fault.direction, mode) if each.fault is fault)
 
 
 def _chosen(fitting: Sequence[Statement]) -> Statement:
-    """The first, with what else fits; nothing at all, if it is right but for rounding."""
+    """The first, and what else fits."""
     first, *others = fitting
-    return dataclasses.replace(first, also=tuple(dict.fromkeys(o.name for o in others if o.name != first.name)))
+    return replace(first, also=tuple(dict.fromkeys(o.name for o in others if o.name != first.name)))
+
+
+def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
+    outputs = [oracle.as_float64(seen.outcome.output) for seen in telling if seen.outcome.output is not None]
+    if any(np.isfinite(output).any() for output in outputs):
+        return None
+    return Statement(
+        "measured", "nonfinite", "returns nothing but infinities and NaN", lambda seen: seen.outcome.output
+    )
 
 
 def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
@@ -96,4 +131,6 @@ def _at_another_place(geometry: Geometry, numbers: Statement) -> Statement:
         return to_format(moved, seen.case.data_format) if moved.ndim == found.ndim else moved
 
     text = f"{geometry.words}; apart from that, it {numbers.text}"
-    return Statement("measured", f"{geometry.words}/{numbers.name}", text, predict, None, numbers.mode, numbers.also)
+    return Statement(
+        "measured", f"{geometry.words}/{numbers.name}", text, predict, mode=numbers.mode, also=numbers.also
+    )

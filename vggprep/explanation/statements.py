@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -52,8 +53,15 @@ class Seen(NamedTuple):
     @property
     def tells(self) -> bool:
         """Whether the image has enough colours to tell one cause from another."""
-        pixels = self.case.values().reshape(-1, 3)
-        return len(np.unique(pixels, axis=0)) >= _COLOURS and bool((pixels != pixels[:, :1]).any())
+        return _tells(self.case)
+
+
+@functools.lru_cache(maxsize=8192)
+def _tells(case: Case) -> bool:
+    pixels = case.values().reshape(-1, 3)
+    if pixels.dtype == np.bool_ or len(pixels) < _COLOURS:
+        return False
+    return len(np.unique(pixels[:4096], axis=0)) >= _COLOURS and bool((pixels != pixels[:, :1]).any())
 
 
 Kind = Literal["mode", "fault", "family", "inverse", "steps", "measured", "rounding"]
@@ -63,7 +71,8 @@ Kind = Literal["mode", "fault", "family", "inverse", "steps", "measured", "round
 class Statement:
     """What a function does. ``predict`` is its output for an input, ``None`` where it would raise.
 
-    ``text`` completes "it ...". ``also``: other names that everything seen fits as well.
+    ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``also``:
+    other names that everything seen fits as well.
     """
 
     kind: Kind
@@ -72,6 +81,7 @@ class Statement:
     predict: Callable[[Seen], Array | None]
     fault: Fault | None = None
     mode: ModeName | None = None
+    single: bool = False
     also: tuple[str, ...] = ()
 
 
@@ -88,8 +98,6 @@ def same(seen: Array, predicted: Array, *, single: bool = False) -> bool:
         return False
     if seen.dtype.kind in "iub":
         return predicted.dtype.kind in "iub" and bool((a == b).all())
-    if predicted.dtype.kind in "iub":
-        return False
     u = unit_roundoff(seen.dtype)
     if single:
         u = max(u, oracle.FORMATS["float32"].unit_roundoff)

@@ -142,7 +142,7 @@ def _explained(found: Mapping[Subject, Sequence[_Failure]]) -> list[str]:
             row, finding = failure.row, failure.finding
             explanation = UNEXPLAINED if finding is None else next(explanations)
             # An exception explains itself; which of the faults refuse the same value means little.
-            fault = None if row.problem == "no_result" else explanation.fault
+            stated = row.problem != "no_result"
             cause = f"{row.direction}/in large images only/{row.mode}"
             result = Result(
                 name,
@@ -153,10 +153,10 @@ def _explained(found: Mapping[Subject, Sequence[_Failure]]) -> list[str]:
                 4,
                 "failed",
                 failure.message,
-                explanation.text if fault else "",
+                explanation.text if stated else "",
                 explanation.reproducer,
                 direction=row.direction,
-                cause=cause_of(finding, failure.check, fault.name if fault else "") if finding else cause,
+                cause=cause_of(finding, failure.check, explanation.cause if stated else "") if finding else cause,
                 example=explanation.example,
             )
             if reasons := [entry.reason for entry in known if entry.matches(name, result.check, result.cell)]:
