@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from vggprep.conformance.results import Example
 from vggprep.explanation import search
 from vggprep.explanation.statements import Seen, Statement, same
 from vggprep.faults import FAULTS, Fault
+from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
-from vggprep.spec import Direction, ModeName
+from vggprep.spec import DATA_FORMATS, Direction, ModeName
 
 
 @dataclass(frozen=True)
@@ -119,21 +120,24 @@ class _Causes:
         kind = direction, cell.mode
         likely = self._likely.setdefault(kind, [])
         found = search.explain(
-            list(self._evidence(direction, cell)), direction, cell.mode, likely, thorough=self._vain[kind] < _SEARCHES
+            list(self._evidence(direction, cell)),
+            direction,
+            cell.mode,
+            likely,
+            thorough=self._vain[kind] < _SEARCHES,
+            admit=lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell),
         )
         if found is None:
             self._vain[kind] += 1
-        elif found.kind == "fault" and not self._holds_elsewhere(found, direction, cell):
-            self._vain[kind] += 1
-            found = None
         elif found not in likely:
             likely.append(found)
         return found
 
     def _holds_elsewhere(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
-        """Whether a fault does what was seen of bytes and floats, too: its story speaks of all dtypes."""
-        others = [cell._replace(dtype=dtype) for dtype in ("uint8", "float32")]
-        cases = [panel(direction, c) for c in others if direction == "forward" or c.dtype == "float32"]
+        """Whether a fault does what was seen of bytes and floats in either format, too: its story is about them all."""
+        dtypes = ("uint8", "float32") if direction == "forward" else ("float32",)
+        others = [cell._replace(dtype=d, data_format=f) for d in dtypes for f in DATA_FORMATS]
+        cases = [panel(direction, c) for c in others if self._subject.covers(direction, c)]
         return search.reproduces(statement, (Seen(case, self._subject.run(case)) for case in cases))
 
     def _evidence(self, direction: Direction, cell: Cell) -> Iterator[Seen]:
@@ -155,28 +159,30 @@ class _Causes:
         if outcome is None or arguments is None or finding.kind not in _OF_CALLS | _OF_VALUES:
             return None
         direction, cell = finding.direction, finding.cell
+        right = preprocess_input if direction == "forward" else deprocess_input
+        if self._does_all(right, direction, cell) and self._alike(outcome, call(right, *arguments)):
+            return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
         for fault in (*likely, *FAULTS):
             if fault.direction != direction or not fault.stateless or cell.mode not in fault.modes:
                 continue
             if arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES:
                 continue
-            if self._does(fault, finding, outcome) and self._does_all(fault, direction, cell):
+            function = fault.preprocess or fault.deprocess
+            again = finding.arguments()  # its memory layout may matter
+            assert function is not None
+            assert again is not None
+            if not self._alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
+                continue
+            statement = search.of_fault(fault, cell.mode)
+            if self._holds_elsewhere(statement, direction, cell):
                 if fault not in likely:
                     likely.append(fault)
-                return search.of_fault(fault, cell.mode)
+                return statement
         return None
 
-    def _does(self, fault: Fault, finding: Finding, outcome: Outcome) -> bool:
-        arguments = finding.arguments()  # anew, as its memory layout may matter
-        assert arguments is not None
-        function = fault.preprocess or fault.deprocess
-        assert function is not None
-        return self._alike(outcome, call(function, *arguments))
-
-    def _does_all(self, fault: Fault, direction: Direction, cell: Cell) -> bool:
-        function = fault.preprocess or fault.deprocess
-        assert function is not None
+    def _does_all(self, function: Callable[..., Array], direction: Direction, cell: Cell) -> bool:
+        """Whether a function does what was seen of a cell, with the same effects on the inputs."""
         return all(
             self._alike(outcome, call(function, case.array(), case.mode, case.data_format))
             for case, outcome in self._seen.get((direction, cell), ())

@@ -5,7 +5,7 @@ Of what fits, the plainest is stated, with the names of the others. What explain
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,11 +45,13 @@ def explain(
     likely: Sequence[Statement] = (),
     *,
     thorough: bool = True,
+    admit: Callable[[Statement], bool] = lambda statement: True,
 ) -> Statement | None:
     """What a function does that was asked for ``mode``, if anything fits all that was seen of it.
 
-    ``likely``: statements to try first, which other evidence bears out; without ``thorough``, no others. The evidence
-    is of one direction. Nothing is said where no image that tells causes apart came out wrong.
+    ``likely``: statements to try first, which other evidence bears out; without ``thorough``, no others. ``admit``:
+    whether what is known besides the evidence allows a statement. The evidence is of one direction. Nothing is said
+    where no image that tells causes apart came out wrong.
     """
     shown = [seen for seen in evidence if seen.outcome.output is not None]
     shown.sort(key=lambda seen: not seen.tells)
@@ -69,7 +71,7 @@ def explain(
             if reproduces(in_single, shown):
                 return in_single
         others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
-        fitting = [each for each in others if reproduces(each, shown)]
+        fitting = [each for each in others if reproduces(each, shown) and admit(each)]
         if fitting:
             return _chosen(fitting)
     measured = (m for m in affine_maps(shown, direction, mode) if reproduces(m, shown))
