@@ -97,13 +97,22 @@ def fit(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Affine, float] | 
     channels = []
     worst = 0.0
     for k in range(3):
-        scale, offset, error, source = min(((*_line(x[:, j], y[:, k]), j) for j in range(3)), key=lambda f: f[2])
-        extent = abs(scale) * float(np.ptp(x[:, source]))
-        if not error <= 0.01 * extent + 64 * unit_roundoff * abs(offset):
+        fitted = fit_channel(x, y[:, k], unit_roundoff)
+        if fitted is None:
             return None
-        channels.append(Channel(source, _tidy(scale, 1e-7), _tidy(offset, 1e-7 * (abs(offset) + extent))))
-        worst = max(worst, error / abs(scale) if scale else 0.0)
+        channels.append(fitted[0])
+        worst = max(worst, fitted[1])
     return (channels[0], channels[1], channels[2]), worst
+
+
+def fit_channel(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Channel, float] | None:
+    """The map from pixels ``x``, ``(n, 3)``, to one output channel ``y``, ``(n,)``; otherwise as ``fit``."""
+    scale, offset, error, source = min(((*_line(x[:, j], y), j) for j in range(3)), key=lambda f: f[2])
+    extent = abs(scale) * float(np.ptp(x[:, source]))
+    if not error <= 0.01 * extent + 64 * unit_roundoff * abs(offset):
+        return None
+    channel = Channel(source, _tidy(scale, 1e-7), _tidy(offset, 1e-7 * (abs(offset) + extent)))
+    return channel, error / abs(scale) if scale else 0.0
 
 
 def _line(x: Float64, y: Float64) -> tuple[float, float, float]:

@@ -84,14 +84,14 @@ def _is_narrower(array: Array, output: Array) -> bool:
 # Constants of other people, and two steps in a row -----------------------------------------------------------------
 
 
-def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Array]) -> Statement:
+def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Array], size: float = 0.0) -> Statement:
     """A statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
         with np.errstate(all="ignore"):
             return to_format(compute(seen.x), seen.case.data_format)
 
-    return Statement(kind, name, text, predict)
+    return Statement(kind, name, text, predict, size=size)
 
 
 def _families(direction: Direction) -> Iterator[Statement]:
@@ -107,6 +107,8 @@ class _Step(NamedTuple):
     name: str
     words: str
     compute: Callable[[Float64], Any]
+    clips: bool = False
+    cuts: bool = False
 
 
 _BEFORE = (
@@ -121,16 +123,18 @@ _AFTER = (
     _Step("over_255", "divided by 255 afterwards", lambda y: y / 255),
     _Step("times_255", "multiplied by 255 afterwards", lambda y: y * 255),
     _Step("reversed", "with the channels in reverse order", lambda y: y[..., ::-1]),
-    _Step("to_unit", "clipped to 0..1", lambda y: np.clip(y, 0, 1)),
-    _Step("to_signed", "clipped to -1..1", lambda y: np.clip(y, -1, 1)),
-    _Step("to_bytes", "clipped to 0..255 and cut to whole bytes", lambda y: np.clip(y, 0, 255).astype(np.uint8)),
+    _Step("to_unit", "clipped to 0..1", lambda y: np.clip(y, 0, 1), clips=True),
+    _Step("to_signed", "clipped to -1..1", lambda y: np.clip(y, -1, 1), clips=True),
+    _Step(
+        "to_bytes", "clipped to 0..255 and cut to whole bytes", lambda y: np.clip(y, 0, 255).astype(np.uint8), cuts=True
+    ),
     _Step(
         "to_rounded_bytes",
         "clipped to 0..255 and rounded to whole bytes",
         lambda y: np.rint(np.clip(y, 0, 255)).astype(np.uint8),
     ),
-    _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y)),
-    _Step("over_255_to_unit", "divided by 255 and clipped to 0..1", lambda y: np.clip(y / 255, 0, 1)),
+    _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y), cuts=True),
+    _Step("over_255_to_unit", "divided by 255 and clipped to 0..1", lambda y: np.clip(y / 255, 0, 1), clips=True),
 )
 
 
@@ -160,7 +164,12 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
                 "steps", f"{name}_of_{step.name}", f"computes {what} {step.words}", _then(step.compute, core)
             )
         for step in _AFTER:
-            yield on_values("steps", f"{name}_{step.name}", f"computes {what}, {step.words}", _then(core, step.compute))
+            size = float(np.abs(core(np.zeros((1, 3)))).max()) if step.clips else 0.0
+            text = f"computes {what}, {step.words}"
+            yield on_values("steps", f"{name}_{step.name}", text, _then(core, step.compute), size)
+            if step.cuts:  # where fractions are cut off, the last bit decides
+                rounded = functools.partial(_in_single, direction, name)
+                yield on_values("steps", f"{name}_{step.name}", text, _then(rounded, step.compute))
     for start in _STARTS if direction == "inverse" else ():
         for step in _AFTER:
             text = f"returns {start.words}, {step.words}"
@@ -184,6 +193,12 @@ def _statistics(y: Float64) -> Float64:
 
 def _real(direction: Direction, mode: ModeName, x: Float64) -> Float64:
     return oracle.real(x, direction, mode)[0]
+
+
+def _in_single(direction: Direction, mode: ModeName, x: Float64) -> Array:
+    """The mode in float32, in Keras's order of operations."""
+    single = x.astype(np.float32)
+    return preprocess_input(single, mode=mode) if direction == "forward" else _undo(single, "channels_last", mode, None)
 
 
 def _then(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -187,22 +187,28 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
         if not np.isfinite(z).all():
             continue
         for clip in (None, (low, high)):
-            pixels = np.ones(y.shape[:-1], bool) if clip is None else ((y > low) & (y < high)).all(axis=-1)
-            if clip is not None and (pixels.all() or pixels.sum() < _ENOUGH):
+            inside = np.ones(y.shape, bool) if clip is None else (y > low) & (y < high)
+            if clip is not None and (inside.all() or inside.sum(axis=tuple(range(y.ndim - 1))).min() < _ENOUGH):
                 continue
-            fitted = affine.fit(z[pixels], y[pixels], unit_roundoff(output.dtype))
-            if fitted is None:
+            each = [
+                affine.fit_channel(z[inside[..., k]], y[..., k][inside[..., k]], unit_roundoff(output.dtype))
+                for k in range(3)
+            ]
+            first, second, third = (None if found is None else found[0] for found in each)
+            if first is None or second is None or third is None:
                 continue
+            fitted = first, second, third
             steep = slack / max(float(np.ptp(z)), 1e-30)
-            channels = affine.readable(fitted[0], steep, slack)
+            channels = affine.readable(fitted, steep, slack)
             if clip is None and not before.words:
-                channels = _refined(fitted[0], evidence, steep, slack)
+                channels = _refined(fitted, evidence, steep, slack)
             text = " ".join(filter(None, ["computes", ", ".join(map(str, channels)), before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
             elif not before.words and (expected := expected_map(direction, mode)) is not None:
                 text += f", where {', '.join(map(str, expected))} is expected"
-            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip))
+            size = 0.0 if clip is None else max(abs(channel.offset) for channel in channels)
+            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size)
 
 
 def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:
@@ -235,14 +241,14 @@ def _apply(before: _Before, channels: Affine, clip: tuple[float, float] | None, 
     return y if clip is None else np.clip(y, *clip)
 
 
-def on_seen(name: str, text: str, compute: Callable[[Seen], Array]) -> Statement:
+def on_seen(name: str, text: str, compute: Callable[[Seen], Array], size: float = 0.0) -> Statement:
     """A measured statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
         with np.errstate(all="ignore"):
             return to_format(compute(seen), seen.case.data_format)
 
-    return Statement("measured", name, text, predict)
+    return Statement("measured", name, text, predict, size=size)
 
 
 @functools.cache

@@ -30,7 +30,7 @@ def reproduces(statement: Statement, evidence: Iterable[Seen]) -> bool:
         if seen.outcome.output is None or (seen.case.regime == "huge" and statement.kind in _COMPUTED):
             continue
         predicted = statement.predict(seen)
-        if predicted is None or not same(seen.outcome.output, predicted, single=statement.single):
+        if predicted is None or not same(seen.outcome.output, predicted, single=statement.single, size=statement.size):
             return False
     return True
 
@@ -100,16 +100,19 @@ def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
 
 def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
     """A statement about pixels in another place, whose numbers are then explained."""
-    for geometry in GEOMETRIES:
-        undone = [_undone(geometry, seen) for seen in shown]
-        back = [seen for seen in undone if seen is not None]
-        if len(back) < len(undone):
-            continue
-        numbers = next((c for c in candidates(direction, mode) if reproduces(c, back)), None)
-        if numbers is None:
-            numbers = next((m for m in affine_maps(back, direction, mode) if reproduces(m, back)), None)
-        if numbers is not None:
-            return _at_another_place(geometry, numbers)
+    known = candidates(direction, mode)
+    plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
+    for numbers in (plain, known):
+        for geometry in GEOMETRIES:
+            undone = [_undone(geometry, seen) for seen in shown]
+            back = [seen for seen in undone if seen is not None]
+            if len(back) < len(undone):
+                continue
+            found = next((each for each in numbers if reproduces(each, back)), None)
+            if found is None and numbers is known:
+                found = next((m for m in affine_maps(back, direction, mode) if reproduces(m, back)), None)
+            if found is not None:
+                return _at_another_place(geometry, found)
     return None
 
 

@@ -71,8 +71,9 @@ Kind = Literal["mode", "fault", "family", "inverse", "steps", "measured", "round
 class Statement:
     """What a function does. ``predict`` is its output for an input, ``None`` where it would raise.
 
-    ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``also``:
-    other names that everything seen fits as well.
+    ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``size``: of
+    the numbers that are combined before the output is clipped, and rounded in float32 at best. ``also``: other names
+    that everything seen fits as well.
     """
 
     kind: Kind
@@ -82,13 +83,14 @@ class Statement:
     fault: Fault | None = None
     mode: ModeName | None = None
     single: bool = False
+    size: float = 0.0
     also: tuple[str, ...] = ()
 
 
-def same(seen: Array, predicted: Array, *, single: bool = False) -> bool:
+def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0.0) -> bool:
     """Whether an output is a prediction, but for rounding: in the output's own dtype, or ``single`` precision.
 
-    The bound comes from the output alone: a prediction does not widen it by being far off.
+    ``size``: see ``Statement``. The bound comes from the output alone: a prediction does not widen it by being far off.
     """
     if seen.shape != predicted.shape:
         return False
@@ -98,10 +100,10 @@ def same(seen: Array, predicted: Array, *, single: bool = False) -> bool:
         return False
     if seen.dtype.kind in "iub":
         return predicted.dtype.kind in "iub" and bool((a == b).all())
-    u = unit_roundoff(seen.dtype)
+    u, of_float32 = unit_roundoff(seen.dtype), oracle.FORMATS["float32"].unit_roundoff
     if single:
-        u = max(u, oracle.FORMATS["float32"].unit_roundoff)
-    bound = ROUNDINGS * u * np.abs(a[finite]).max(initial=0.0)
+        u = max(u, of_float32)
+    bound = ROUNDINGS * (u * np.abs(a[finite]).max(initial=0.0) + of_float32 * size)
     return bool((np.abs(a[finite] - b[finite]) <= bound).all())
 
 

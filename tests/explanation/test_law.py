@@ -1,0 +1,192 @@
+"""The law: what is stated of a function reproduces what it does, on images that were not shown, too."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support import Array
+
+from vggprep import deprocess_input, preprocess_input
+from vggprep.cases import Case, Cell, panel, regimes
+from vggprep.explanation.measure import GEOMETRIES
+from vggprep.explanation.search import explain, reproduces
+from vggprep.explanation.statements import Seen, Statement
+from vggprep.faults import FAULTS
+from vggprep.implementations.callables import call
+from vggprep.spec import MODES, Direction, ModeName
+
+Function = Callable[[Array], Array]
+
+
+def F(value: object) -> Array:  # noqa: N802
+    return np.asarray(value, np.float32)
+
+
+def after(*steps: Function) -> Function:
+    return lambda x: functools.reduce(lambda y, step: step(y), steps, F(x))
+
+
+def in_mode(mode: ModeName) -> Function:
+    return after(functools.partial(preprocess_input, mode=mode))
+
+
+def undone(mode: ModeName) -> Function:
+    return after(functools.partial(deprocess_input, mode=mode, dtype=None))
+
+
+def times(scale: float, offset: float = 0.0) -> Function:
+    return lambda x: x * F(scale) + F(offset)
+
+
+def plus(offset: float, scale: float) -> Function:
+    return lambda x: (x + F(offset)) * F(scale)
+
+
+def clipped(low: float, high: float) -> Function:
+    return lambda x: np.clip(x, F(low), F(high))
+
+
+def reordered(order: list[int]) -> Function:
+    return lambda x: x[..., order]
+
+
+OWN: dict[str, Function] = {
+    "stretched": lambda x: (x - x.min()) / F(max(float(np.ptp(x)), 1e-6)),
+    "over its maximum": lambda x: x / x.max(),
+    "less its mean": lambda x: x - x.mean(axis=(-3, -2, -1), keepdims=True),
+    "standardised": lambda x: (x - x.mean((-3, -2), keepdims=True)) / (x.std((-3, -2), keepdims=True) + F(1e-9)),
+    "grey": lambda x: np.repeat((x @ F([0.299, 0.587, 0.114]))[..., None], 3, axis=-1) / F(255),
+    "gamma": lambda x: np.sign(x) * (np.abs(x) / F(255)) ** F(2.2),
+    "constant": lambda x: np.full(x.shape, F(0.3)),
+    "divided by nothing": lambda x: (x - F(255)) / F(0),
+}
+CONSTANTS = [(1 / 128, -1), (0.017, -1.9), (2, 3), (1 / 63.75, -2), (-1, 255), (1 / 255, 0.1), (0.5, -100)]
+CLIPS: dict[ModeName, tuple[tuple[float, float], ...]] = {
+    "caffe": ((0, 1), (-50, 20)),
+    "tf": ((0, 1), (-0.7, 0.6)),
+    "torch": ((0, 1), (-1, 2)),
+}
+
+
+def behaviours() -> Iterator[tuple[str, ModeName, Direction, Function, str]]:
+    """A name, the mode asked for, the direction, the function, and what the statement must say."""
+    for scale, offset in CONSTANTS:
+        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+            name = f"{scale:.4g}x{offset:+}{order}"
+            yield name, "tf", "forward", after(reordered(order), times(scale, offset)), ""
+    for mode, clips in CLIPS.items():
+        for geometry in GEOMETRIES:
+            if not geometry.words.startswith(("returns channels last", "drops", "adds a fourth")):
+                words = "upside down" if "upside" in geometry.words else geometry.words
+                yield f"{mode} {geometry.words}", mode, "forward", after(in_mode(mode), geometry.redo), words
+        for other in MODES:
+            if other != mode:
+                yield f"{other} for {mode}", mode, "forward", in_mode(other), ""
+        for low, high in clips:
+            clip = after(in_mode(mode), clipped(low, high))
+            yield f"{mode} clipped to {low}..{high}", mode, "forward", clip, "clipped to"
+        for scale in (1 / 255, 255, 0.5):
+            yield f"{mode} times {scale:.3g}", mode, "forward", after(in_mode(mode), times(scale)), ""
+        for words, before in (
+            ("of x/255", times(1 / 255)),
+            ("of 255 x", times(255)),
+            ("of x + 0.5 times 255", plus(0.5, 255)),
+            ("of x + 1 times 127.5", plus(1, 127.5)),
+        ):
+            yield f"{mode} {words}", mode, "forward", after(before, in_mode(mode)), ""
+        yield f"the inverse for {mode}", mode, "forward", undone(mode), "inverse"
+        for words, step in (
+            ("over 255", times(1 / 255)),
+            ("over 255, clipped", after(times(1 / 255), clipped(0, 1))),
+            ("cut", lambda y: np.clip(y, 0, 255).astype(np.uint8)),
+            ("reversed", reordered([2, 1, 0])),
+            ("halved", times(0.5, 1)),
+        ):
+            yield f"inverse of {mode}, {words}", mode, "inverse", after(undone(mode), step), ""
+    for words, function in OWN.items():
+        yield words, "identity", "forward", after(function), ""
+
+
+# Nothing that is known or measured does these: nothing may be said.
+STRANGE: dict[str, Function] = {
+    "sine": lambda x: np.sin(F(x)),
+    "blurred": lambda x: (F(x) + np.roll(x, 1, axis=-2)) / F(255),
+    "mixed channels": lambda x: F(x) @ F([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]]),
+    "two halves": lambda x: np.where(np.asarray(x) < 100, F(x), F(x) * 2),
+    "vignette": lambda x: F(x) * np.linspace(0.5, 1, x.shape[-2], dtype=np.float32)[:, None],
+    "noise": lambda x: F(x) + np.random.default_rng(x.size).normal(size=x.shape).astype(np.float32),
+    "sorted": lambda x: np.sort(F(x), axis=-2),
+    "squared": lambda x: F(x) ** 2,
+    "quantised": lambda x: np.rint(F(x) / 16) * 16,
+    "thresholded": lambda x: (np.asarray(x) > 127).astype(np.float32),
+}
+
+BEHAVIOURS = list(behaviours())
+
+
+def evidence(function: Function, mode: ModeName, direction: Direction, shown: bool) -> list[Seen]:
+    """What a function does in a cell: on the corpus's images, or on others of other sizes."""
+    cell = Cell(mode, "channels_last", "float32", 4)
+    cases = [panel(direction, cell, r) for r in regimes(direction, "float32") if r not in ("nonfinite", "huge")]
+    cases += [replace(cases[0], shape=shape) for shape in ((1, 5, 7, 3), (3, 1, 9, 3), (1, 1, 1, 3))]
+    if not shown:
+        generator = np.random.default_rng(7)
+        cases = []
+        for shape, low, high in (((3, 9, 14, 3), 0, 255), ((1, 40, 30, 3), -300, 700), ((2, 5, 6, 3), -40, 90)):
+            values = generator.uniform(low, high, shape).astype(np.float32)
+            if direction == "inverse":
+                values = preprocess_input(values, mode=mode)
+            cases.append(Case(direction, mode, "channels_last", "float32", "c", "drawn", shape, values.tobytes()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [Seen(case, call(lambda x: function(x), case.array(), mode, "channels_last")) for case in cases]
+
+
+def stated(function: Function, mode: ModeName, direction: Direction) -> Statement | None:
+    found = explain(evidence(function, mode, direction, shown=True), direction, mode)
+    if found is not None and found.name != "nonfinite":
+        assert reproduces(found, evidence(function, mode, direction, shown=False)), found.text
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mode", "direction", "function", "said"), [b[1:] for b in BEHAVIOURS], ids=[b[0] for b in BEHAVIOURS]
+)
+def test_a_behaviour_is_stated_and_true(mode: ModeName, direction: Direction, function: Function, said: str) -> None:
+    found = stated(function, mode, direction)
+    assert found is not None
+    assert said in found.text
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_is_not_known_is_not_named(name: str) -> None:
+    assert stated(STRANGE[name], "tf", "forward") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_is_said_of_what_is_right(mode: ModeName) -> None:
+    assert explain(evidence(in_mode(mode), mode, "forward", shown=True), "forward", mode) is None
+
+
+def test_images_that_cannot_tell_support_no_cause() -> None:
+    grey = [s for s in evidence(in_mode("caffe"), "tf", "forward", shown=True) if s.case.regime in ("black", "white")]
+    assert len(grey) == 2
+    assert explain(grey, "forward", "tf") is None
+
+
+def test_what_is_stated_of_a_fault_is_true_of_it() -> None:
+    """Every fault that the corpus shows in float32, in each of its modes."""
+    named = 0
+    for fault in FAULTS:
+        if not fault.stateless:
+            continue
+        for mode in fault.modes:
+            function = fault.preprocess or fault.deprocess
+            assert function is not None
+            found = stated(lambda x, f=function, m=mode: f(x, "channels_last", m), mode, fault.direction)  # type: ignore[misc]
+            named += found is not None and found.name == fault.name
+    assert named > 100
