@@ -76,13 +76,14 @@ def test_formats_and_ranks_hold_the_same_values(function: Function, mode: ModeNa
 def test_the_inverse_follows_the_steps_backwards_in_the_dtype_of_its_input() -> None:
     y = single([[[0.1, -0.7, 2.3]]])
     means, deviations = single([0.485, 0.456, 0.406]), single([0.229, 0.224, 0.225])
-    for mode, expected in {
+    expected: dict[ModeName, Array] = {
         "caffe": (y + single(MEANS))[..., ::-1],
         "tf": (y + single(1)) * single(127.5),
         "torch": (y * deviations + means) * single(255),
         "identity": y,
-    }.items():
-        np.testing.assert_array_equal(deprocess_input(y, mode=mode, dtype=None), expected)
+    }
+    for mode, values in expected.items():
+        np.testing.assert_array_equal(deprocess_input(y, mode=mode, dtype=None), values)
 
 
 @EACH_MODE

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import click
+
+from vggprep.cli.common import output_option
+from vggprep.errors import VggprepError
+from vggprep.files import cache_folder
 from vggprep.releases import observation
 from vggprep.releases.environments import (
     BASES,
@@ -19,44 +25,9 @@ from vggprep.releases.environments import (
     observe_combination,
 )
 from vggprep.releases.observation import ObservationError
-from vggprep.releases.record import Record, Recorded, pack, read
+from vggprep.releases.record import FILE, Record, Recorded, pack, read
 
 Report = Callable[[str], None]
-
-
-def observe_all(
-    wanted: Sequence[Combination], directory: Path, *, workers: int, resume: bool, report: Report
-) -> dict[str, str]:
-    """Observe every combination into ``directory``; return the reasons of those that could not be, by name."""
-    (directory / "observations").mkdir(parents=True, exist_ok=True)
-    failures: dict[str, str] = {}
-
-    def build(base: str) -> None:
-        try:
-            build_base(base, directory)
-        except ObservationError as error:
-            report(f"{base}: {error}")
-
-    def one(combination: Combination) -> None:
-        path = observation_file(combination.name, directory)
-        if path.exists() and resume:
-            return
-        path.unlink(missing_ok=True)
-        started = time.monotonic()
-        try:
-            observed = observe_combination(combination, directory)
-        except ObservationError as error:
-            failures[combination.name] = str(error)
-            report(f"{combination.name}: not run: {error}")
-            return
-        observation.write(observed, path)
-        ran = sum(not row.skipped for row in observed.rows.values())
-        report(f"{combination.name}: {ran} rows in {time.monotonic() - started:.0f} s")
-
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(build, [base for base in BASES if any(c.base == base for c in wanted)]))
-        list(pool.map(one, wanted))
-    return failures
 
 
 def rebuild(
@@ -76,7 +47,34 @@ def rebuild(
     only = set(only)
     wanted = [combination for combination in combinations() if not only or combination.name in only]
     before = read(output) if only and output.exists() else Record((), {}, (), {})
-    failures = observe_all(wanted, directory, workers=workers, resume=resume, report=report)
+    failures: dict[str, str] = {}
+
+    def build(base: str) -> None:
+        try:
+            build_base(base, directory)
+        except ObservationError as error:
+            report(f"{base}: {error}")
+
+    def observe(combination: Combination) -> None:
+        path = observation_file(combination.name, directory)
+        if path.exists() and resume:
+            return
+        path.unlink(missing_ok=True)
+        started = time.monotonic()
+        try:
+            observed = observe_combination(combination, directory)
+        except ObservationError as error:
+            failures[combination.name] = str(error)
+            report(f"{combination.name}: not run: {error}")
+            return
+        observation.write(observed, path)
+        ran = sum(not row.skipped for row in observed.rows.values())
+        report(f"{combination.name}: {ran} rows in {time.monotonic() - started:.0f} s")
+
+    (directory / "observations").mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(build, [base for base in BASES if any(c.base == base for c in wanted)]))
+        list(pool.map(observe, wanted))
     observed = []
     for line, members in LINES.items():
         for combination in members:
@@ -96,3 +94,30 @@ def rebuild(
     unfinished.write_bytes(data)
     os.replace(unfinished, output)
     report(f"{output}: {len(observed)} releases, {len(data)} bytes; not run: {', '.join(failures) or 'none'}")
+
+
+@click.group()
+def main() -> None:
+    """The record of Keras releases."""
+
+
+@main.command("rebuild")
+@click.argument("releases", nargs=-1)
+@click.option("--directory", type=click.Path(path_type=Path), help="Where environments are built; a cache folder.")
+@output_option("--output", metavar="FILE", help="The record to write; the one in the package.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="How many releases to observe at a time; 2.")
+@click.option("--resume", is_flag=True, help="Keep the observations that are in the directory already.")
+def rebuild_record(
+    releases: tuple[str, ...], directory: Path | None, output: Path | None, workers: int, resume: bool
+) -> None:
+    """Build every environment, observe every release, write the record; or only RELEASES, keeping the others."""
+    unknown = set(releases) - {combination.name for combination in combinations()}
+    if unknown:
+        raise click.UsageError(f"the record has no release {', '.join(sorted(unknown))}")
+    report = partial(click.echo, err=True)
+    directory = directory or cache_folder("releases")
+    try:
+        rebuild(directory, output or FILE, only=releases, workers=workers, resume=resume, report=report)
+    except (VggprepError, OSError) as error:
+        report(str(error))
+        raise SystemExit(2) from None
