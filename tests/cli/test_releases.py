@@ -171,13 +171,14 @@ def test_what_a_baseline_accepts_is_not_reported_again(folder: Path) -> None:
 
 def test_another_wrong_value_than_the_accepted_one_is_new_and_an_entry_without_a_row_is_stale(observed: Path) -> None:
     tensor, graph = question("tensor").id, question("graph").id
-    wrong = replace(RIGHT, verdict="wrong", digest="b", cause="the input unchanged", levels=math.inf)
+    wrong = replace(RIGHT, verdict="wrong", digest="b", cause="the input unchanged", levels=math.inf, message="0x7f")
     for name, rows in {
         "both": {tensor: wrong, graph: wrong},
         "one": {tensor: replace(wrong, digest="c", cause="another")},
     }.items():
         write(Observation({}, {**read(observed).rows, **rows}), observed.with_name(name))
     observed.with_name("accepted.json").write_text(vggprep("diff", "now.jsonl", "both", "--json").stdout)
+    assert "0x7f" not in observed.with_name("accepted.json").read_text()  # what belongs to the machine
     assert vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").exit_code == 0
     done = vggprep("diff", "now.jsonl", "one", "--baseline", "accepted.json")
     assert done.exit_code == 1
