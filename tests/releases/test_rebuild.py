@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from stand_in import RAISES, RIGHT, question
 
-from vggprep.releases import observation, rebuild
+from vggprep.releases import __main__, observation, rebuild
 from vggprep.releases.environments import Combination, observation_file
 from vggprep.releases.observation import Observation, ObservationError
 from vggprep.releases.record import FILE, Recorded, pack, unpack
@@ -81,7 +81,7 @@ def test_a_record_of_nothing_is_not_written(tmp_path: Path, lose: Callable[..., 
 
 def command(folder: Path, *more: str) -> Result:
     arguments = ["keras==3.15.1", "--output", str(folder / "record"), "--directory", str(folder), *more]
-    return CliRunner().invoke(rebuild.main, ["rebuild", *arguments])
+    return CliRunner().invoke(__main__.main, ["rebuild", *arguments])
 
 
 def test_the_command_passes_its_options_on(tmp_path: Path, lose: Callable[..., None]) -> None:
@@ -102,7 +102,7 @@ def test_the_command_passes_its_options_on(tmp_path: Path, lose: Callable[..., N
     ],
 )
 def test_rebuilding_what_cannot_be_is_a_usage_error_at_once(arguments: list[str], said: str) -> None:
-    done = CliRunner().invoke(rebuild.main, ["rebuild", *arguments])
+    done = CliRunner().invoke(__main__.main, ["rebuild", *arguments])
     assert done.exit_code == 2
     assert said in done.stderr
 

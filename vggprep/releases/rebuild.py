@@ -6,14 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
-import click
-
-from vggprep.cli.common import output_option
-from vggprep.errors import VggprepError
-from vggprep.files import cache_folder
 from vggprep.releases import observation
 from vggprep.releases.environments import (
     BASES,
@@ -25,7 +19,7 @@ from vggprep.releases.environments import (
     observe_combination,
 )
 from vggprep.releases.observation import ObservationError
-from vggprep.releases.record import FILE, Record, Recorded, pack, read
+from vggprep.releases.record import Record, Recorded, pack, read
 
 Report = Callable[[str], None]
 
@@ -94,30 +88,3 @@ def rebuild(
     unfinished.write_bytes(data)
     os.replace(unfinished, output)
     report(f"{output}: {len(observed)} releases, {len(data)} bytes; not run: {', '.join(failures) or 'none'}")
-
-
-@click.group()
-def main() -> None:
-    """The record of Keras releases."""
-
-
-@main.command("rebuild")
-@click.argument("releases", nargs=-1)
-@click.option("--directory", type=click.Path(path_type=Path), help="Where environments are built; a cache folder.")
-@output_option("--output", metavar="FILE", help="The record to write; the one in the package.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, help="How many releases to observe at a time; 2.")
-@click.option("--resume", is_flag=True, help="Keep the observations that are in the directory already.")
-def rebuild_record(
-    releases: tuple[str, ...], directory: Path | None, output: Path | None, workers: int, resume: bool
-) -> None:
-    """Build every environment, observe every release, write the record; or only RELEASES, keeping the others."""
-    unknown = set(releases) - {combination.name for combination in combinations()}
-    if unknown:
-        raise click.UsageError(f"the record has no release {', '.join(sorted(unknown))}")
-    report = partial(click.echo, err=True)
-    directory = directory or cache_folder("releases")
-    try:
-        rebuild(directory, output or FILE, only=releases, workers=workers, resume=resume, report=report)
-    except (VggprepError, OSError) as error:
-        report(str(error))
-        raise SystemExit(2) from None
