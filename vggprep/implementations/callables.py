@@ -39,7 +39,15 @@ class Raised(NamedTuple):
 
 
 ProblemKind = Literal[
-    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "unreadable", "no_answer"
+    "returned_none",
+    "returned_type",
+    "returned_dtype",
+    "returned_scalar",
+    "returned_huge",
+    "returned_masked",
+    "returned_swapped",
+    "unreadable",
+    "no_answer",
 ]
 
 PROBLEMS: Mapping[ProblemKind, str] = {
@@ -48,6 +56,8 @@ PROBLEMS: Mapping[ProblemKind, str] = {
     "returned_dtype": "returns an array of dtype {got}, not of real numbers",
     "returned_scalar": "returns a 0-d array",
     "returned_huge": "returns an array of shape {got}, far larger than its input",
+    "returned_masked": "returns a masked array that hides {hidden} of its {size} values",
+    "returned_swapped": "returns {got} in foreign byte order for a native array",
     "unreadable": "returns something that cannot be read: {error}",
     "no_answer": "{why}",
 }
@@ -94,10 +104,16 @@ class NoArray:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Which of the two keywords a function takes."""
+    """Which of the two keywords a function takes.
+
+    ``defaults`` holds those of them that are a string or ``None``. ``mode_first``: by position, the mode comes before
+    the data format.
+    """
 
     mode: bool
     data_format: bool
+    defaults: tuple[tuple[str, str | None], ...] = ()
+    mode_first: bool = False
 
 
 def parameters(function: Callable[..., Any]) -> Parameters:
@@ -115,8 +131,11 @@ def _parameters(function: Callable[..., Any]) -> Parameters:
         found = inspect.signature(function).parameters
     except Exception:  # signatures can be made to raise anything
         return Parameters(False, False)
-    by_name = {name for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return Parameters("mode" in by_name, "data_format" in by_name)
+    by_name = {name: p for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    asked = [(name, p.default) for name, p in by_name.items() if name in ("mode", "data_format")]
+    defaults = tuple((name, default) for name, default in asked if default is None or type(default) is str)
+    by_position = [name for name, _ in asked if by_name[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return Parameters("mode" in by_name, "data_format" in by_name, defaults, by_position == ["mode", "data_format"])
 
 
 _remembered_parameters = functools.lru_cache(maxsize=256)(_parameters)
@@ -152,7 +171,7 @@ class Remote(Protocol):
 
 @contextlib.contextmanager
 def captured_output() -> Iterator[tuple[BinaryIO, list[warnings.WarningMessage]]]:
-    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; NumPy's error state is its default.
+    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; NumPy's errors are as by default.
 
     File descriptors are left alone: what is written to those is not caught.
     """
@@ -228,7 +247,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
         changed = _form(array) != form or array.tobytes() != before
         if _form(array) != form:
             after = np.frombuffer(before, dtype).reshape(shape)
-        problem = _problem(returned, len(before))
+        problem = _problem(returned, len(before), dtype.isnative)
         if problem is None:
             output = _plain(returned)
             shares = share_memory(np.ndarray.view(returned, np.ndarray), array)
@@ -337,8 +356,8 @@ def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[
     return frozenset(remarks)
 
 
-def _problem(returned: Any, size: int) -> Problem | None:
-    """Why the object returned for an input of ``size`` bytes cannot be judged, if so."""
+def _problem(returned: Any, size: int, native: bool) -> Problem | None:
+    """Why the object returned for an input of ``size`` bytes, ``native`` or not, cannot be judged, if so."""
     if returned is None:
         return Problem("returned_none")
     if isinstance(returned, NoArray):
@@ -355,4 +374,8 @@ def _problem(returned: Any, size: int) -> Problem | None:
         return Problem("returned_scalar")
     if returned.size * returned.itemsize > 1024 * (size + 1024):
         return Problem("returned_huge", {"got": returned.shape})
+    if isinstance(returned, np.ma.MaskedArray) and (hidden := int(np.ma.getmaskarray(returned).sum())):
+        return Problem("returned_masked", {"hidden": hidden, "size": returned.size})
+    if native and not returned.dtype.isnative:
+        return Problem("returned_swapped", {"got": returned.dtype.name})
     return None
