@@ -459,9 +459,9 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
     telling = [r for r in regimes(direction, cell.dtype) if r not in rare]
     position = (
         list(MODES).index(cell.mode)
-        + 2 * DATA_FORMATS.index(cell.data_format)
+        + 4 * DATA_FORMATS.index(cell.data_format)
         + DTYPES.index(cell.dtype)
-        + 3 * cell.rank
+        + 8 * cell.rank
     )
     for layout in layouts:
         yield panel(direction, cell, telling[(position + LAYOUTS.index(layout)) % len(telling)], layout)

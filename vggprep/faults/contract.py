@@ -82,14 +82,14 @@ def scaled_and_scaled_back(x: Array, mode: ModeName) -> Array:
     return y
 
 
-@fault("shape_and_dtype")
+@fault("shape_and_dtype", stateless=False)
 def no_data_masked(x: Array, mode: ModeName) -> Array:
     """The result is a masked array that hides black pixels as missing data, so that means and sums leave them out."""
     black = np.broadcast_to((x == 0).any(axis=-1, keepdims=True), x.shape)
     return np.ma.masked_array(right(x, mode), mask=black)
 
 
-@fault("shape_and_dtype")
+@fault("shape_and_dtype", stateless=False)
 def big_endian_returned(x: Array, mode: ModeName) -> Array:
     """The result is big-endian, as files and networks have it, which torch.from_numpy and compiled code refuse."""
     y = right(x, mode)
@@ -423,13 +423,13 @@ def dithered(x: Array, mode: ModeName, generator: np.random.Generator) -> Array:
 
 
 @fault("determinism", memory=list)
-def same_array_remembered(x: Array, mode: ModeName, last: list[Any]) -> Array:
+def same_array_remembered(x: Array, data_format: DataFormat, mode: ModeName, last: list[Any]) -> Array:
     """The result of the last call is returned when the same array comes again, though it has been filled with another
     image since, as cameras do with their buffers."""
-    if not last or last[0] is not x or last[1] != mode:
-        last[:] = [x, mode, right(x, mode)]
-    y: Array = last[2]
-    return y.copy()
+    if not last or last[0] is not x or last[1] != (data_format, mode):
+        last[:] = [x, (data_format, mode), preprocess_input(x, data_format, mode)]
+    y: Array = last[2].copy()
+    return y
 
 
 @fault("determinism", memory=dict)

@@ -95,7 +95,8 @@ def _scaled_down(x: Array, bits: int) -> Array:
     values = floats(x)
     if not x.size or not 2 ** (bits - 2) < values.max() < 2**bits or values.min() < 0:
         return x
-    return values / values.dtype.type((2**bits - 1) / 255)
+    scaled: Array = values / values.dtype.type((2**bits - 1) / 255)
+    return scaled
 
 
 @fault("value")
@@ -117,7 +118,8 @@ def limited_range_guessed(x: Array) -> Array:
     values = floats(x)
     if not x.size or values.min() < 16 or values.max() > 235:
         return x
-    return (values - values.dtype.type(16)) * values.dtype.type(255 / 219)
+    stretched: Array = (values - values.dtype.type(16)) * values.dtype.type(255 / 219)
+    return stretched
 
 
 @fault("value")
