@@ -100,8 +100,7 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
         before = first.output.tobytes()
         changed = _of(case, case.values()[..., ::-1, :])
         # Buffers may be used in turn: many are looked for in the usual dtypes and one data format, elsewhere two.
-        last = cell._replace(data_format="channels_last")
-        many = cell.dtype in USUAL and (cell == last or not subject.covers(direction, last)) and case.shape != LARGE
+        many = cell.dtype in USUAL and case.shape != LARGE and _in_first_format(subject, cell, direction)
         many = many and not subject.implementation.serial
         for _ in range(_LATER_CALLS if many else 2):
             subject.call(direction, changed.copy(), cell.mode, cell.data_format)
@@ -125,6 +124,12 @@ def _small_and_large(subject: Subject, cell: Cell, direction: Direction) -> list
     if subject.implementation.compiled or cell.rank == 3 or cell.dtype not in USUAL:
         return [small]
     return [small, replace(small, shape=LARGE)]
+
+
+def _in_first_format(subject: Subject, cell: Cell, direction: Direction) -> bool:
+    """Whether there is no other data format to prefer where one is enough."""
+    last = cell._replace(data_format="channels_last")
+    return cell == last or not subject.covers(direction, last)
 
 
 def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
@@ -246,12 +251,13 @@ def _middle_changed(subject: Subject, case: Case) -> Finding | None:
     shape = LARGE[-case.rank :] if case.dtype in USUAL else _MIDDLES[case.rank]
     larger = case if subject.implementation.compiled else replace(case, shape=shape)
     image = larger.values()
-    height, width = larger.shape[-3:-1]
-    changed = np.zeros(image.shape, np.bool_)
-    changed.reshape(-1, *changed.shape[-3:])[-1, height // 3 : -height // 3, width // 4 : -width // 4] = True
-    other = np.where(changed, np.flip(image, (-3, -2)), image)
+    other = image.copy()
+    # Two neighbours change places, so that sums stay, too.
+    row, column = image.shape[-3] // 2, image.shape[-2] // 2
+    pair = (*[-1] * (case.rank - 3), row, slice(column, column + 2))
+    other[pair] = image[pair][::-1]
     earlier, later = (subject.call(case.direction, _of(larger, x), case.mode, case.data_format) for x in (image, other))
-    return _stale(larger, earlier, later, "an image that differs in the middle only", changed & (other != image))
+    return _stale(larger, earlier, later, "an image that differs in the middle only", other != image)
 
 
 def _stale(case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt.NDArray[np.bool_]) -> Finding | None:
@@ -263,6 +269,8 @@ def _stale(case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt
         return None
     # Of a pixel, all channels: they may come in another order.
     pixels = changed.any(axis=-1)
+    if not pixels.any():
+        return None
     old, new = (from_format(output, case.data_format)[pixels] for output in (earlier.output, later.output))
     if old.tobytes() != new.tobytes():
         return None
@@ -282,10 +290,12 @@ def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Find
         raise Skipped("it answers one call at a time")
     for case in _small_and_large(subject, cell, direction):
         yield from _in_threads(subject, case, [cell])
+    batches = cell.rank == 4 or not subject.accepts(direction, cell._replace(rank=4))
     asked = [
         other
         for mode in (cell.mode, *MODES)
         for data_format in DATA_FORMATS
+        if batches and _in_first_format(subject, cell, direction)
         if (mode == cell.mode or subject.takes(direction, "mode"))
         and (data_format == cell.data_format or subject.takes(direction, "data_format"))
         and subject.covers(direction, other := cell._replace(mode=mode, data_format=data_format))

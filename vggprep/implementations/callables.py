@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -313,15 +314,18 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
         results = []
         words = keywords(function, mine.mode, mine.data_format)
         try:
-            for _ in range(rounds):
+            start.wait()  # once: threads that then run freely meet each other anywhere
+            for turn in range(rounds):
                 array = mine.array.copy()
-                start.wait()
+                sys.setprofile(_giving_way() if turn == 0 else None)
                 results.append(function(array, **words))
         except BrokenBarrierError:
             return None
         except BaseException as error:
             start.abort()  # or the others would wait for this one for ever
             return raised(error)
+        finally:
+            sys.setprofile(None)
         return [_plain(r) if isinstance(r, np.ndarray) else None for r in results]
 
     interval = sys.getswitchinterval()
@@ -331,6 +335,27 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
             return list(pool.map(work, calls))
         finally:
             sys.setswitchinterval(interval)
+
+
+_EVENTS = 100  # so many calls at most give way: a loop over pixels would take for ever
+_PAUSE = 1e-6  # seconds: any pause lets another thread run, on a busy machine, too
+
+
+def _giving_way() -> Callable[[Any, str, Any], None]:
+    """A profile function that lets other threads run before each of the first calls that a function makes.
+
+    So threads meet between any two steps of it, however short the moment and whatever else the machine is doing.
+    """
+    left = iter(range(_EVENTS))
+
+    def event(frame: Any, what: str, about: Any) -> None:
+        if what in ("call", "c_call"):
+            if next(left, None) is None:
+                sys.setprofile(None)
+            else:
+                time.sleep(_PAUSE)
+
+    return event
 
 
 def _form(array: Array) -> tuple[Any, ...]:
