@@ -362,11 +362,12 @@ def test_a_result_that_is_kept_by_all_pixels_is_right() -> None:
 def test_values_that_are_simply_wrong_are_not_said_to_depend_on_earlier_calls(spoil: Function) -> None:
     def restore(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
         x = spoil(deprocess_input(y, data_format, mode, dtype=None))
-        return np.clip(np.nan_to_num(x), 0, 255).astype(np.uint8)
+        pixels: Array = np.clip(np.nan_to_num(x), 0, 255).astype(np.uint8)
+        return pixels
 
     report = judge(Implementation("it", deprocess=restore), selection=Selection(modes=("caffe", "torch")))
     assert "restores_pixels" in failing_checks(report)
-    assert ("determinism" in failing_checks(report)) == (spoil(1.0) == 0)  # the same for all images: who could tell?
+    assert "determinism" not in failing_checks(report)
 
 
 def test_a_declared_writer_must_return_what_it_wrote() -> None:

@@ -237,7 +237,9 @@ def _refilled(subject: Subject, case: Case) -> Finding | None:
     earlier = subject.call(case.direction, case.array(), case.mode, case.data_format, keep=True)
     other = _of(case, case.values()[..., ::-1, :])
     later = subject.call_again(case.direction, earlier, other, case.mode, case.data_format)
-    return _stale(case, earlier, later, "an array that was filled with other values", np.ones(case.shape, np.bool_))
+    return _stale(
+        subject, case, earlier, later, "an array that was filled with other values", np.ones(case.shape, np.bool_)
+    )
 
 
 _MIDDLES = {3: (24, 32, 3), 4: (2, 12, 32, 3)}
@@ -257,13 +259,16 @@ def _middle_changed(subject: Subject, case: Case) -> Finding | None:
     pair = (*[-1] * (case.rank - 3), row, slice(column, column + 2))
     other[pair] = image[pair][::-1]
     earlier, later = (subject.call(case.direction, _of(larger, x), case.mode, case.data_format) for x in (image, other))
-    return _stale(larger, earlier, later, "an image that differs in the middle only", other != image)
+    return _stale(subject, larger, earlier, later, "an image that differs in the middle only", other != image)
 
 
-def _stale(case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt.NDArray[np.bool_]) -> Finding | None:
+def _stale(
+    subject: Subject, case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt.NDArray[np.bool_]
+) -> Finding | None:
     """The finding if ``later`` is the result of ``earlier`` although the pixels have ``changed``.
 
-    How far off the values are, other checks report: an output that is no earlier one is none of this check's.
+    How far off the values are, other checks report: an output that is no earlier one, or that was wrong before, is
+    none of this check's.
     """
     if later.output is None or earlier.output is None or later.output.shape != case.array_shape:
         return None
@@ -272,7 +277,7 @@ def _stale(case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt
     if not pixels.any():
         return None
     old, new = (from_format(output, case.data_format)[pixels] for output in (earlier.output, later.output))
-    if old.tobytes() != new.tobytes():
+    if old.tobytes() != new.tobytes() or subject.verdict(case, earlier)[0] is not None:
         return None
     return Finding("stale", case.direction, case.cell, case, outcome=later, about={"what": what})
 
@@ -338,7 +343,7 @@ UNKNOWN = "no_such_name"
 
 @check("forward", "inverse")
 def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """An unknown mode or data format is an error, and a fourth channel is not dropped silently."""
+    """An unknown mode or data format is an error; no fourth channel is dropped and no grey image coloured silently."""
     if not _runs_expensive_checks(subject, cell, direction):
         return
     image = panel(direction, cell).values()[..., :2, :2, :]
