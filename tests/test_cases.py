@@ -58,7 +58,7 @@ EACH_FORMAT = pytest.mark.parametrize("data_format", DATA_FORMATS)
 EACH_RANK = pytest.mark.parametrize("rank", RANKS)
 
 LITTLE_ENDIAN = pytest.mark.skipif(sys.byteorder != "little", reason="the digest is of little-endian bytes")
-CORPUS_DIGEST = "6d236015059c9ec836e41108eb4a9b51acc6be7b2712ff5fca86b0fdbf731a3d"
+CORPUS_DIGEST = "8ba44659259392c7c9dc555fdbd132fc1932d77dc18f1dd830844a907cf53b0a"
 
 
 @cache
