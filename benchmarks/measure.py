@@ -39,21 +39,23 @@ class Measured:
     """What one implementation did on a task: its rounds in seconds, and everything else that is reported."""
 
     peer: Peer
+    call: Call
+    out: Array | None
     label: str
-    fresh: bool
     verdict: Verdict
     contiguous: bool
     writes_input: bool
     peak_bytes: int
     seconds: list[float] = field(default_factory=list)
 
-    @property
-    def least(self) -> float:
-        return min(self.seconds)
+    def figure(self, of: Callable[[float], float]) -> dict[str, float]:
+        """A figure of the best round and of the median."""
+        return {"min": of(min(self.seconds)), "median": of(statistics.median(self.seconds))}
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+    def times_faster_than(self, base: Measured | None) -> dict[str, float] | None:
+        """By both minima and by both medians."""
+        ours = self.figure(float)
+        return None if base is None else {by: seconds / ours[by] for by, seconds in base.figure(float).items()}
 
 
 @dataclass
@@ -73,8 +75,7 @@ class Outcome:
         """What the row of an implementation holds besides its times."""
         found, task = self.measured[name], self.task
         yardstick = self.measured.get(KERAS if task.direction == "forward" else USUAL)
-        if yardstick is not None and not yardstick.verdict.ok:
-            yardstick = None
+        times = found.times_faster_than(yardstick if yardstick and yardstick.verdict.ok else None)
         return {
             **{key: getattr(task, key) for key in Task.__dataclass_fields__},
             "gpu": self.gpu,
@@ -83,13 +84,13 @@ class Outcome:
             "verdict": "yardstick" if name == LIMIT else found.verdict.label,
             "ranked": found.verdict.ok and name != LIMIT,
             "pairs_wrong": found.verdict.pairs_wrong,
-            "ns_per_element": figure(found, lambda seconds: seconds / task.elements * 1e9),
-            "gb_per_s": figure(found, lambda seconds: task.nbytes / seconds / 1e9),
+            "ns_per_element": found.figure(lambda seconds: seconds / task.elements * 1e9),
+            "gb_per_s": found.figure(lambda seconds: task.nbytes / seconds / 1e9),
             # A GPU has another bus and another memory.
-            "fraction_of_limit": None if found.peer.on_gpu else ratio(self.measured[LIMIT], found),
-            "times_keras": ratio(yardstick, found) if task.direction == "forward" else None,
-            "times_usual_inverse": ratio(yardstick, found) if task.direction == "inverse" else None,
-            "fresh": found.fresh,
+            "fraction_of_limit": None if found.peer.on_gpu else found.times_faster_than(self.measured[LIMIT]),
+            "times_keras": times if task.direction == "forward" else None,
+            "times_usual_inverse": times if task.direction == "inverse" else None,
+            "fresh": found.out is None,
             "contiguous": found.contiguous,
             "writes_input": found.writes_input,
             "peak_bytes": found.peak_bytes,
@@ -100,27 +101,10 @@ class Outcome:
         }
 
 
-def figure(found: Measured, of: Callable[[float], float]) -> dict[str, float]:
-    """A figure of the minimum and of the median."""
-    return {"min": of(found.least), "median": of(found.median)}
-
-
-def ratio(base: Measured | None, found: Measured) -> dict[str, float] | None:
-    """How many times faster than ``base``, by both minima and by both medians."""
-    return None if base is None else {"min": base.least / found.least, "median": base.median / found.median}
-
-
-@dataclass
-class _Entry:
-    measured: Measured
-    call: Call
-    out: Array | None
-
-
 def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
     """Judge all peers on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds."""
     arrays = Arrays(task)
-    entries: list[_Entry] = []
+    entries: list[Measured] = []
     reasons: dict[str, str] = {}
     for peer in (Peer(LIMIT, limit, out=True), *_with_yardsticks(task, peers)):
         try:
@@ -132,9 +116,9 @@ def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
             lines = str(error).strip().splitlines() or [""]
             reasons[peer.name] = f"raises {type(error).__name__}: {lines[0][:160]}"
         arrays.restore()
-    restore = any(entry.measured.writes_input for entry in entries)
+    restore = any(entry.writes_input for entry in entries)
     _time(task, entries, arrays, seconds_each, restore)
-    return Outcome(task, {entry.measured.peer.name: entry.measured for entry in entries}, reasons)
+    return Outcome(task, {entry.peer.name: entry for entry in entries}, reasons)
 
 
 def _with_yardsticks(task: Task, peers: Sequence[Peer]) -> list[Peer]:
@@ -143,7 +127,7 @@ def _with_yardsticks(task: Task, peers: Sequence[Peer]) -> list[Peer]:
     return list(dict.fromkeys([*peers, yardstick]))
 
 
-def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
+def _enter(task: Task, peer: Peer, arrays: Arrays) -> Measured:
     """Build a peer's call, let it do the task and judge the result. This also warms it up."""
     call = peer.build(task)
     given = peer.out and (task.output == "reused" or peer.name == LIMIT)
@@ -160,7 +144,7 @@ def _enter(task: Task, peer: Peer, arrays: Arrays) -> _Entry:
     label = limit_label(task) if peer.name == LIMIT else peer.name
     if task.output == "reused" and out is None:
         label += " (fresh output)"  # a yardstick without out=
-    return _Entry(Measured(peer, label, out is None, verdict, contiguous, writes, peak), call, out)
+    return Measured(peer, call, out, label, verdict, contiguous, writes, peak)
 
 
 def _on_host(result: Any) -> Array:
@@ -170,10 +154,10 @@ def _on_host(result: Any) -> Array:
     return np.asarray(result.numpy() if hasattr(result, "numpy") else result)
 
 
-def _time(task: Task, entries: list[_Entry], arrays: Arrays, seconds_each: float, restore: bool) -> None:
+def _time(task: Task, entries: list[Measured], arrays: Arrays, seconds_each: float, restore: bool) -> None:
     clock = time.perf_counter
 
-    def once(entry: _Entry) -> float:
+    def once(entry: Measured) -> float:
         if restore:
             arrays.restore()
         start = clock()
@@ -184,7 +168,7 @@ def _time(task: Task, entries: list[_Entry], arrays: Arrays, seconds_each: float
         del result  # giving memory back is not timed
         return seconds
 
-    plan: list[_Entry] = []
+    plan: list[Measured] = []
     with quiet():
         for entry in entries:
             rounds = int(seconds_each / max(once(entry), 1e-9))
@@ -194,7 +178,7 @@ def _time(task: Task, entries: list[_Entry], arrays: Arrays, seconds_each: float
         gc.disable()
         try:
             for entry in plan:
-                entry.measured.seconds.append(once(entry))
+                entry.seconds.append(once(entry))
         finally:
             gc.enable()
 

@@ -150,48 +150,42 @@ def _ours(backend: Backend, task: Task) -> Call:
     return call
 
 
-def limit_label(task: Task) -> str:
-    """What the limit measures here."""
+def _compiled() -> Any:
+    """The numba kernels; None without numba."""
     try:
         load("numba")
     except UnavailableError:
-        return "limit: np.copyto"
-    stores = "stores past the cache" if _streams(task) else "stores to the cache"
-    return f"limit: convert only, {stores}"
+        return None
+    return load("vggprep.kernels.compiled")
 
 
 def _streams(task: Task) -> bool:
-    from vggprep.kernels import compiled
+    return bool(task.elements * task.result_dtype.itemsize >= _compiled().STREAMING_BYTES)
 
-    return task.elements * task.result_dtype.itemsize >= compiled.STREAMING_BYTES
+
+def limit_label(task: Task) -> str:
+    """What the limit measures here."""
+    if _compiled() is None:
+        return "limit: np.copyto"
+    return f"limit: convert only, stores {'past' if _streams(task) else 'to'} the cache"
 
 
 def limit(task: Task) -> Call:
     """The same bytes, only converted, into an existing array: what the memory bus allows."""
-    try:
-        load("numba")
-    except UnavailableError:
-
-        def copy(x: Array, out: Array | None) -> Array:
-            assert out is not None
-            np.copyto(out, x, casting="unsafe")
-            return out
-
-        return copy
-
-    from vggprep.kernels import compiled
-
-    streaming = _streams(task)
+    compiled = _compiled()
+    streaming = compiled is not None and _streams(task)
 
     def call(x: Array, out: Array | None) -> Array:
         assert out is not None
+        if compiled is None:
+            np.copyto(out, x, casting="unsafe")
+            return out
         flat_x, flat_out = x.reshape(-1), out.reshape(-1)
 
         def fill(part: slice) -> None:
             start, length = part.start, part.stop - part.start
-            compiled._strips(
-                flat_x, flat_out, start, 0, start, 0, 1, length, None, None, None, None, None, streaming
-            )  # fmt: skip
+            steps = (None,) * 5
+            compiled._strips(flat_x, flat_out, start, 0, start, 0, 1, length, *steps, streaming)
 
         split(fill, x.size, task.threads)
         return out
@@ -215,17 +209,12 @@ def own_peers(target: str) -> list[Peer]:
     from vggprep.implementations.targets import load as load_target
 
     found = []
-    for implementation in load_target(target):
-        functions = {"forward": implementation.preprocess, "inverse": implementation.deprocess}
-        found.append(
-            Peer(
-                f"yours: {implementation.name}",
-                functools.partial(_own, implementation),
-                directions=tuple(direction for direction in DIRECTIONS if functions[direction] is not None),
-                modes=tuple(m for m in MODES if implementation.modes is None or m in implementation.modes),
-                data_formats=tuple(implementation.data_formats or DATA_FORMATS),
-            )
-        )
+    for own in load_target(target):
+        functions = {"forward": own.preprocess, "inverse": own.deprocess}
+        directions = tuple(direction for direction in DIRECTIONS if functions[direction] is not None)
+        modes = tuple(mode for mode in MODES if own.modes is None or mode in own.modes)
+        formats = tuple(own.data_formats or DATA_FORMATS)
+        found.append(Peer(f"yours: {own.name}", functools.partial(_own, own), "numpy", directions, modes, formats))
     return found
 
 
@@ -680,14 +669,11 @@ def copied_inverse_in_place(task: Task) -> Call:
     """The first inverse that people copy: adds the means to its input in place, returns it flipped, as floats."""
     mean = CONSTANTS["caffe"][1]
 
-    def call(y: Array, out: Array | None) -> Array:
-        if task.data_format == "channels_first":
-            for k in range(3):
-                y[:, k] += mean[k]
-            return y[:, ::-1]
+    def call(y: Array, out: Array | None) -> Any:
+        channels = np.moveaxis(y, 1, -1) if task.data_format == "channels_first" else y
         for k in range(3):
-            y[..., k] += mean[k]
-        return y[..., ::-1]
+            channels[..., k] += mean[k]
+        return reverse(y, task)
 
     return call
 
@@ -710,6 +696,7 @@ KERAS = "keras ndarray"
 USUAL = "round, clip, astype"
 _LAST: tuple[DataFormat, ...] = ("channels_last",)
 _BYTES = ("uint8",)
+_OPENCV = "opencv-python-headless"
 _TENSOR_PATHS = {"eager": "tensor", "graph": "graph", "xla": "xla"}
 _WITHOUT_CAFFE: tuple[ModeName, ...] = ("tf", "torch")
 
@@ -719,17 +706,14 @@ PEERS = (
     Peer("reference", functools.partial(_ours, "reference"), "numpy", DIRECTIONS, out=True, threads=True),
     Peer(KERAS, functools.partial(_keras, "ndarray"), "keras"),
     *(
-        Peer(f"keras {name}", functools.partial(_keras, path), "keras", threads="start")
-        for name, path in _TENSOR_PATHS.items()
-    ),
-    *(
         Peer(
-            f"keras {name}, cast first",
-            functools.partial(_keras, path, cast=True),
+            f"keras {name}{', cast first' if cast else ''}",
+            functools.partial(_keras, path, cast=cast),
             "keras",
-            dtypes=_BYTES,
+            dtypes=dtypes,
             threads="start",
         )
+        for cast, dtypes in ((False, ("uint8", "float32")), (True, _BYTES))
         for name, path in _TENSOR_PATHS.items()
     ),
     Peer("keras Rescaling", keras_rescaling, "keras", modes=_WITHOUT_CAFFE, data_formats=_LAST, threads="start"),
@@ -741,17 +725,9 @@ PEERS = (
     Peer("kornia", kornia, "kornia", threads=True),
     Peer("jax eager", jax_eager, "jax", DIRECTIONS, threads="start"),
     Peer("jax jit", jax_jit, "jax", DIRECTIONS, threads="start"),
-    Peer("OpenCV LUT", opencv_lut, "opencv-python-headless", data_formats=_LAST, dtypes=_BYTES, out=True, threads=True),
-    Peer(
-        "OpenCV arithmetic",
-        opencv_arithmetic,
-        "opencv-python-headless",
-        DIRECTIONS,
-        data_formats=_LAST,
-        out=True,
-        threads=True,
-    ),
-    Peer("OpenCV blobFromImages", opencv_blob, "opencv-python-headless", data_formats=_LAST, threads=True),
+    Peer("OpenCV LUT", opencv_lut, _OPENCV, data_formats=_LAST, dtypes=_BYTES, out=True, threads=True),
+    Peer("OpenCV arithmetic", opencv_arithmetic, _OPENCV, DIRECTIONS, data_formats=_LAST, out=True, threads=True),
+    Peer("OpenCV blobFromImages", opencv_blob, _OPENCV, data_formats=_LAST, threads=True),
     Peer("albucore", albucore, "albucore", data_formats=_LAST, threads=True),
     Peer("numexpr", numexpr, "numexpr", out=True, threads=True),
     Peer("Pillow", pillow, "pillow", data_formats=_LAST, dtypes=_BYTES, most_images=64),

@@ -27,28 +27,6 @@ class ReportError(VggprepError):
     """The results cannot be read, or the report cannot be written."""
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The JSON of a run of these benchmarks. Raises ``ReportError``."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ReportError(f"{path} is not JSON: not UTF-8") from error
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        why = "it is empty" if not text.strip() else f"line {error.lineno}: {error.msg}; is it truncated?"
-        raise ReportError(f"{path} is not JSON: {why}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("benchmarks"), list):
-        raise ReportError(
-            f"{path} is not a pytest-benchmark result; make one with pytest benchmarks --benchmark-json=FILE"
-        )
-    if not rows(found) and not costs(found):
-        raise ReportError(f"{path} holds no rows of vggprep's benchmarks; expected some from pytest benchmarks")
-    return found
-
-
 _NEEDED = {
     *("implementation", "label", "verdict", "ranked", "ns_per_element", "gb_per_s", "fraction_of_limit", "times_keras"),
     *("times_usual_inverse", "contiguous", "writes_input", "peak_bytes", "direction", "mode", "data_format", "dtype"),
@@ -56,20 +34,28 @@ _NEEDED = {
 }
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The JSON of a run of these benchmarks. Raises ``ReportError``."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if rows(found) or costs(found):
+            return found
+        reason = "holds no rows of vggprep's benchmarks"
+    except OSError as error:
+        raise ReportError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError):
+        reason = "is not the whole JSON of pytest-benchmark"
+    raise ReportError(f"{path} {reason}; make one with pytest benchmarks --benchmark-json=FILE")
+
+
 def rows(results: dict[str, Any]) -> list[Row]:
     """What was measured about speed: the ``extra_info`` of each benchmark that has it."""
-    found = [bench.get("extra_info") for bench in results["benchmarks"] if isinstance(bench, dict)]
-    return [row for row in found if isinstance(row, dict) and row.keys() >= _NEEDED]
+    return [bench["extra_info"] for bench in results["benchmarks"] if bench["extra_info"].keys() >= _NEEDED]
 
 
 def costs(results: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What the suite itself costs: extra_info and statistics of each benchmark of ``test_suite_cost.py``."""
-    found = [(b.get("extra_info"), b.get("stats")) for b in results["benchmarks"] if isinstance(b, dict)]
-    return [
-        (info, stats)
-        for info, stats in found
-        if isinstance(info, dict) and "what" in info and isinstance(stats, dict) and {"min", "median"} <= stats.keys()
-    ]
+    return [(b["extra_info"], b["stats"]) for b in results["benchmarks"] if "what" in b["extra_info"]]
 
 
 def task_of(row: Row, *without: str) -> tuple[Any, ...]:
@@ -138,11 +124,7 @@ def _machine(results: dict[str, Any]) -> list[str]:
     cores = found[0].get("cores") if found else cpu.get("count")
     versions = ", ".join(f"{key} {value}" for key, value in info.get("versions", {}).items())
     system = f"{info.get('system', '?')} {info.get('machine', '')}"
-    return [
-        f"{name}, {cores} cores, {system}; {results.get('datetime', '')[:10]}.",
-        "",
-        f"Versions: {versions}.",
-    ]
+    return [f"{name}, {cores} cores, {system}; {results.get('datetime', '')[:10]}.", "", f"Versions: {versions}."]
 
 
 def _pair(value: dict[str, float] | None, digits: int = 2) -> str:
@@ -402,16 +384,13 @@ def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
 @click.option("--no-charts", is_flag=True, help="write the tables only; needs no matplotlib")
 def main(results: Path, output: Path, no_charts: bool) -> None:
     """Make a page of tables and charts from the file that pytest benchmarks --benchmark-json writes."""
+    page = output / "results.md"
     try:
         found = read(results)
-        page = output / "results.md"
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            page.write_text(markdown(found), encoding="utf-8")
-        except OSError as error:
-            raise ReportError(f"cannot write to {output}: {error.strerror}") from error
+        output.mkdir(parents=True, exist_ok=True)
+        page.write_text(markdown(found), encoding="utf-8")
         written = [page, *([] if no_charts else charts(found, output))]
-    except ReportError as error:
+    except (ReportError, OSError) as error:
         click.echo(f"benchmarks.report: {error}", err=True)
         raise SystemExit(2) from error
     for path in written:

@@ -168,25 +168,23 @@ def judge(arrays: Arrays, output: Any) -> Verdict:
     if output.dtype.kind not in "fiu":
         return Verdict(f"{PAIRS} of {PAIRS} wrong: returns {output.dtype}", PAIRS)
     whole = output.dtype.kind in "iu" and task.direction == "inverse"
+    unrounded = "" if whole or task.direction == "forward" else ", unrounded"
     least, most = _extremes(arrays, from_format(output, task.data_format))
     narrow = (output.dtype.kind in "iu" and task.direction == "forward") or output.dtype == np.float16
     if narrow:
         least, most = least.astype(np.float32), most.astype(np.float32)
-    if task.direction == "forward":
-        given = _bytes().astype(task.dtype)
-    else:
-        given = _forward_of_bytes(task.mode).astype(task.dtype)
+    given = (_bytes() if task.direction == "forward" else _forward_of_bytes(task.mode)).astype(task.dtype)
     if (whole or output.dtype == np.float32) and all(
         tolerance.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
     ):
-        return Verdict("exact" if whole or task.direction == "forward" else "exact, unrounded", 0)
+        return Verdict(f"exact{unrounded}", 0)
     wrong = np.zeros((256, 3), np.bool_)
     for rows in (least, most):
         wrong |= tolerance.compare_faithful(given, rows, task.direction, task.mode).wrong
     count = int(wrong.sum())
     if count:
         return Verdict(f"{count} of {PAIRS} wrong" + (f": returns {output.dtype}" if narrow else ""), count)
-    return Verdict("faithful" if whole or task.direction == "forward" else "faithful, unrounded", 0)
+    return Verdict(f"faithful{unrounded}", 0)
 
 
 def _bytes() -> Array:

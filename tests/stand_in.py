@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from vggprep.releases.observation import Observation, Row
 from vggprep.releases.questions import Question, Shape
+
+RIGHT = Row("float32", (4, 5, 3), "a", "tensor", "right", 1e-6, aliasing="fresh")
+WRONG = Row("float32", (4, 5, 3), "b", "tensor", "wrong", 19.7, "the mean along the height", "axis", "fresh")
+RAISES = Row(error="TypeError", message="no")
 
 _SOURCES = {
     # The real ones take seconds to import.
@@ -81,6 +86,11 @@ def question(
 ) -> Question:
     """A question about the stand-in."""
     return Question(path, dtype, shape, mode, data_format, **more)
+
+
+def observed(**rows: Row) -> Observation:
+    """What some release did: one row a path."""
+    return Observation({"keras": "3.0.0"}, {question(path).id: row for path, row in rows.items()})
 
 
 def write_script(path: Path, lines: str) -> Path:

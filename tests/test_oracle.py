@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -16,15 +15,14 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support import Array
 
 from vggprep import oracle
 from vggprep.oracle import FORMATS, Format
 from vggprep.spec import DIRECTIONS, MODES, Direction, ModeName
 from vggprep.tolerance import same_values
-
-Array = npt.NDArray[Any]
 
 BINARY16 = ("float16", "bfloat16")
 DTYPES: dict[str, npt.DTypeLike] = {
@@ -95,97 +93,46 @@ def each_step() -> list[Any]:
 # Rounding ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
-def test_the_formats_are_numpys(name: str) -> None:
-    info, fmt = np.finfo(np.dtype(name)), FORMATS[name]
-    assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
-    assert fmt.unit_roundoff == float(info.epsneg)
-
-
-def test_bfloat16_is_ml_dtypes() -> None:
+@pytest.mark.parametrize("name", DTYPES)
+def test_the_formats_are_those_of_numpy_and_ml_dtypes(name: str) -> None:
     finfo: Any = ml_dtypes.finfo
-    info, fmt = finfo(ml_dtypes.bfloat16), FORMATS["bfloat16"]
+    info, fmt = finfo(DTYPES[name]), FORMATS[name]
     assert (fmt.precision, fmt.emin, fmt.emax) == (info.nmant + 1, info.minexp, info.maxexp - 1)
+    assert fmt.unit_roundoff == float(info.eps) / 2
 
 
 @EACH_BINARY16
-def test_a_value_of_the_format_rounds_to_itself(name: str) -> None:
-    values = finite_patterns(name)
-    assert_same(rounded(values, FORMATS[name]), values)
+def test_rounding_is_the_cast_of_numpy_and_ml_dtypes_around_every_value_and_tie(name: str) -> None:
+    wide = np.float32 if name == "bfloat16" else np.float64  # ml_dtypes goes by way of float32
+    values: Array = finite_patterns(name).astype(wide)
+    ties = ((values[:-1].astype(np.float64) + values[1:].astype(np.float64)) / 2).astype(
+        wide
+    )  # exact: one more bit than the format has
+    near = np.concatenate([values, ties, np.nextafter(ties, wide(np.inf)), np.nextafter(ties, wide(-np.inf))])
+    expected = near.astype(DTYPES[name])
+    assert_same(oracle.round_array(near.astype(np.float64), FORMATS[name]), expected)
+    assert_same(rounded(near, FORMATS[name]), expected)
     assert_same(oracle.round_array(widened(every_pattern(name)), FORMATS[name]), every_pattern(name))
 
 
-@EACH_BINARY16
-def test_between_any_two_neighbours_the_tie_goes_to_the_even_one_and_the_rest_to_the_nearer(name: str) -> None:
-    values = finite_patterns(name)
-    low, high = values[:-1], values[1:]
-    ties = (low + high) / 2  # exact: one more bit than the format has
-    # Ascending and consecutive, so even significands alternate; zero is even.
-    even = np.abs(np.arange(len(values)) - np.searchsorted(values, 0.0)) % 2 == 0
-    expected = np.where(even[:-1], low, high)
-    expected = np.where((expected == 0) & (ties < 0), -0.0, expected)
-    toward_high, toward_low = np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf)
-    high = np.where((high == 0) & (ties < 0), -0.0, high)
-    for got in (oracle.round_array, rounded):
-        assert_same(got(ties, FORMATS[name]), expected)
-        assert_same(got(toward_high, FORMATS[name]), high)
-        assert_same(got(toward_low, FORMATS[name]), low)
+def any_bits(dtype: npt.DTypeLike, count: int) -> Array:
+    """Values of a dtype, each bit pattern as likely as the next."""
+    size = np.dtype(dtype).itemsize
+    return np.random.default_rng(size).integers(0, 256, count * size, np.uint8).view(dtype)
 
 
-def test_rounding_to_float16_is_numpys_cast_around_every_value_and_tie() -> None:
-    values = finite_patterns("float16")
-    ties = (values[:-1] + values[1:]) / 2
-    near = np.concatenate([values, ties, np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf)])
-    assert_same(oracle.round_array(near, FORMATS["float16"]), near.astype(np.float16))
-    assert_same(rounded(near, FORMATS["float16"]), near.astype(np.float16))
-
-
-def test_rounding_to_bfloat16_is_ml_dtypes_cast_around_every_value_and_tie() -> None:
-    # From float32, as ml_dtypes goes by way of it.
-    values = finite_patterns("bfloat16").astype(np.float32)
-    ties = ((values[:-1].astype(np.float64) + values[1:]) / 2).astype(np.float32)
-    up, down = np.nextafter(ties, np.float32(np.inf)), np.nextafter(ties, np.float32(-np.inf))
-    near = np.concatenate([values, ties, up, down])
-    expected = near.astype(ml_dtypes.bfloat16)
-    assert_same(oracle.round_array(near.astype(np.float64), FORMATS["bfloat16"]), expected)
-    assert_same(rounded(near, FORMATS["bfloat16"]), expected)
-
-
-def float64_bits() -> st.SearchStrategy[float]:
-    """Any float64, each bit pattern as likely as the next."""
-    return st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
-
-
-def near_float32() -> st.SearchStrategy[float]:
-    """float64 numbers at, or next to, a value or a tie of float32, down to its subnormals."""
-
-    def make(bits: int, tie: bool, towards: float) -> float:
-        value = np.uint32(bits).view(np.float32)
-        start = float(value)
-        if tie and math.isfinite(start):
-            start = (start + float(np.nextafter(value, np.float32(0)))) / 2
-        return start if math.isnan(towards) else math.nextafter(start, towards)
-
-    return st.builds(
-        make, st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([math.nan, math.inf, -math.inf])
-    ).filter(math.isfinite)
-
-
-@settings(max_examples=500)
-@given(float64_bits().filter(math.isfinite) | near_float32())
-@example(3.4028235677973366e38)  # the tie between the largest float32 and what would follow
-@example(3.4028235677973362e38)
-@example(2.0**-150)
-@example(-(2.0**-150))
-@example(2.0**-150 * 1.5)
-@example(5e-324)
-@example(-0.0)
-def test_rounding_is_numpys_cast_from_float64(value: float) -> None:
-    for name in ("float16", "float32", "float64"):
-        with np.errstate(all="ignore"):
-            expected = float(np.float64(value).astype(name))
-        assert same(oracle.round_rational(Fraction(value), FORMATS[name], math.copysign(1, value) < 0), expected)
-        assert same(float(oracle.round_array(np.array([value]), FORMATS[name])[0]), expected)
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_rounding_is_numpys_cast_from_float64(name: str) -> None:
+    with np.errstate(all="ignore"):
+        singles = widened(any_bits(np.float32, 2000))
+        ties = (singles + widened(np.nextafter(singles.astype(np.float32), np.float32(0)))) / 2
+        corners = np.array([3.4028235677973366e38, 3.4028235677973362e38, 2.0**-150, -(2.0**-150), 2.0**-150 * 1.5])
+        near = np.concatenate([singles, ties, corners, [5e-324, -0.0], any_bits(np.float64, 2000)])
+        near = np.concatenate([near, np.nextafter(near, np.inf), np.nextafter(near, -np.inf)])
+        expected = near.astype(name)
+    assert_same(oracle.round_array(near, FORMATS[name]), expected)
+    finite = np.isfinite(near)
+    assert_same(rounded(near[finite], FORMATS[name]), expected[finite])
 
 
 @given(st.fractions(), st.sampled_from(sorted(FORMATS)))
@@ -234,13 +181,6 @@ def test_an_exact_zero_has_the_sign_asked_for() -> None:
 
 # Steps, every 16-bit pattern --------------------------------------------------------------------------------------
 
-UFUNCS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-}
-
 
 @EACH_BINARY16
 @pytest.mark.parametrize("step", each_step())
@@ -250,31 +190,28 @@ def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operatio
     constant = oracle.round_rational(step.constant, fmt)
     assert constant == float(np.float32(float(step.constant)).astype(dtype))
 
-    # 1: what NumPy and ml_dtypes compute in the format itself.
+    values, ufunc = widened(patterns), getattr(np, step.operation)
     with np.errstate(all="ignore"):
-        theirs = UFUNCS[step.operation](patterns, np.array(constant, dtype))
+        # 1: what NumPy and ml_dtypes compute in the format itself.
+        theirs = ufunc(patterns, np.array(constant, dtype))
+        # 2: the oracle's fast way, one operation in float64 and one rounding.
+        fast = oracle.round_array(ufunc(values, constant), fmt)
     assert theirs.dtype == dtype
-    # 2: the oracle's fast way, one operation in float64 and one rounding.
-    values = widened(patterns)
-    with np.errstate(all="ignore"):
-        fast = oracle.round_array(UFUNCS[step.operation](values, constant), fmt)
     assert_same(fast, theirs)
-    # 3: rationals, for every finite pattern.
+    # 3: rationals, as ratios of integers for speed, for every finite pattern.
     above, below = constant.as_integer_ratio()
+    keeps_sign = step.operation in ("multiply", "divide")
     finite = np.isfinite(values)
     slow = []
     for value in values[finite].tolist():
         numerator, denominator = value.as_integer_ratio()
-        if step.operation == "multiply":
-            ratio = (numerator * above, denominator * below)
-        elif step.operation == "divide":
-            ratio = (numerator * below, denominator * above)
-        elif step.operation == "add":
-            ratio = (numerator * below + above * denominator, denominator * below)
-        else:
-            ratio = (numerator * below - above * denominator, denominator * below)
-        negative = step.operation in ("multiply", "divide") and math.copysign(1, value) < 0
-        slow.append(oracle.round_ratio(*ratio, fmt, negative))
+        ratio = {
+            "multiply": (numerator * above, denominator * below),
+            "divide": (numerator * below, denominator * above),
+            "add": (numerator * below + above * denominator, denominator * below),
+            "subtract": (numerator * below - above * denominator, denominator * below),
+        }[step.operation]
+        slow.append(oracle.round_ratio(*ratio, fmt, negative=keeps_sign and math.copysign(1, value) < 0))
     assert_same(fast[finite], np.array(slow))
 
 
@@ -285,16 +222,15 @@ def test_a_whole_mode_is_its_steps_in_numpy_for_every_float16_pattern(mode: Mode
     x = np.stack([patterns, np.roll(patterns, 7), patterns[::-1]], axis=-1)
     mean, m, s = (half(v) for v in ((103.939, 116.779, 123.68), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     one, scale, most = half(1), half(127.5), half(255)
-    formulas: dict[tuple[Direction, ModeName], Callable[[], Array]] = {
-        ("forward", "caffe"): lambda: x[..., ::-1] - mean,
-        ("forward", "tf"): lambda: x / scale - one,
-        ("forward", "torch"): lambda: (x / most - m) / s,
-        ("inverse", "caffe"): lambda: (x + mean)[..., ::-1],
-        ("inverse", "tf"): lambda: (x + one) * scale,
-        ("inverse", "torch"): lambda: (x * s + m) * most,
-    }
     with np.errstate(all="ignore"):
-        expected = formulas[direction, mode]()
+        expected = {
+            ("forward", "caffe"): x[..., ::-1] - mean,
+            ("forward", "tf"): x / scale - one,
+            ("forward", "torch"): (x / most - m) / s,
+            ("inverse", "caffe"): (x + mean)[..., ::-1],
+            ("inverse", "tf"): (x + one) * scale,
+            ("inverse", "torch"): (x * s + m) * most,
+        }[direction, mode]
     assert expected.dtype == np.float16
     assert_same(oracle.exact(x, direction, mode), expected)
 
@@ -314,78 +250,42 @@ def adversarial() -> list[float]:
     return [*found, 65504.0, -65504.0, 3.4028234663852886e38, 1.7976931348623157e308, -1.7976931348623157e308, 1e-300]
 
 
-def numbers(name: str) -> st.SearchStrategy[Any]:
-    """Values of a dtype: any bits, adversarial ones, and what pixels are."""
+def numbers(name: str) -> Array:
+    """Values of a dtype: adversarial ones, any bits, what pixels are, and where quotients are subnormal."""
     if name in DTYPES:
-        size = np.dtype(DTYPES[name]).itemsize
-        any_bits = st.binary(min_size=size, max_size=size).map(lambda b: np.frombuffer(b, DTYPES[name])[0])
+        dtype: Any = DTYPES[name]
         with np.errstate(all="ignore"):
-            chosen = list(np.array(adversarial()).astype(DTYPES[name]))
-        pixels = st.floats(-300, 300).map(lambda v: np.array([v]).astype(DTYPES[name])[0])
-        return any_bits | st.sampled_from(chosen) | pixels
+            chosen = np.array([*adversarial(), *np.linspace(-300, 300, 101)]).astype(dtype)
+            tiny = (any_bits(dtype, 150) * np.array(np.finfo(np.float32).tiny, dtype)).astype(dtype)
+        return np.concatenate([chosen, any_bits(dtype, 400), tiny])
     info = np.iinfo(name)
-    low, high = int(info.min), int(info.max)
-    corners = [low, high, *range(max(low, -2), 3), 255, 256]
+    corners = [int(info.min), int(info.max), *range(-2, 3), 255, 256]
     # Beyond 2^53, float64 is no longer exact; ties of float32 at 2^40 and of float64 at 2^54 and 2^62.
     for centre in (2**24, 2**40 + 2**16, 2**53, 2**54 + 2, 2**62 + 2**38, 2**62 + 2**9, 2**63 - 2**38):
         corners += [sign * centre + off for sign in (1, -1) for off in (-2, -1, 0, 1, 2)]
-    return st.integers(low, high) | st.sampled_from([c for c in corners if low <= c <= high])
-
-
-def check_against_rationals(rows: list[Any], name: str, direction: Direction, mode: ModeName) -> None:
-    x = np.array(rows, dtype=DTYPES.get(name, name)).reshape(-1, 3)
-    got = oracle.exact(x, direction, mode)
-    assert got.shape == x.shape
-    computed = oracle.computed_dtype(name, mode, direction)
-    order = MODES[mode].order
-    for index, _ in np.ndenumerate(x):
-        row, source = index
-        channel = order.index(source) if direction == "forward" else source
-        target = channel if direction == "forward" else order[channel]
-        value = int(x[index]) if x.dtype.kind in "iu" else float(x[index])
-        expected = oracle.one_exact(value, direction, mode, channel, computed)
-        assert same(float(got[row, target]), expected), f"{value!r} in channel {source}"
-
-
-@EACH_DIRECTION
-@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
-@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64", "uint8", "int64", "uint64", "int32"])
-def test_an_array_gets_what_each_number_gets_in_rationals(name: str, mode: ModeName, direction: Direction) -> None:
-    @settings(max_examples=25)
-    @given(st.lists(numbers(name), min_size=12, max_size=12))
-    def agree(rows: list[Any]) -> None:
-        check_against_rationals(rows, name, direction, mode)
-
-    agree()
+    fitting = [corner for corner in corners if info.min <= corner <= info.max]
+    return np.concatenate([np.array(fitting, name), any_bits(name, 200)])
 
 
 @EACH_DIRECTION
 @EACH_MODE
-@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-def test_an_array_of_adversarial_values_gets_what_each_gets_in_rationals(
-    name: str, mode: ModeName, direction: Direction
-) -> None:
-    with np.errstate(all="ignore"):
-        values = np.array(adversarial()).astype(DTYPES[name])
-    rows = np.stack([values, values[::-1], np.roll(values, 5)], axis=-1)
+@pytest.mark.parametrize("name", [*DTYPES, "uint8", "int64", "uint64", "int32"])
+def test_an_array_gets_what_each_number_gets_in_rationals(name: str, mode: ModeName, direction: Direction) -> None:
+    values = numbers(name)
+    x = np.stack([values, values[::-1], np.roll(values, 5)], axis=-1)
+    got = oracle.exact(x, direction, mode)
+    assert got.shape == x.shape
     if mode == "identity" and direction == "forward":
-        assert_same(oracle.exact(rows, direction, mode), rows)
+        assert_same(got, x)
         return
-    check_against_rationals(rows.ravel().tolist(), name, direction, mode)
-
-
-@EACH_DIRECTION
-@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
-def test_rounding_twice_is_innocuous_for_float32(mode: ModeName, direction: Direction) -> None:
-    """Multiples of constants and neighbours of ties: where a second rounding would show if it could."""
-    rng = np.random.default_rng(2)
-    any_bits = rng.integers(0, 2**32, 3000, dtype=np.uint32).view(np.float32)
-    subnormal = rng.integers(0, 2**23, 1500, dtype=np.uint32).view(np.float32)
-    tiny = rng.integers(0, 2**27, 1500, dtype=np.uint32).view(np.float32)  # quotients are subnormal
-    pixels = (rng.integers(-(2**16), 2**16, 3000) / 256).astype(np.float32)
-    check_against_rationals(
-        np.concatenate([any_bits, subnormal, -subnormal, tiny, pixels]).tolist(), "float32", direction, mode
-    )
+    computed = oracle.computed_dtype(name, mode, direction)
+    order = MODES[mode].order
+    for (row, source), value in np.ndenumerate(x):
+        channel = order.index(source) if direction == "forward" else source
+        target = channel if direction == "forward" else order[channel]
+        number = int(value) if x.dtype.kind in "iu" else float(value)
+        expected = oracle.one_exact(number, direction, mode, channel, computed)
+        assert same(float(got[row, target]), expected), f"{number!r} in channel {source}"
 
 
 def test_an_integer_that_float64_cannot_hold_is_rounded_once() -> None:
@@ -402,14 +302,11 @@ def test_an_integer_that_float64_cannot_hold_is_rounded_once() -> None:
 
 
 def test_the_zeros_are_where_ieee_puts_them() -> None:
-    zeros = np.array([[0.0, -0.0, 0.0]], np.float32)
     assert_same(oracle.exact(single([[127.5, 127.5, -0.0]]), "forward", "tf"), np.array([[0.0, 0.0, -1.0]]))
     assert_same(oracle.exact(single([[-1.0, -1.0, -0.0]]), "inverse", "tf"), np.array([[0.0, 0.0, 127.5]]))
-    for direction in DIRECTIONS:
-        assert_same(oracle.exact(zeros, direction, "identity"), zeros)
-        assert_same(oracle.exact(zeros.astype(np.float64), direction, "identity"), zeros)
-    tiny = single([[-1e-45, 1e-45, -0.0]])
-    assert_same(oracle.exact(tiny, "inverse", "identity"), tiny)
+    zeros = np.array([[0.0, -0.0, -1e-45]])
+    for direction, dtype in itertools.product(DIRECTIONS, (np.float32, np.float64)):
+        assert_same(oracle.exact(zeros.astype(dtype), direction, "identity"), zeros.astype(dtype))
 
 
 @EACH_DIRECTION
@@ -446,14 +343,6 @@ def by_hand(direction: str, mode: ModeName, channel: int, x: Fraction) -> tuple[
     return (x * s + m) * 255, (abs(x) * s + m) * 255
 
 
-def test_white_has_the_numbers_everybody_knows() -> None:
-    caffe = [oracle.one_real(255, "forward", "caffe", channel) for channel in range(3)]
-    assert caffe == [Fraction("151.061"), Fraction("138.221"), Fraction("131.32")]
-    assert [oracle.one_real(255, "forward", "tf", channel) for channel in range(3)] == [1, 1, 1]
-    torch = [oracle.one_real(255, "forward", "torch", channel) for channel in range(3)]
-    assert torch == [Fraction(515, 229), Fraction(544, 224), Fraction(594, 225)]
-
-
 @EACH_DIRECTION
 @EACH_MODE
 @pytest.mark.parametrize("channel", [0, 1, 2])
@@ -487,9 +376,6 @@ def test_errors_are_counted_in_unit_roundoffs_of_the_magnitudes_combined() -> No
     assert oracle.one_error(127.5, 2.0**-8, "forward", "tf", 1, "bfloat16") == Fraction(1, 2)  # S is 2
     rational = (Fraction(151) - Fraction("151.061")) / Fraction("358.939") * 2**11
     assert oracle.one_error(255, 151.0, "forward", "caffe", 0, "float16") == abs(rational)
-
-
-def test_identity_has_no_error_or_a_huge_one_at_zero() -> None:
     assert oracle.one_error(0, 0.0, "forward", "identity", 0, "float32") == 0
     assert oracle.one_error(0, 5e-324, "forward", "identity", 0, "float32") > 10**6
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,24 +43,6 @@ def test_no_sequence_of_calls_changes_what_our_functions_return(backend: str) ->
     run(ours(backend=backend))
 
 
-def mean_cached_by_first_mode() -> Callable[[Array, DataFormat, ModeName], Array]:
-    """Keras 2.1.3 to keras-applications 1.0.8: the mean of the first call is used in both modes from then on."""
-    cached: list[Array] = []
-
-    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
-        y = np.array(x if data_format == "channels_last" else np.moveaxis(x, -3, -1), dtype=np.float64)
-        y = y[..., ::-1] if mode == "caffe" else y / 255
-        if not cached:
-            means = (103.939, 116.779, 123.68) if mode == "caffe" else (0.485, 0.456, 0.406)
-            cached.append(np.array(means))
-        y = y - cached[0]
-        if mode == "torch":
-            y = y / np.array((0.229, 0.224, 0.225))
-        return y if data_format == "channels_last" else np.moveaxis(y, -1, -3)
-
-    return preprocess
-
-
 WITH_MEMORY = (
     "constants_of_previous_call", "cached_by_shape", "running_means", "buffer_reused", "stale_length",
     "result_kept_by_ends",
@@ -73,56 +56,52 @@ def test_a_function_that_remembers_earlier_calls_is_found(name: str) -> None:
         run(fault.implementation)  # called for every sequence: each starts without a memory
 
 
-def test_the_mean_cached_by_the_first_mode_is_shown_by_two_calls() -> None:
+def test_what_the_previous_call_spoils_is_shown_by_two_calls() -> None:
     claims: dict[str, Any] = {"data_formats": ("channels_last",), "dtypes": ("float32",), "ranks": (3,)}
-
-    def fresh() -> Implementation:
-        return Implementation("cached", mean_cached_by_first_mode(), modes=("caffe", "torch"), **claims)
-
+    fault = next(fault for fault in faults.FAULTS if fault.name == "constants_of_previous_call")
     with pytest.raises(AssertionError) as caught:
-        run(fresh, settings(SEQUENCES, stateful_step_count=5, phases=[Phase.generate, Phase.shrink]))
+        run(
+            lambda: replace(fault.implementation(), modes=("caffe", "torch"), **claims),
+            settings(SEQUENCES, stateful_step_count=5, phases=[Phase.generate, Phase.shrink]),
+        )
     calls = [line for line in caught.value.__notes__ if line.startswith("forward ")]
     assert sorted(line.split()[1] for line in calls) == ["caffe", "torch"]
-
-
-@pytest.mark.parametrize("mode", ["caffe", "torch"])
-def test_the_mean_cached_by_the_first_mode_does_no_harm_in_one_mode(mode: ModeName) -> None:
-    run(lambda: Implementation("cached", mean_cached_by_first_mode(), modes=(mode,), dtypes=("float32", "uint8")))
 
 
 def with_words(function: Callable[..., Array]) -> Implementation:
     return Implementation("odd", function, modes=("caffe", "tf"), dtypes=("float32", "uint8"), level="exact")
 
 
-def test_threads_that_leave_a_row_undone_are_found() -> None:
-    def undone(x: Array, data_format: DataFormat, mode: ModeName, threads: int = 1) -> Array:
-        y = preprocess_input(x, data_format, mode)
-        if threads == 3:
-            y[..., -1:, :] = 0
+def undone(x: Array, data_format: DataFormat, mode: ModeName, threads: int = 1) -> Array:
+    y = preprocess_input(x, data_format, mode)
+    if threads == 3:
+        y[..., -1:, :] = 0
+    return y
+
+
+def leftovers(x: Array, data_format: DataFormat, mode: ModeName, out: Array | None = None) -> Array:
+    y = preprocess_input(x, data_format, mode)
+    if out is None:
         return y
-
-    with pytest.raises(AssertionError, match="values wrong"):
-        run(with_words(undone))
-
-
-def test_a_result_left_over_in_a_reused_buffer_is_found() -> None:
-    def leftovers(x: Array, data_format: DataFormat, mode: ModeName, out: Array | None = None) -> Array:
-        y = preprocess_input(x, data_format, mode)
-        if out is None:
-            return y
-        np.copyto(out, y, where=y > 0)  # zeros it out first only if it is its own
-        return out
-
-    with pytest.raises(AssertionError, match="values wrong"):
-        run(with_words(leftovers))
+    np.copyto(out, y, where=y > 0)  # zeros it out first only if it is its own
+    return out
 
 
-def test_an_out_that_is_ignored_is_found() -> None:
-    def ignoring(x: Array, data_format: DataFormat, mode: ModeName, out: Array | None = None) -> Array:
-        return preprocess_input(x, data_format, mode)
+def ignoring(x: Array, data_format: DataFormat, mode: ModeName, out: Array | None = None) -> Array:
+    return preprocess_input(x, data_format, mode)
 
-    with pytest.raises(AssertionError, match="does not return the out= it was given"):
-        run(with_words(ignoring))
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (undone, "values wrong"),
+        (leftovers, "values wrong"),
+        (ignoring, "does not return the out= it was given"),
+    ],
+)
+def test_what_goes_wrong_with_threads_or_out_is_found(function: Callable[..., Array], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        run(with_words(function))
 
 
 def test_an_out_that_is_written_to_in_a_later_call_is_found() -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
+from support import Array
 
 from vggprep import oracle, strategies
 from vggprep.cases import LAYOUTS, Case, Cell, dtype_of, from_format
 from vggprep.spec import DATA_FORMATS, DTYPES, INTEGERS, MODES, DataFormat
-
-Array = npt.NDArray[Any]
 
 QUICK = settings(max_examples=250, derandomize=True, database=None, phases=[Phase.generate])
 
@@ -62,50 +61,39 @@ def test_each_name_is_drawn(strategy: st.SearchStrategy[str], expected: set[str]
 
 def layout_of(array: Array) -> str:
     """A coarse name of how an array lies in memory."""
-    if not array.dtype.isnative:
-        return "foreign byte order"
-    if not array.flags.writeable:
-        return "broadcast" if 0 in array.strides else "read-only"
-    if not array.flags.aligned:
-        return "unaligned"
-    if any(stride < 0 for stride in array.strides):
-        return "reversed"
-    if array.flags.c_contiguous:
-        return "C"
-    return "Fortran" if array.flags.f_contiguous else "other strides"
+    found = {
+        "foreign byte order": not array.dtype.isnative,
+        "broadcast": not array.flags.writeable and 0 in array.strides,
+        "read-only": not array.flags.writeable,
+        "unaligned": not array.flags.aligned,
+        "reversed": any(stride < 0 for stride in array.strides),
+        "C": array.flags.c_contiguous,
+        "Fortran": array.flags.f_contiguous,
+        "other strides": True,
+    }
+    return next(name for name, is_so in found.items() if is_so)
 
 
 def test_images_have_every_dtype_rank_and_memory_layout() -> None:
     found = drawn(strategies.images(), lambda a: (a.dtype.name, a.ndim, layout_of(a)))
-    assert {dtype for dtype, _, _ in found} == set(DTYPES)
-    assert {rank for _, rank, _ in found} == {3, 4}
-    assert {layout for _, _, layout in found} == {
-        "foreign byte order",
-        "broadcast",
-        "read-only",
-        "unaligned",
-        "reversed",
-        "C",
-        "Fortran",
-        "other strides",
-    }
+    dtypes, ranks, layouts = (set(those) for those in zip(*found, strict=True))
+    assert (dtypes, ranks) == (set(DTYPES), {3, 4})
+    odd = {"foreign byte order", "broadcast", "read-only", "unaligned", "reversed", "other strides"}
+    assert layouts == {"C", "Fortran", *odd}
 
 
-def test_dtype_rank_and_layout_are_drawn_independently() -> None:
+def test_only_what_is_asked_for_is_drawn_each_independently() -> None:
     found = drawn(
         strategies.images(dtypes=["uint8", "float32"], layouts=["c", "fortran"]),
-        lambda a: (a.dtype.name, a.ndim, a.flags.c_contiguous),
+        lambda a: (a.dtype.name, a.ndim, layout_of(a)),
     )
-    assert len(set(found)) == 8
+    assert set(found) == set(itertools.product(("uint8", "float32"), (3, 4), ("C", "Fortran")))
 
 
 def test_sides_of_0_1_3_and_the_largest_come_up_everywhere() -> None:
-    found = drawn(strategies.images(ranks=[4]), lambda a: a.shape)
-    for axis in range(3):
-        sides = {shape[axis] for shape in found}
-        assert {0, 1, 3, 8} <= sides
-        assert max(sides) == 8
-    assert {shape[3] for shape in found} == {3}
+    *sides, channels = map(set, zip(*drawn(strategies.images(ranks=[4]), lambda a: a.shape), strict=True))
+    assert all({0, 1, 3, 8} <= each <= set(range(9)) for each in sides)
+    assert channels == {3}
 
 
 @pytest.mark.parametrize("side", [1, 2, 4, 8, 20])
@@ -114,39 +102,33 @@ def test_no_side_is_larger_than_asked_for(side: int) -> None:
     assert max(found) == side
 
 
-@pytest.mark.parametrize("data_format", DATA_FORMATS)
-def test_the_channels_are_where_the_data_format_has_them(data_format: DataFormat) -> None:
-    axis = -1 if data_format == "channels_last" else -3
-    assert set(drawn(strategies.images(data_format=data_format), lambda a: a.shape[axis])) == {3}
+@pytest.mark.parametrize("data_format", [*DATA_FORMATS, strategies.data_formats()])
+def test_the_channels_are_where_the_data_format_has_them(data_format: Any) -> None:
+    found = drawn(strategies.images(data_format=data_format), lambda a: (a.shape[-1] == 3, a.shape[-3] == 3))
+    last, first = (all(those) for those in zip(*found, strict=True))
+    assert (last, first) == (data_format == "channels_last", data_format == "channels_first")
+    assert all(map(any, found))
 
 
-def test_a_data_format_can_be_drawn() -> None:
-    found = drawn(strategies.images(data_format=strategies.data_formats()), lambda a: (a.shape[-1], a.shape[-3]))
-    assert any(last != 3 for last, _ in found)
-    assert any(first != 3 for _, first in found)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda a: (a == np.rint(a)).all() and a.max() > 1,
+        lambda a: (a != np.rint(a)).any() and a.min() >= 0 and a.max() > 1,
+        lambda a: a.max() <= 1 and a.min() >= 0,
+        lambda a: a.min() < 0,
+        lambda a: a.max() > 1000,
+    ],
+    ids=["bytes", "fractions", "dark", "negative", "large"],
+)
+def test_floats_have_every_range(kind: Callable[[Array], bool]) -> None:
+    assert any(drawn(strategies.images(dtypes=["float64"], max_side=3), lambda a: a.size and bool(kind(a))))
 
 
-def test_only_what_is_asked_for_is_drawn() -> None:
-    found = drawn(
-        strategies.images(dtypes=["float16", "int8"], ranks=[3], layouts=["readonly", "fortran"]),
-        lambda a: (a.dtype.name, a.ndim, a.flags.writeable and not a.flags.f_contiguous),
-    )
-    assert set(found) == {("float16", 3, False), ("int8", 3, False)}
-
-
-def test_floats_are_bytes_fractions_dark_and_outside_the_bytes() -> None:
-    found = [a for a in drawn(strategies.images(dtypes=["float64"], max_side=3), np.array) if a.size]
-    assert any((a == np.rint(a)).all() and a.max() > 1 for a in found)
-    assert any((a != np.rint(a)).any() and a.min() >= 0 and a.max() > 1 for a in found)
-    assert any(a.max() <= 1 and a.min() >= 0 for a in found)
-    assert any(a.min() < 0 for a in found)
-    assert any(a.max() > 1000 for a in found)
-
-
-def test_wide_integers_go_beyond_a_byte() -> None:
-    for dtype in ("uint16", "int32", "uint64"):
-        largest = max(drawn(strategies.images(dtypes=[dtype], max_side=3), lambda a: int(a.max()) if a.size else 0))
-        assert largest > np.iinfo(dtype).max // 4
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "uint64"])
+def test_wide_integers_go_beyond_a_byte(dtype: str) -> None:
+    largest = max(drawn(strategies.images(dtypes=[dtype], max_side=3), lambda a: int(a.max(initial=0))))
+    assert largest > np.iinfo(dtype).max // 4
 
 
 def test_large_images_are_as_varied_as_small_ones() -> None:
@@ -165,16 +147,16 @@ def special(array: Array) -> set[str]:
     return {name for name, where in names.items() if where.any()}
 
 
-def test_nan_and_infinities_come_up_only_when_asked_for() -> None:
-    plain = drawn(strategies.images(dtypes=["float32", "float64"]), special)
-    assert set().union(*plain) == set()
-    asked = drawn(strategies.images(dtypes=["float16", "float32"], nonfinite=True), special)
-    assert set().union(*asked) == {"nan", "inf", "-inf"}
-
-
-def test_integers_have_none_even_when_asked_for() -> None:
-    found = drawn(strategies.images(dtypes=INTEGERS, nonfinite=True), special)
-    assert set().union(*found) == set()
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"dtypes": ["float32", "float64"]}, set()),
+        ({"dtypes": ["float16", "float32"], "nonfinite": True}, {"nan", "inf", "-inf"}),
+        ({"dtypes": INTEGERS, "nonfinite": True}, set()),
+    ],
+)
+def test_nan_and_infinities_come_up_only_when_asked_for(words: dict[str, Any], expected: set[str]) -> None:
+    assert set().union(*drawn(strategies.images(**words), special)) == expected
 
 
 # Shrinking --------------------------------------------------------------------------------------------------------
@@ -191,10 +173,6 @@ def test_an_image_shrinks_to_one_colourful_pixel(dtype: str | None, data_format:
     assert image.shape == ((1, 1, 3) if data_format == "channels_last" else (3, 1, 1))
     assert image.flags.c_contiguous
     np.testing.assert_array_equal(image.ravel().astype(np.float64), PIXEL)
-
-
-def test_a_batch_shrinks_to_one_pixel() -> None:
-    assert smallest(strategies.images(ranks=[4])).shape == (1, 1, 1, 3)
 
 
 def test_shrinking_keeps_what_matters_and_drops_the_rest() -> None:
@@ -225,12 +203,9 @@ def test_a_case_of_an_inverse_shrinks_to_the_preprocessed_pixel() -> None:
 
 def test_cases_have_every_mode_format_dtype_rank_and_layout() -> None:
     found = drawn(strategies.cases(), lambda c: c)
-    assert {c.mode for c in found} == set(MODES)
-    assert {c.data_format for c in found} == set(DATA_FORMATS)
-    assert {c.dtype for c in found} == set(DTYPES)
-    assert {c.rank for c in found} == {3, 4}
-    assert {c.layout for c in found} == set(LAYOUTS)
-    assert {c.direction for c in found} == {"forward"}
+    expected = {"mode": MODES, "data_format": DATA_FORMATS, "dtype": DTYPES, "rank": (3, 4), "layout": LAYOUTS}
+    for attribute, values in {**expected, "direction": ("forward",)}.items():
+        assert {getattr(case, attribute) for case in found} == set(values)
 
 
 @settings(max_examples=200, derandomize=True, database=None)
@@ -272,47 +247,33 @@ def test_a_layout_that_a_dtype_does_not_have_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("strategy", "words", "message"),
     [
-        ({"dtypes": ["float23"]}, r"dtypes must be .*one or more of bool, uint8, .*; got \['float23'\]"),
-        ({"dtypes": ["uint8", "complex64"]}, r"dtypes .*; got \['uint8', 'complex64'\]"),
-        ({"dtypes": []}, r"dtypes .*; got \[\]"),
-        ({"dtypes": "uint8"}, r"dtypes must be a sequence .*; got 'uint8'"),
-        ({"ranks": [2]}, r"ranks .*3, 4; got \[2\]"),
-        ({"ranks": []}, r"ranks .*; got \[\]"),
-        ({"ranks": 3}, r"ranks must be a sequence .*; got 3"),
-        ({"data_format": "nhwc"}, r"data_format must be one of channels_last, channels_first; got 'nhwc'"),
-        ({"data_format": None}, r"data_format .*; got None"),
-        ({"data_format": st.just("NCHW")}, r"data_format .*; got 'NCHW'"),
-        ({"layouts": ["spiral"]}, r"layouts .*c, fortran, .*; got \['spiral'\]"),
-        ({"layouts": []}, r"layouts .*; got \[\]"),
-        ({"layouts": "c"}, r"layouts must be a sequence .*; got 'c'"),
-        ({"max_side": 0}, r"max_side must be an integer of 1 or more; got 0"),
-        ({"max_side": -1}, r"max_side .*; got -1"),
-        ({"max_side": 2.5}, r"max_side .*; got 2.5"),
-    ],
-)
-def test_an_unsuitable_argument_of_images_is_an_error_that_says_what_is_accepted(
-    words: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InvalidArgument, match=message):
-        find(strategies.images(**words), lambda _: True)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ({"layouts": ["spiral"]}, r"layouts .*; got \['spiral'\]"),
-        ({"direction": "backward"}, r"direction must be one of forward, inverse; got 'backward'"),
-        ({"cells": []}, r"length-zero"),
+        (strategies.images, {"dtypes": ["float23"]}, r"dtypes must be .*one or more of bool, .*; got \['float23'\]"),
+        (strategies.images, {"dtypes": ["uint8", "complex64"]}, r"dtypes .*; got \['uint8', 'complex64'\]"),
+        (strategies.images, {"dtypes": []}, r"dtypes .*; got \[\]"),
+        (strategies.images, {"dtypes": "uint8"}, r"dtypes must be a sequence .*; got 'uint8'"),
+        (strategies.images, {"ranks": [2]}, r"ranks .*3, 4; got \[2\]"),
+        (strategies.images, {"ranks": 3}, r"ranks must be a sequence .*; got 3"),
+        (strategies.images, {"data_format": "nhwc"}, r"data_format must be one of channels_last, .*; got 'nhwc'"),
+        (strategies.images, {"data_format": None}, r"data_format .*; got None"),
+        (strategies.images, {"data_format": st.just("NCHW")}, r"data_format .*; got 'NCHW'"),
+        (strategies.images, {"layouts": ["spiral"]}, r"layouts .*c, fortran, .*; got \['spiral'\]"),
+        (strategies.images, {"max_side": 0}, r"max_side must be an integer of 1 or more; got 0"),
+        (strategies.images, {"max_side": 2.5}, r"max_side .*; got 2.5"),
+        (strategies.images, {"max_side": True}, r"max_side .*; got True"),
+        (strategies.cases, {"layouts": ["spiral"]}, r"layouts .*; got \['spiral'\]"),
+        (strategies.cases, {"direction": "backward"}, r"direction must be one of forward, inverse; got 'backward'"),
+        (strategies.cases, {"cells": []}, r"length-zero"),
         (
+            strategies.cases,
             {"direction": "inverse", "cells": [Cell("tf", "channels_last", "uint8", 3)]},
             r"cells of an inverse .* float16, .*; got .*'uint8'",
         ),
     ],
 )
-def test_an_unsuitable_argument_of_cases_is_an_error_that_says_what_is_accepted(
-    words: dict[str, Any], message: str
+def test_an_unsuitable_argument_is_an_error_that_says_what_is_accepted(
+    strategy: Callable[..., st.SearchStrategy[Any]], words: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=message):
-        find(strategies.cases(**words), lambda _: True)
+        find(strategy(**words), lambda _: True)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from support import Array
 
 from vggprep import oracle
 from vggprep.cases import dtype_of
 from vggprep.oracle import FORMATS
 from vggprep.spec import DIRECTIONS, MODES, Direction, ModeName
 from vggprep.tolerance import Comparison, compare_exact, compare_faithful, same_values
-
-Array = npt.NDArray[Any]
 
 EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
 EACH_MODE = pytest.mark.parametrize("mode", MODES)
@@ -83,6 +80,13 @@ def test_faithful_is_eight_unit_roundoffs_of_the_output_dtype(dtype: str, units:
         assert result.levels == units * u * 127.5
 
 
+def with_element(array: Array, at: tuple[int, ...], value: float) -> Array:
+    """A copy with another value at one place."""
+    changed = array.copy()
+    changed[at] = value
+    return changed
+
+
 def test_faithful_judges_a_wider_output_at_its_own_precision() -> None:
     x = np.zeros((1, 3), np.float32)
     for dtype, accepted in ((np.float32, True), (np.float64, False)):
@@ -120,35 +124,26 @@ def test_nan_and_infinities_must_stay_what_they_are(
     x = (COLOURS / 2).astype(dtype)  # halved, to stay where the bound applies to float16
     x[1] = [np.nan, np.inf, -np.inf]
     right = oracle.exact(x, direction, mode).astype(dtype)
+    other_nan = np.where(np.isnan(right), np.copysign(np.array(np.nan, dtype), -1), right)
     assert compare(x, right, direction, mode).ok
+    assert compare(x, other_nan, direction, mode).ok
     for at in np.ndindex(right.shape):
         for value in (np.nan, np.inf, -np.inf, 7.25):
-            got = right.copy()
-            got[at] = value
+            got = with_element(right, at, value)
             same_value = got[at] == right[at] or (np.isnan(got[at]) and np.isnan(right[at]))
             result = compare(x, got, direction, mode)
             assert np.argwhere(result.wrong).tolist() == ([] if same_value else [list(at)]), (at, value)
 
 
 @BOTH_LEVELS
-def test_all_nans_are_equal(compare: Compare) -> None:
-    x = COLOURS.astype(np.float32)
-    x[1, 1] = np.nan
-    got = oracle.exact(x, "forward", "tf").astype(np.float32)
-    got.view(np.uint32)[1, 1] = 0xFFC12345
-    assert compare(x, got, "forward", "tf").ok
-
-
 @EACH_DIRECTION
 @EACH_MODE
-def test_one_wrong_element_among_many_is_found(mode: ModeName, direction: Direction) -> None:
+def test_one_wrong_element_among_many_is_found(compare: Compare, mode: ModeName, direction: Direction) -> None:
     x = np.resize(COLOURS, (5000, 3)).astype(np.float32)
     got = oracle.exact(x, direction, mode).astype(np.float32)
-    for compare in (compare_exact, compare_faithful):
-        assert compare(x, got, direction, mode).ok
+    assert compare(x, got, direction, mode).ok
     got[4321, 1] += 1
-    for compare in (compare_exact, compare_faithful):
-        assert np.argwhere(compare(x, got, direction, mode).wrong).tolist() == [[4321, 1]]
+    assert np.argwhere(compare(x, got, direction, mode).wrong).tolist() == [[4321, 1]]
 
 
 def test_the_sign_of_zero_counts_at_exact_only() -> None:
@@ -162,24 +157,18 @@ def test_the_sign_of_zero_counts_at_exact_only() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-def test_beyond_the_bound_only_the_sign_of_an_overflow_is_judged(dtype: str) -> None:
+def test_only_beyond_the_bound_may_a_result_overflow_with_the_right_sign(dtype: str) -> None:
+    bounded = np.array([[2.0**14 if dtype == "float16" else 2.0**99, 1, 2]], dtype)
+    got = with_element(oracle.exact(bounded, "forward", "tf").astype(dtype), (0, 0), np.inf)
+    assert np.argwhere(compare_faithful(bounded, got, "forward", "tf").wrong).tolist() == [[0, 0]]
     top = np.finfo(dtype).max
     x = np.array([[top, -top, 0]], dtype)
     right = np.array([[np.inf, -np.inf, 127.5]], dtype)
     result = compare_faithful(x, right, "inverse", "tf")
     assert result.ok
     for at, value in (((0, 0), -np.inf), ((0, 1), np.inf), ((0, 0), np.nan)):
-        got = right.copy()
-        got[at] = value
+        got = with_element(right, at, value)
         assert np.argwhere(compare_faithful(x, got, "inverse", "tf").wrong).tolist() == [list(at)]
-
-
-def test_within_the_bound_an_overflow_is_wrong() -> None:
-    x = np.array([[2.0**99, 1, 2]], np.float32)
-    got = oracle.exact(x, "forward", "tf").astype(np.float32)
-    assert compare_faithful(x, got, "forward", "tf").ok
-    got[0, 0] = np.inf
-    assert not compare_faithful(x, got, "forward", "tf").ok
 
 
 @BOTH_LEVELS
@@ -192,9 +181,7 @@ def test_an_inverse_to_pixels_may_not_be_off_by_one(compare: Compare, dtype: str
     assert result.ok
     np.testing.assert_array_equal(result.expected, COLOURS)
     for value in (29, 31):
-        got = right.copy()
-        got[1, 1] = value
-        result = compare(y, got, "inverse", mode)
+        result = compare(y, with_element(right, (1, 1), value), "inverse", mode)
         assert np.argwhere(result.wrong).tolist() == [[1, 1]]
         assert result.levels == 1
 
@@ -205,8 +192,7 @@ def test_an_inverse_to_pixels_must_saturate(compare: Compare) -> None:
     right = np.array([[0, 255, 0], [255, 0, 255]], np.uint8)
     assert compare(y, right, "inverse", "identity").ok
     for at, value in (((0, 0), 212), ((0, 1), 44), ((1, 0), 0), ((1, 1), 255), ((1, 2), 254)):
-        got = right.copy()
-        got[at] = value
+        got = with_element(right, at, value)
         assert np.argwhere(compare(y, got, "inverse", "identity").wrong).tolist() == [list(at)]
 
 
@@ -217,16 +203,6 @@ def test_identity_is_equal_integers_even_beyond_float64(compare: Compare) -> Non
     got = x.copy()
     got[0, 2] -= 1
     assert np.argwhere(compare(x, got, "forward", "identity").wrong).tolist() == [[0, 2]]
-
-
-@BOTH_LEVELS
-@EACH_STEPPED
-def test_swapped_channels_are_wrong(compare: Compare, mode: ModeName) -> None:
-    x = COLOURS.astype(np.float32)
-    got = oracle.exact(x, "forward", mode).astype(np.float32)[:, ::-1]
-    result = compare(x, got, "forward", mode)
-    assert result.wrong[:, [0, 2]].all()
-    assert result.levels > 100
 
 
 def test_the_worst_error_is_given_in_grey_levels() -> None:

@@ -8,6 +8,7 @@ a swapped channel. Imports NumPy, the spec and the oracle (for the inputs of an 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ Array = npt.NDArray[Any]
 
 LAYOUTS = (
     "c", "fortran", "permuted", "cropped", "mirrored", "channels_reversed", "sliced", "negative", "unaligned",
-    "readonly", "zero", "big_endian",
+    "readonly", "zero", "big_endian", "every_second", "pitched", "repeated", "grey",
 )  # fmt: skip
 """Memory layouts.
 
@@ -39,11 +40,19 @@ LAYOUTS = (
 ``readonly``           not writeable
 ``zero``               one row broadcast over the height
 ``big_endian``         foreign byte order (on little-endian machines)
+``every_second``       every second entry of the first axis, as of a video's frames
+``pitched``            rows with two more elements at their end, as in aligned buffers
+``repeated``           one image broadcast over the batch
+``grey``               one channel broadcast over the three
 =====================  ==============================================================
 """
 
+SPREAD = ("zero", "repeated", "grey")
+"""The layouts in which one part of the image is broadcast: with equal values all along an axis, and not writeable."""
+
 REGIMES = (
     "bytes", "dark", "faint", "signed", "dim", "fractions", "wide", "huge", "black", "white", "nonfinite", "noise",
+    "centred", "limited", "ten_bit", "twelve_bit",
 )  # fmt: skip
 """What the values are. For an inverse, ``bytes``, ``noise`` and ``nonfinite`` are preprocessed first.
 
@@ -60,6 +69,10 @@ REGIMES = (
 ``white``      all 255
 ``nonfinite``  bytes, and among them NaN and infinities
 ``noise``      bytes with noise of up to 60 grey levels that must saturate
+``centred``    -124..152, as if means were subtracted already
+``limited``    16..235, as in video
+``ten_bit``    0..1023
+``twelve_bit`` 0..4095
 =============  =============================================================
 """
 
@@ -138,9 +151,14 @@ class Case:
         else:
             rows = _inverse_pixels(self.regime, self.mode, self.dtype, count)
         image = rows.reshape(self.shape)
-        if self.layout == "zero" and image.size:
-            image = np.broadcast_to(image[..., :1, :, :], image.shape)
+        if self.layout in SPREAD:
+            image = _spread(image, {"zero": -3, "grey": -1, "repeated": 0}[self.layout])
         return image.copy()
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """The shape of the input itself, in its data format."""
+        return to_format(np.broadcast_to(np.False_, self.shape), self.data_format).shape
 
     def array(self) -> Array:
         """The input itself, in its data format and memory layout; a new array each time."""
@@ -186,9 +204,15 @@ def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
         return np.flip(np.flip(array, axis).copy(), axis)
     if layout == "negative":
         return np.flip(np.flip(array).copy())
-    if layout == "zero":
-        row = np.take(array, [0] if array.shape[width - 1] else [], axis=width - 1)
-        return np.broadcast_to(row, array.shape)
+    if layout in SPREAD:
+        return _spread(array, {"zero": width - 1, "grey": channel, "repeated": 0}[layout])
+    if layout == "every_second":
+        return _filled(np.full([2 * len(array), *array.shape[1:]], 77).astype(array.dtype)[::2], array)
+    if layout == "pitched":
+        lines, length = array.shape[: width % array.ndim], math.prod(array.shape[width % array.ndim :])
+        larger = np.full([*lines, length + 2], 77).astype(array.dtype)
+        strides = (*larger.strides[:-1], *array.strides[width % array.ndim :])
+        return _filled(np.lib.stride_tricks.as_strided(larger, array.shape, strides), array)
     if layout == "unaligned":
         return _filled(np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape), array)
     if layout == "readonly":
@@ -198,6 +222,11 @@ def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
     if layout == "big_endian":
         return array.astype(array.dtype.newbyteorder(">"))
     raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+
+
+def _spread(array: Array, axis: int) -> Array:
+    """The first entry along an axis, broadcast over it."""
+    return np.broadcast_to(np.take(array, [0] if array.shape[axis] else [], axis=axis), array.shape)
 
 
 def _filled(view: Array, content: Array) -> Array:
@@ -224,6 +253,17 @@ def _bytes(count: int) -> npt.NDArray[np.int64]:
     return np.stack([(a * index + b + k * drift) % 256 for k, (a, b) in enumerate(_BYTES)], axis=-1)
 
 
+@functools.lru_cache(maxsize=64)
+def byte_indices(count: int) -> npt.NDArray[np.uint8]:
+    """The byte that each value of ``count`` pixels of the regime ``bytes`` stands for: red, green and blue.
+
+    The first 256 pixels have every byte in every channel.
+    """
+    indices = _bytes(count).astype(np.uint8)
+    indices.flags.writeable = False
+    return indices
+
+
 def _hashed(count: int) -> npt.NDArray[np.int64]:
     """Well-mixed 32-bit numbers, of shape ``(count, 3)``: multiplication and shifts, no generator."""
     index = np.arange(3 * count, dtype=np.uint64).reshape(count, 3)
@@ -234,7 +274,8 @@ def _hashed(count: int) -> npt.NDArray[np.int64]:
 
 
 _NONFINITE = {0: np.nan, 4: np.inf, 8: -np.inf, 13: np.nan, 18: np.inf, 23: -np.inf}
-_BEYOND_NARROW_INTEGERS = {5: -1000.0, 10: 1000.0, 15: 30000.0, 20: -30000.0, 25: 400.0}
+_BEYOND_NARROW_INTEGERS = {5: -1000.0, 10: 1000.0, 15: 40000.0, 20: -40000.0, 25: 400.0}
+_RANGES = {"centred": (-124, 152), "limited": (16, 235), "ten_bit": (0, 1023), "twelve_bit": (0, 4095)}
 
 
 def _placed(values: Array, special: Mapping[int, float]) -> Array:
@@ -253,7 +294,9 @@ def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
         return tuple(r for r in REGIMES if r != "noise")
     if dtype == "bool":
         return ("bytes", "black", "white")
-    return ("bytes", "dark", "dim", "wide", "black", "white")
+    info = np.iinfo(dtype)
+    held = (r for r, (low, high) in _RANGES.items() if info.min <= low and high <= info.max)
+    return ("bytes", "dark", "dim", "wide", "black", "white", *held)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -270,6 +313,10 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
     if regime == "white":
         return np.full((count, 3), 255).astype(target)
     rows = _bytes(count)
+    if regime in _RANGES:
+        low, high = _RANGES[regime]
+        scaled = rows * (high - low)
+        return (low + (scaled // 255 if dtype in INTEGERS else scaled / 255)).astype(target)
     if dtype in INTEGERS:
         if dtype == "bool":
             return (rows >= 128).astype(target)
@@ -314,10 +361,19 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
 @functools.lru_cache(maxsize=4096)
 def _inverse_pixels(regime: str, mode: ModeName, dtype: str, count: int) -> Array:
     """Inputs of an inverse: the oracle's outputs for the bytes; the same with noise; floats far outside."""
+    if regime == "bytes" and count > 256:
+        # What the first 256 pixels have for each byte, dealt out: an oracle asked for each pixel takes its time.
+        first, index = _inverse_pixels(regime, mode, dtype, 256), byte_indices(count)[:, list(MODES[mode].order)]
+        table = np.empty((256, 3), first.dtype)
+        np.put_along_axis(table, index[:256].astype(np.intp), first, axis=0)
+        values = np.stack([table[index[:, k], k] for k in range(3)], axis=-1)
+        values.flags.writeable = False
+        return values
     rows = oracle.exact(_bytes(count).astype(dtype_of("float32")), "forward", mode)
     if regime == "noise":
-        # Uneven steps of up to 60 grey levels, ending at least 0.2 from a rounding tie.
-        noise = (_hashed(count) % 121 - 60) + ((_hashed(count) >> 8) % 5 - 2) * 0.12
+        # Uneven steps of up to 60 grey levels, ending at least 0.1 from a rounding tie, which half precision blurs.
+        step = 0.12 if dtype in ("float16", "bfloat16") else 0.19
+        noise = (_hashed(count) % 121 - 60) + ((_hashed(count) >> 8) % 5 - 2) * step
         noise = _placed(noise, _BEYOND_NARROW_INTEGERS)
         rows = rows + noise / oracle.grey_levels(mode)
     elif regime == "wide":
@@ -346,13 +402,25 @@ LARGE_SIZES = tuple(
 )
 """Numbers of pixels around 2^12, 2^14, 2^16 and 2^18 elements, none a multiple of 16 elements."""
 
-FEW_SIZES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 33, 70, 1366)
-"""The sizes for implementations that compile anew for each shape."""
+FEW_SIZES = (0, 1, 2, 3, 5, 8, 15, 16, 17, 33, 70, 2051)
+"""The sizes for implementations that compile anew for each shape; the last one is a line of more than 2^11 pixels."""
 
 EMPTY_SHAPES = {3: ((0, 4, 3), (4, 0, 3)), 4: ((0, 4, 4, 3), (1, 0, 4, 3), (2, 4, 0, 3))}
 
-PLACES = {3: ((75, 53, 3),), 4: ((5, 17, 19, 3), (1, 224, 224, 3))}
-"""Images with many rows and columns, and a larger batch: no pixel's place may matter."""
+PLACES = {3: ((97, 31, 3),), 4: ((5, 17, 19, 3), (3, 17, 5, 3), (33, 3, 2, 3))}
+"""Images of many rows and columns, upright, and in batches, among them one of three: no pixel's place may matter."""
+
+EVERYDAY = ((224, 224, 3), (300, 301, 3))
+"""Images in uint8 and float32: what VGG takes, and one of more than 2^16 pixels and, in float32, a megabyte."""
+
+ANY_DTYPE = (148, 148, 3)
+"""An image of more than 2^16 elements, for the other dtypes."""
+
+BATCHES = (8, 32, 130)
+"""Numbers of images at once in uint8 and float32, besides 33."""
+
+USUAL = ("uint8", "float32")
+"""The dtypes of most images: what is expensive is tried on these."""
 
 LARGE = (2, 64, 96, 3)
 """Shape of the image for aliasing and threads besides the panel: more than 2^15 elements, where blocks begin."""
@@ -385,13 +453,15 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
     layout per cell.
     """
     layouts = [layout for layout in LAYOUTS[1:] if has_layout(cell.dtype, layout)]
+    if cell.rank == 3:
+        layouts.remove("repeated")  # there is no batch
     rare = [r for r in regimes(direction, cell.dtype) if r in ("black", "white", "nonfinite")]
     telling = [r for r in regimes(direction, cell.dtype) if r not in rare]
     position = (
         list(MODES).index(cell.mode)
-        + 2 * DATA_FORMATS.index(cell.data_format)
+        + 4 * DATA_FORMATS.index(cell.data_format)
         + DTYPES.index(cell.dtype)
-        + 3 * cell.rank
+        + 8 * cell.rank
     )
     for layout in layouts:
         yield panel(direction, cell, telling[(position + LAYOUTS.index(layout)) % len(telling)], layout)
@@ -402,18 +472,33 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
 def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[Case]:
     """The sizes tried in a cell: for batches in uint8 and float32 every small one; for others a dozen, or six.
 
-    The large ones are expensive: uint8 has them in channels_last, float32 in channels_first.
+    The many large ones are for uint8 in channels_last and for float32 in channels_first.
     """
     counts: tuple[int, ...] = FEW_SIZES if few or cell.rank == 4 else FEW_SIZES[1::2]
-    large = False
-    if not few and cell.rank == 4 and cell.dtype in ("uint8", "float32"):
+    usual = not few and cell.dtype in USUAL
+    if usual and cell.rank == 4:
         large = (cell.dtype == "uint8") == (cell.data_format == "channels_last")
-        counts = SMALL_SIZES + LARGE_SIZES if large else SMALL_SIZES
-    shapes = [size_shape(n, cell.rank) for n in counts]
-    if not few:
-        shapes += EMPTY_SHAPES[cell.rank] + PLACES[cell.rank][: 2 if large else 1]
+        counts = SMALL_SIZES + (LARGE_SIZES if large else FEW_SIZES[-1:])
+    rows = (FEW_SIZES[-1], *LARGE_SIZES[1::3])  # the others are columns in batches, and rows in single images
+    shapes = [_ranked((1, n, 3), cell.rank) if n in rows else size_shape(n, cell.rank) for n in counts]
+    if few:
+        shapes += [PLACES[4][-1], (1, *EVERYDAY[0])]
+    else:
+        shapes += EMPTY_SHAPES[cell.rank] + PLACES[cell.rank]
+        shapes += [(n, 3, 2, 3) for n in BATCHES if usual and cell.rank == 4]
+        shapes += [_ranked(shape, cell.rank) for shape in (EVERYDAY if usual else (ANY_DTYPE,))]
     for shape in shapes:
         yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
+
+
+def largest(direction: Direction, cell: Cell) -> Case:
+    """The largest image that ``size_cases`` has in each data format and rank."""
+    shape = _ranked(EVERYDAY[-1] if cell.dtype in USUAL else ANY_DTYPE, cell.rank)
+    return Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
+
+
+def _ranked(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    return shape if rank == 3 else (1, *shape)
 
 
 def corpus() -> Iterator[Case]:

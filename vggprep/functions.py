@@ -87,15 +87,11 @@ def deprocess_input(
 
     Args:
         y: preprocessed images; shapes as in ``preprocess_input``.
-        data_format: ``"channels_last"`` (also ``None``) or ``"channels_first"``.
         mode: the mode that ``y`` was preprocessed with.
         dtype: of the result. To an integer dtype the values are rounded half to even and saturate to 0..255,
             infinities included. To a floating dtype, or with ``None`` (that of ``y`` if it is a NumPy floating
             dtype, else float32), they are neither rounded nor clipped.
-        out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``y``.
-        threads: how many threads share the work; the result does not depend on it.
-        backend: ``"numpy"``; ``"numba"``, compiled; ``"reference"``, plain and slow; ``"auto"``, numba where it is
-            installed and the work repays its start-up, else NumPy. The result does not depend on it.
+        data_format, out, threads, backend: as in ``preprocess_input``.
 
     Returns:
         A new C-contiguous array in native byte order, or ``out``.

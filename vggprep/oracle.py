@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
@@ -80,16 +81,13 @@ def round_ratio(numerator: int, denominator: int, fmt: Format, negative: bool = 
     magnitude = abs(numerator)
     if magnitude == 0:
         return math.copysign(0.0, sign)
-    # The exponent of the leading bit is this or one more; then that of the last place kept.
-    exponent = magnitude.bit_length() - denominator.bit_length() - 1
-    if _at_least_power(magnitude, denominator, exponent + 1):
-        exponent += 1
+    # The exponent of the leading bit is this or one less; then that of the last place kept.
+    exponent = magnitude.bit_length() - denominator.bit_length()
+    if magnitude << max(0, -exponent) < denominator << max(0, exponent):
+        exponent -= 1
     last = max(exponent, fmt.emin) - fmt.precision + 1
-    if last >= 0:
-        denominator <<= last
-    else:
-        magnitude <<= -last
-    count, rest = divmod(magnitude, denominator)
+    denominator <<= max(0, last)
+    count, rest = divmod(magnitude << max(0, -last), denominator)
     if 2 * rest > denominator or (2 * rest == denominator and count & 1):
         count += 1
     if count.bit_length() + last > fmt.emax + 1:
@@ -97,26 +95,18 @@ def round_ratio(numerator: int, denominator: int, fmt: Format, negative: bool = 
     return math.copysign(math.ldexp(count, last), sign)
 
 
-def _at_least_power(numerator: int, denominator: int, exponent: int) -> bool:
-    """Whether ``numerator / denominator >= 2**exponent``."""
-    if exponent >= 0:
-        return numerator >= denominator << exponent
-    return numerator << -exponent >= denominator
-
-
 def round_rational(value: Fraction, fmt: Format, negative: bool = False) -> float:
     """``round_ratio`` of a fraction."""
     return round_ratio(value.numerator, value.denominator, fmt, negative)
 
 
-def _operate(value: Fraction, step: Operation, constant: Fraction) -> Fraction:
-    if step.operation == "subtract":
-        return value - constant
-    if step.operation == "add":
-        return value + constant
-    if step.operation == "divide":
-        return value / constant
-    return value * constant
+_OPERATORS: dict[Arithmetic, Callable[[Any, Any], Any]] = {
+    "subtract": operator.sub,
+    "add": operator.add,
+    "divide": operator.truediv,
+    "multiply": operator.mul,
+}
+"""For fractions and for arrays."""
 
 
 @functools.cache
@@ -157,7 +147,7 @@ def one_real(value: float | int, direction: Direction, mode: ModeName, channel: 
     """One finite value through the formula in real numbers."""
     result = Fraction(value)
     for step in operations(direction, mode, channel):
-        result = _operate(result, step, step.constant)
+        result = _OPERATORS[step.operation](result, step.constant)
     return result
 
 
@@ -165,10 +155,7 @@ def one_magnitude(value: float | int, direction: Direction, mode: ModeName, chan
     """``S``: the formula with every term made positive, the scale on which rounding errors live."""
     result = abs(Fraction(value))
     for step in operations(direction, mode, channel):
-        if step.operation in ("subtract", "add"):
-            result += step.constant
-        else:
-            result = _operate(result, step, step.constant)
+        result = _OPERATORS["add" if step.operation == "subtract" else step.operation](result, step.constant)
     return result
 
 
@@ -232,12 +219,11 @@ class Route(NamedTuple):
 
 
 @functools.cache
-def routes(direction: Direction, mode: ModeName) -> tuple[Route, Route, Route]:
+def routes(direction: Direction, mode: ModeName) -> tuple[Route, ...]:
     """The route of each channel, in the order of the preprocessed image: first blue in caffe, else red."""
-    order = MODES[mode].order
     if direction == "forward":
-        return Route(0, order[0], 0), Route(1, order[1], 1), Route(2, order[2], 2)
-    return Route(0, 0, order[0]), Route(1, 1, order[1]), Route(2, 2, order[2])
+        return tuple(Route(k, image, k) for k, image in enumerate(MODES[mode].order))
+    return tuple(Route(k, k, image) for k, image in enumerate(MODES[mode].order))
 
 
 def input_channels(direction: Direction, mode: ModeName) -> list[int]:
@@ -290,7 +276,7 @@ def name_of(dtype: np.dtype[Any]) -> str:
 def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
     spec = MODES[mode]
     if direction == "forward" and not spec.steps:
-        return np.array(x, np.float64)
+        return as_float64(x)
     dtype = computed_dtype(name_of(x.dtype), mode, direction)
     if x.dtype == np.uint8:
         table = _byte_table(direction, mode)
@@ -311,17 +297,9 @@ def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
                 continue
             for step in operations(direction, mode, channel):
                 constant = round_rational(step.constant, fmt)
-                column = round_array(_FLOAT64_OPERATIONS[step.operation](column, constant), fmt)
+                column = round_array(_OPERATORS[step.operation](column, constant), fmt)
             result[..., target] = column
     return result
-
-
-_FLOAT64_OPERATIONS: dict[Arithmetic, Callable[[Float64, float], Float64]] = {
-    "subtract": np.subtract,
-    "add": np.add,
-    "divide": np.divide,
-    "multiply": np.multiply,
-}
 
 
 def pixels(values: Float64) -> Float64:
@@ -369,7 +347,7 @@ def exact_plane(x: Array, direction: Direction, mode: ModeName, channel: int) ->
         single = x.astype(np.float64).astype(np.float32)
         for step in operations(direction, mode, channel):
             constant = round_rational(step.constant, FORMATS["float32"])
-            single = _FLOAT64_OPERATIONS[step.operation](single.astype(np.float64), constant).astype(np.float32)
+            single = _OPERATORS[step.operation](single.astype(np.float64), constant).astype(np.float32)
     return single
 
 
@@ -378,9 +356,9 @@ def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: i
     result, scale = values, np.abs(values)
     with np.errstate(all="ignore"):
         for step in operations(direction, mode, channel):
-            apply, constant = _FLOAT64_OPERATIONS[step.operation], float(step.constant)
-            result = apply(result, constant)
-            scale = (np.add if step.operation == "subtract" else apply)(scale, constant)
+            constant = float(step.constant)
+            result = _OPERATORS[step.operation](result, constant)
+            scale = _OPERATORS["add" if step.operation == "subtract" else step.operation](scale, constant)
     return result, scale
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support import ROOT
 
 pytest.importorskip("pytest_benchmark")
 
 from benchmarks import report
 from benchmarks.peers import KERAS, LIMIT
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -85,32 +85,12 @@ def test_the_charts_are_drawn(results: Path, tmp_path: Path) -> None:
 def row(label: str, ns: float, **more: Any) -> dict[str, Any]:
     """A row of mode caffe, uint8, 64 images, reused output, one thread, unless ``more`` says otherwise."""
     figure = {"min": ns, "median": 2 * ns}
-    return {
-        "implementation": label,
-        "label": label,
-        "verdict": "exact",
-        "ranked": True,
-        "pairs_wrong": 0,
-        "ns_per_element": figure,
-        "gb_per_s": figure,
-        "fraction_of_limit": figure,
-        "times_usual_inverse": None,
-        "times_keras": {"min": 12.0, "median": 10.0},
-        "contiguous": True,
-        "writes_input": False,
-        "peak_bytes": 1,
-        "direction": "forward",
-        "mode": "caffe",
-        "data_format": "channels_last",
-        "dtype": "uint8",
-        "images": 64,
-        "output": "reused",
-        "fresh": False,
-        "threads": 1,
-        "reading": False,
-        "gpu": False,
-        **more,
-    }
+    figures: dict[str, Any] = dict.fromkeys(("ns_per_element", "gb_per_s", "fraction_of_limit"), figure)
+    figures |= {"times_usual_inverse": None, "times_keras": {"min": 12.0, "median": 10.0}, "peak_bytes": 1}
+    what = {"implementation": label, "label": label, "verdict": "exact", "ranked": True, "fresh": False}
+    task = {"direction": "forward", "mode": "caffe", "data_format": "channels_last", "dtype": "uint8", "images": 64}
+    rest = {"output": "reused", "threads": 1, "reading": False, "contiguous": True, "writes_input": False}
+    return {**figures, **what, **task, **rest, **more}
 
 
 def aims(*rows: dict[str, Any]) -> list[str]:
@@ -153,15 +133,14 @@ def test_charts_without_matplotlib_are_one_line(results: Path, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "No such file"),
-        ("", "it is empty"),
-        ('{"benchmarks": [{"name"', "is it truncated?"),
-        ("[1, 2]", "is not a pytest-benchmark result"),
-        ('{"benchmarks": 3}', "is not a pytest-benchmark result"),
-        ('{"benchmarks": []}', "holds no rows"),
+        (None, "cannot read .*: No such file"),
+        ("", "is not the whole JSON"),
+        ('{"benchmarks": [{"name"', "is not the whole JSON"),
+        ("[1, 2]", "is not the whole JSON"),
+        ('{"benchmarks": [7, {"extra_info": null}, {"extra_info": {"what": 1}}]}', "is not the whole JSON"),
+        (b"\xff\xfe\x00", "is not the whole JSON"),
+        ('{"benchmarks": []}', "holds no rows of vggprep's benchmarks; make one with pytest benchmarks"),
         ('{"benchmarks": [{"name": "test_other", "stats": {}, "extra_info": {}}]}', "holds no rows"),
-        ('{"benchmarks": [7, {"extra_info": null}, {"extra_info": {"what": 1}}]}', "holds no rows"),
-        (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
 def test_a_file_that_is_not_a_result_is_one_line_and_exit_code_2(
@@ -172,9 +151,7 @@ def test_a_file_that_is_not_a_result_is_one_line_and_exit_code_2(
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     done = make(path, "-o", tmp_path / "out")
     assert (done.exit_code, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("benchmarks.report: ")
-    assert says in line
+    assert re.fullmatch(f"benchmarks.report: .*{says}.*\n", done.stderr)
     assert not (tmp_path / "out").exists()
 
 
@@ -182,7 +159,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(results: Path, tmp_path: Path)
     (tmp_path / "file").write_text("")
     done = make(results, "-o", tmp_path / "file" / "out")
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
-    assert "cannot write to" in done.stderr
+    assert str(tmp_path / "file" / "out") in done.stderr
 
 
 def test_a_wrong_option_of_the_benchmarks_is_one_line() -> None:

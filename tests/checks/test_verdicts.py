@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ class Tensor:
         (lambda y: np.zeros(y.shape, "U3"), "returns an array of dtype <U3, not of real numbers"),
         (lambda y: np.zeros(y.shape, "M8[s]"), r"returns an array of dtype datetime64\[s\], not of real numbers"),
         (lambda y: np.zeros(y.shape, [("r", "f4")]), r"returns an array of dtype \[.*\], not of real numbers"),
+        (lambda y: np.ma.masked_greater(y, 0), r"returns a masked array that hides \d+ of its 768 values"),
+        (lambda y: y.astype(">f4"), "returns float32 in foreign byte order for a native array"),
         (lambda y: y[None], r"returns shape \(1, 2, 8, 16, 3\) for an input of shape \(2, 8, 16, 3\)"),
         (lambda y: y[..., :2], r"returns shape \(2, 8, 16, 2\) for an input of shape \(2, 8, 16, 3\)"),
         (lambda y: y.ravel(), r"returns shape \(768,\) for an input of shape \(2, 8, 16, 3\)"),
@@ -124,12 +127,20 @@ def test_a_wider_dtype_is_faithful_but_not_exact() -> None:
     assert result.message == "returns float64 for float32, where Keras's arrays give float32"
 
 
-@pytest.mark.parametrize("spoil", [lambda y: y.astype(">f4"), np.asfortranarray, lambda y: y[::-1].copy()[::-1]])
-def test_neither_byte_order_nor_layout_of_a_result_matter(spoil: Function) -> None:
+@pytest.mark.parametrize("spoil", [np.asfortranarray, lambda y: y[::-1].copy()[::-1]])
+def test_the_layout_of_a_result_does_not_matter(spoil: Function) -> None:
     assert judge(spoiled(spoil)).conforms
 
 
-def test_a_subclass_of_an_array_is_an_array() -> None:
+def test_the_byte_order_of_foreign_input_may_be_kept() -> None:
+    def kept(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        y = preprocess_input(x, data_format, mode)
+        return y if x.dtype.isnative else y.astype(y.dtype.newbyteorder(">"))
+
+    assert judge(kept).conforms
+
+
+def test_a_subclass_of_an_array_is_an_array_if_it_hides_nothing() -> None:
     assert judge(spoiled(lambda y: np.ma.MaskedArray(y))).conforms
 
 
@@ -276,18 +287,87 @@ def test_keeping_the_input_and_writing_to_it_later_is_impure() -> None:
     assert row(report, "value").status == "passed"
 
 
-def test_reusing_the_result_of_an_earlier_call_is_not_fresh() -> None:
-    buffers: dict[Any, Array] = {}
+@pytest.mark.parametrize("count", [1, 2, 16, 40])
+def test_reusing_the_result_of_an_earlier_call_is_not_fresh(count: int) -> None:
+    rings: dict[Any, list[Array]] = {}
 
     def reuses(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         result = preprocess_input(x, data_format, mode)
-        buffer = buffers.setdefault((result.shape, result.dtype), result)
-        buffer[...] = result
-        return buffer
+        ring = rings.setdefault((result.shape, result.dtype), [])
+        ring.append(result if len(ring) < count else ring.pop(0))
+        ring[-1][...] = result
+        return ring[-1]
 
-    report = judge(reuses)
+    report = judge(reuses, checks=[check for check in CHECKS if check.name in ("fresh_output", "value")])
     assert row(report, "fresh_output").message == "a later call changes the result of an earlier one"
     assert row(report, "value").status == "passed"
+
+
+def test_buffers_that_nobody_holds_any_more_may_be_used_again() -> None:
+    pool: list[Array] = []
+
+    def reuses(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        result = preprocess_input(x, data_format, mode)
+        for buffer in pool:
+            if sys.getrefcount(buffer) == 3 and (buffer.shape, buffer.dtype) == (result.shape, result.dtype):
+                buffer[...] = result
+                return buffer
+        pool.append(result)
+        return result
+
+    report = judge(Implementation("it", reuses, serial=True), checks=[c for c in CHECKS if c.name == "fresh_output"])
+    assert report.conforms
+
+
+def remembering(key: Callable[[Array], Any]) -> Function:
+    """A function that keeps its results by what ``key`` makes of the image."""
+    results: dict[Any, Array] = {}
+
+    def function(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        known = (key(x), x.shape, x.dtype.str, data_format, mode)
+        result: Array = results.setdefault(known, preprocess_input(x, data_format, mode)).copy()
+        return result
+
+    return function
+
+
+REFILLED = "gives an array that was filled with other values the result of an earlier call"
+MIDDLE = "gives an image that differs in the middle only the result of an earlier call"
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (id, REFILLED),
+        (lambda x: x.ctypes.data, REFILLED),
+        (str, MIDDLE),
+        (lambda x: x.tobytes()[:4096], MIDDLE),
+        (lambda x: (x.shape, x.reshape(-1)[::997].tobytes(), x.reshape(-1)[:6].tobytes()), MIDDLE),
+        (lambda x: float(np.nansum(x, dtype=np.float64)) if x.size > 1000 else x.tobytes(), MIDDLE),
+    ],
+)
+def test_a_result_that_is_kept_by_less_than_the_pixels_is_stale(key: Callable[[Array], Any], message: str) -> None:
+    result = row(judge(remembering(key), checks=[c for c in CHECKS if c.name == "determinism"]), "determinism")
+    assert (result.finding, result.message) == ("stale", message)
+
+
+def test_a_result_that_is_kept_by_all_pixels_is_right() -> None:
+    assert judge(remembering(lambda x: x.tobytes())).conforms
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda x: np.minimum(x, 254), np.ceil, lambda x: np.floor(x + 0.3), lambda x: np.trunc(x + 1e-3), lambda x: 0 * x],
+)
+def test_values_that_are_simply_wrong_are_not_said_to_depend_on_earlier_calls(spoil: Function) -> None:
+    def restore(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        x = spoil(deprocess_input(y, data_format, mode, dtype=None))
+        pixels: Array = np.clip(np.nan_to_num(x), 0, 255).astype(np.uint8)
+        return pixels
+
+    report = judge(Implementation("it", deprocess=restore), selection=Selection(modes=("caffe", "torch")))
+    assert "restores_pixels" in failing_checks(report)
+    assert "determinism" not in failing_checks(report)
 
 
 def test_a_declared_writer_must_return_what_it_wrote() -> None:
@@ -337,6 +417,28 @@ def test_a_function_that_raises_only_among_threads_fails_and_nobody_waits_for_ev
         assert "one at a time, please" in result.message
 
 
+@pytest.mark.parametrize("setting", ["mode", "data_format"])
+def test_threads_that_ask_for_different_things_get_them(setting: str) -> None:
+    settings: dict[str, Any] = {}
+
+    def keep(**given: Any) -> None:
+        settings.update(given)
+
+    def kept(name: str) -> Any:
+        return settings[name]
+
+    def function(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        asked: dict[str, Any] = {"mode": mode, "data_format": data_format}
+        keep(**asked)
+        asked[setting] = kept(setting)
+        return preprocess_input(x, asked["data_format"], asked["mode"])
+
+    only = [check for check in CHECKS if check.name == "threads"]
+    report = judge(function, checks=only, selection=Selection(dtypes=("uint8", "float32")))
+    assert {result.finding for result in failed(report)} <= {"thread_race", "thread_error"}
+    assert {(result.mode, result.dtype) for result in failed(report)} >= {("caffe", "uint8"), ("torch", "float32")}
+
+
 def test_what_threads_print_reaches_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     def chatty(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         print("hello")
@@ -345,3 +447,103 @@ def test_what_threads_print_reaches_nobody(capsys: pytest.CaptureFixture[str]) -
     report = judge(chatty, checks=[check for check in CHECKS if check.name == "threads"])
     assert report.conforms
     assert capsys.readouterr().out == ""
+
+
+# Errors and defaults ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_a_grey_image_does_not_become_a_coloured_one_without_a_word(direction: str) -> None:
+    compute: Function = preprocess_input if direction == "forward" else deprocess_input
+
+    def repeats(x: Array, data_format: DataFormat, mode: ModeName) -> Any:
+        axis = -1 if data_format == "channels_last" else -3
+        return compute(np.repeat(x, 3, axis=axis) if x.shape[axis] == 1 else x, data_format, mode)
+
+    def keeps(x: Array, data_format: DataFormat, mode: ModeName) -> Any:
+        grey = x.shape[-1 if data_format == "channels_last" else -3] == 1
+        return x.astype(np.float32) if grey else compute(x, data_format, mode)
+
+    for function, words in ((repeats, ["makes three channels of a grey image without an error"]), (keeps, [])):
+        pair = (function, None) if direction == "forward" else (None, function)
+        implementation = Implementation("it", *pair)
+        report = judge(implementation, checks=[check for check in CHECKS if check.name == "errors"])
+        found = {re.sub("^inverse: |: shape.*", "", result.message) for result in failed(report)}
+        assert found == set(words)
+
+
+def tf_by_default(x: Array, data_format: Any = None, mode: Any = "tf") -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+def torch_for_none(x: Array, data_format: Any = None, mode: Any = None) -> Array:
+    return preprocess_input(x, data_format, mode or "torch")
+
+
+def first_by_default(x: Array, data_format: Any = "channels_first", mode: Any = "caffe") -> Array:
+    return preprocess_input(x, data_format or "channels_last", mode)
+
+
+def first_for_none(x: Array, data_format: Any = None, mode: Any = "caffe") -> Array:
+    return preprocess_input(x, data_format or "channels_first", mode)
+
+
+def guessed_for_none(x: Array, data_format: Any = None, mode: Any = "caffe") -> Array:
+    guess: DataFormat = "channels_first" if x.shape[-3] == 3 else "channels_last"
+    return preprocess_input(x, data_format or guess, mode)
+
+
+def mode_first(x: Array, mode: Any = "caffe", data_format: Any = None) -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+def as_keras(x: Array, data_format: Any = None, mode: Any = "caffe") -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+def caffe_for_none(x: Array, data_format: Any = None, mode: Any = None) -> Array:
+    return preprocess_input(x, data_format, mode or "caffe")
+
+
+def no_defaults(x: Array, *, mode: Any, data_format: Any) -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+@pytest.mark.parametrize(
+    ("function", "note"),
+    [
+        (tf_by_default, "by default mode is 'tf', and not what Keras has, 'caffe'"),
+        (torch_for_none, "by default mode is None, and not what Keras has, 'caffe'"),
+        (first_by_default, "by default data_format is 'channels_first', and not what Keras has, 'channels_last'"),
+        (first_for_none, "by default data_format is None, and not what Keras has, 'channels_last'"),
+        (guessed_for_none, "by default data_format is None, and not what Keras has, 'channels_last'"),
+        (mode_first, "takes mode before data_format: by position, Keras takes data_format first"),
+        (as_keras, ""),
+        (caffe_for_none, ""),
+        (no_defaults, ""),
+    ],
+)
+def test_defaults_and_an_order_that_are_not_kerass_are_noted_and_no_failure(function: Function, note: str) -> None:
+    report = judge(function, checks=[check for check in CHECKS if check.name == "errors"])
+    assert report.conforms
+    assert [re.sub("^it:? ", "", line) for line in report.notes] == ([note] if note else [])
+
+
+# Which mode is meant ----------------------------------------------------------------------------------------------
+
+
+def unit_floats(mode: ModeName) -> Function:
+    """Right for bytes; floats are taken to run from 0 to 1, as by torchvision and tf.image."""
+
+    def function(x: Array) -> Array:
+        return preprocess_input(x if x.dtype == np.uint8 else x * np.float32(255), mode=mode)
+
+    return function
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+@pytest.mark.parametrize("make", [unit_floats, lambda mode: lambda x: preprocess_input(x, mode=mode)])
+def test_the_mode_of_a_function_that_takes_none_is_one_that_it_gets_right_somewhere(make: Function, mode: str) -> None:
+    report = judge(make(mode), selection=Selection(dtypes=("uint8", "float32")), checks=[CHECKS[0], CHECKS[1]])
+    assert {result.mode for result in report.results} == {mode}
+    assert f"takes no mode: judged as {mode}, the nearest of caffe, tf and torch" in report.notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from stand_in import question, write_interpreter, write_script, write_stand_in
+from stand_in import RIGHT, question, write_interpreter, write_script, write_stand_in
 
 from vggprep.cli import main
-from vggprep.releases.observation import Observation, Row, read, write
+from vggprep.releases.observation import Observation, read, write
+from vggprep.releases.questions import parse
 from vggprep.releases.record import shipped
 
-RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=0.0)
+UPGRADE = ("keras==2.15.0", "keras==3.15.1")
 
 
 def vggprep(*arguments: str) -> Result:
@@ -61,7 +63,8 @@ def test_diff_says_what_an_upgrade_changes_and_exits_with_1() -> None:
     assert "up to 20.1 grey levels" in mean
     headings = ["wrong values, before or now (this matters)", "what worked raises now (this matters)", "rounding only"]
     assert [lines.index(heading) for heading in headings] == sorted(lines.index(heading) for heading in headings)
-    assert lines[-1].endswith("that matter")
+    assert lines[-2].endswith("that matter")
+    assert lines[-1].startswith("Not changed: ordinary channels_last float32 arrays, eager tensors, graphs, ")
 
 
 def test_a_release_does_not_differ_from_itself() -> None:
@@ -78,7 +81,7 @@ def test_strict_exits_with_1_for_any_difference(observed: Path) -> None:
     assert (lax.exit_code, strict.exit_code) == (0, 1)
     assert lax.stdout == strict.stdout
     assert "rounding only\n" in lax.stdout
-    assert lax.stdout.endswith("\n1 difference, none that matters\n")
+    assert "\n1 difference, none that matters\nNot changed: ordinary eager tensors (1 row).\n" in lax.stdout
 
 
 def test_diff_prints_json() -> None:
@@ -88,7 +91,7 @@ def test_diff_prints_json() -> None:
     assert document["old"]["keras"] == "3.11.3"
     assert document["new"]["keras"] == "3.12.0"
     assert document["differences"][0]["matters"]
-    wanted = {"kind", "matters", "subject", "old", "new", "levels", "sentence", "rows"}
+    wanted = {"kind", "matters", "subject", "old", "new", "levels", "sentence", "rows", "answers"}
     assert all(set(difference) == wanted for difference in document["differences"])
 
 
@@ -96,10 +99,14 @@ def test_diff_prints_json() -> None:
     ("arguments", "said"),
     [
         (["keras==3.0.3", "keras==3.15.1"], "not in the record; nearest: keras==3.0.0 and keras==3.0.5; --install"),
-        (["keras==3.15.1", "numpy==2.0"], "is not a release"),
-        ([".", "keras==3.15.1"], "cannot read ."),
-        (["keras==3.15.1", "python:./nowhere"], "cannot start the interpreter ./nowhere"),
         (["keras==3.15.1", "recorded"], "only OLD can be recorded"),
+        ([*UPGRADE, "--mode", "Torch"], "--mode Torch: no recorded row has it; expected caffe, tf, torch or identity"),
+        ([*UPGRADE, "--path", "numpy"], "--path numpy: no recorded row has it; expected ndarray, "),
+        ([*UPGRADE, "--data-format", "NHWC"], "expected channels_last or channels_first"),
+        ([*UPGRADE, "--dtype", "uint8", "--dtype", "float8"], "--dtype float8: no recorded row has it"),
+        ([*UPGRADE, "--dtype", "int64", "--path", "model"], "could run, dtype int64, path model; leave out an option"),
+        ([*UPGRADE, "--baseline", "none.json"], "cannot read none.json: No such file or directory; create one with"),
+        ([*UPGRADE, "--baseline", __file__], "is not a list of differences; create one with vggprep diff OLD NEW"),
     ],
 )
 def test_a_side_that_cannot_be_had_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
@@ -117,6 +124,67 @@ def test_recorded_stands_for_the_release_that_a_file_says_it_is_of(observed: Pat
     assert done.stdout.startswith("keras==3.15.1 -> now.jsonl: ")
     write(Observation({}, read(observed).rows), observed)
     assert "does not say which release it describes" in one_line(vggprep("diff", "recorded", "now.jsonl"))
+
+
+NARROW = [
+    ("--mode", "torch", "known_mode"),
+    ("--path", "tf.data", "path"),
+    ("--data-format", "channels_first", "effective_format"),
+    ("--dtype", "bfloat16", "dtype"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "attribute"), NARROW)
+def test_diff_can_be_narrowed(option: str, value: str, attribute: str) -> None:
+    whole, narrow = (
+        {row for d in json.loads(vggprep("diff", *UPGRADE, "--json", *more).stdout)["differences"] for row in d["rows"]}
+        for more in ((), (option, value))
+    )
+    assert narrow == {row for row in whole if getattr(parse(row), attribute) == value}
+    assert narrow
+
+
+def test_every_recorded_value_can_be_asked_for() -> None:
+    rows = [row for row in map(parse, shipped().runs) if row.known_mode]
+    given = {option: {getattr(row, attribute) for row in rows} for option, _, attribute in NARROW[:2] + NARROW[3:]}
+    options = [word for option, values in given.items() for value in values for word in (option, value)]
+    done = vggprep("diff", *UPGRADE, *options, "--data-format", "channels_last", "--data-format", "channels_first")
+    assert done.stdout.splitlines()[-1] == vggprep("diff", *UPGRADE).stdout.splitlines()[-1]
+
+
+def test_what_a_baseline_accepts_is_not_reported_again(folder: Path) -> None:
+    document = vggprep("diff", *UPGRADE, "--json").stdout
+    (folder / "all.json").write_text(document)
+    done = vggprep("diff", *UPGRADE, "--baseline", "all.json", "--strict")
+    assert done.exit_code == 0
+    assert "\nnothing differs but what all.json accepts\nNot changed: " in done.stdout
+
+    *some, left_out = json.loads(document)["differences"][:4]
+    (folder / "some.json").write_text(json.dumps({"differences": some}))
+    narrow = ("--dtype", "float32", "--mode", "caffe", "--baseline", "some.json", "--json")
+    found = json.loads(vggprep("diff", *UPGRADE, *narrow).stdout)
+    reported = {row for difference in found["differences"] for row in difference["rows"]}
+    assert not reported & {row for difference in some for row in difference["rows"]}
+    assert reported & set(left_out["rows"])
+    assert found["stale"] == []
+
+
+def test_another_wrong_value_than_the_accepted_one_is_new_and_an_entry_without_a_row_is_stale(observed: Path) -> None:
+    tensor, graph = question("tensor").id, question("graph").id
+    wrong = replace(RIGHT, verdict="wrong", digest="b", cause="the input unchanged", levels=math.inf, message="0x7f")
+    for name, rows in {
+        "both": {tensor: wrong, graph: wrong},
+        "one": {tensor: replace(wrong, digest="c", cause="another")},
+    }.items():
+        write(Observation({}, {**read(observed).rows, **rows}), observed.with_name(name))
+    observed.with_name("accepted.json").write_text(vggprep("diff", "now.jsonl", "both", "--json").stdout)
+    assert "0x7f" not in observed.with_name("accepted.json").read_text()  # what belongs to the machine
+    assert vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").exit_code == 0
+    done = vggprep("diff", "now.jsonl", "one", "--baseline", "accepted.json")
+    assert done.exit_code == 1
+    assert "eager tensors in caffe mode: now another; before, right. 1 row" in done.stdout
+    assert "accepted.json accepts what is no longer so; delete that entry: 3-D channels_last float32" in done.stdout
+    assert "no longer so" not in vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").stdout
 
 
 # ---- history ---------------------------------------------------------------------------------------------------------

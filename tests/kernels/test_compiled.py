@@ -84,15 +84,6 @@ def test_a_cpu_without_fma_or_avx_has_the_same_bits(cpu: str, features: str, tmp
     assert said == str("+fma" in features)
 
 
-WARNS_ONCE = """
-import warnings
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    exec(SAME_BITS)
-assert [w.category for w in caught] == [RuntimeWarning], [str(w.message) for w in caught]
-assert "numba is installed but does not work here" in str(caught[0].message)
-"""
-
 # What numba meets where neither the package nor the home can be written to; file modes do not stop root.
 READ_ONLY = """
 import numba.core.caching as caching
@@ -110,7 +101,14 @@ ir.IRBuilder.fadd = fail
 @NEEDS_NUMBA
 @pytest.mark.parametrize("broken", [READ_ONLY, CANNOT_COMPILE], ids=["cannot keep what it compiles", "cannot compile"])
 def test_a_broken_numba_is_replaced_with_one_warning(broken: str, tmp_path: Path) -> None:
-    python(f"{broken}\nSAME_BITS = {SAME_BITS!r}\n{WARNS_ONCE}", NUMBA_CACHE_DIR=str(tmp_path))
+    check = """
+assert [w.category for w in caught] == [RuntimeWarning], [str(w.message) for w in caught]
+assert "numba is installed but does not work here" in str(caught[0].message)
+"""
+    record = (
+        "import warnings\ncaught = warnings.catch_warnings(record=True).__enter__()\nwarnings.simplefilter('always')"
+    )
+    python(f"{broken}\n{record}\n{SAME_BITS}\n{check}", NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @NEEDS_NUMBA

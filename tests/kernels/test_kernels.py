@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import threading
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from support import Array, bits
 
 from vggprep import MODES, deprocess_input, kernels, preprocess_input
 from vggprep.cases import LAYOUTS, arrange, dtype_of, has_layout, to_format
 from vggprep.functions import Backend
 from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, ModeName
 
-Array = npt.NDArray[Any]
 Function = Callable[..., Array]
 
 BOTH = (preprocess_input, deprocess_input)
@@ -48,41 +47,28 @@ def kernel(request: pytest.FixtureRequest, backend: Backend) -> Kernel:
     return Kernel(backend, *request.param)
 
 
-def made_by_arithmetic(count: int, dtype: np.dtype[Any]) -> Array:
-    """``count`` values: bytes for integers; for floats also fractions, and values on both sides of 0..255."""
-    index = np.arange(count)
-    if dtype.kind in "iub":
-        return (index * 37 % 256).astype(dtype)
-    return (index * 37 % 311 * 1.03125 - 29.40625).astype(dtype)
+def values(shape: tuple[int, ...], dtype: str) -> Array:
+    """Images of ``(..., H, W)``, channels last: bytes, or floats with fractions and on both sides of 0..255."""
+    index, found = np.arange(3 * int(np.prod(shape))).reshape(*shape, 3), dtype_of(dtype)
+    return (index * 37 % 256 if found.kind in "iub" else index * 37 % 311 * 1.03125 - 29.40625).astype(found)
 
 
 def images(shape: tuple[int, ...], data_format: DataFormat, dtype: str) -> Array:
     """Images of ``(..., H, W)`` given by their shape without channels."""
-    values = made_by_arithmetic(3 * int(np.prod(shape)), dtype_of(dtype)).reshape(*shape, 3)
-    return np.ascontiguousarray(to_format(values, data_format))
+    return np.ascontiguousarray(to_format(values(shape, dtype), data_format))
 
 
 def layouts(shape: tuple[int, ...], data_format: DataFormat, dtype: str) -> Iterator[Array]:
     """The same images in every memory layout that the dtype has."""
-    values = made_by_arithmetic(3 * int(np.prod(shape)), dtype_of(dtype)).reshape(*shape, 3)
     for layout in LAYOUTS:
         if has_layout(dtype, layout) and not (dtype in FOREIGN and layout == "big_endian"):
-            yield arrange(values, data_format, layout)
+            yield arrange(values(shape, dtype), data_format, layout)
 
 
 def assert_same_bits(actual: Array, expected: Array, what: object = "") -> None:
     """Equal dtype, shape and bits, but for the payload of NaNs; in C order."""
-    assert actual.dtype == expected.dtype, what
-    assert actual.shape == expected.shape, what
     assert actual.flags.c_contiguous, what
-    if actual.dtype.kind in "biu":
-        np.testing.assert_array_equal(actual, expected, str(what))
-        return
-    nan = np.isnan(expected)
-    np.testing.assert_array_equal(np.isnan(actual), nan, str(what))
-    with np.errstate(invalid="ignore"):
-        assert ((actual == expected) | nan).all(), what
-        assert ((np.signbit(actual) == np.signbit(expected)) | nan).all(), what
+    assert bits(actual, one_nan=True) == bits(expected, one_nan=True), what
 
 
 def assert_like_reference(function: Function, x: Array, kernel: Kernel, threads: int = 1, **options: Any) -> None:
@@ -112,19 +98,15 @@ def test_every_dtype_rank_and_layout_has_the_bits_of_the_reference(dtype: str, k
                 assert_like_reference(function, x, kernel)
 
 
-def test_every_dtype_that_can_be_asked_for(kernel: Kernel) -> None:
-    for dtype in ("uint8", "int32", "float16", "float32", "float64", "bfloat16"):
-        x = images((2, 7, 8), kernel.data_format, dtype)
-        for target, function in itertools.product(("float16", "float32", "float64", "longdouble"), BOTH):
-            assert_like_reference(function, x, kernel, dtype=target)
-
-
-def test_every_dtype_of_restored_pixels(kernel: Kernel) -> None:
-    for dtype in ("float16", "float32", "float64", "longdouble", "uint8"):
-        x = images((2, 7, 8), kernel.data_format, dtype)
-        y = x if dtype == "uint8" else preprocess_input(x, kernel.data_format, kernel.mode)
-        for target in (None, "uint8", "int16", ">u2", "int64", "uint64"):
-            assert_like_reference(deprocess_input, y, kernel, dtype=target)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float32", "float64", "bfloat16", "longdouble"])
+def test_every_dtype_that_can_be_asked_for(dtype: str, kernel: Kernel) -> None:
+    x = images((2, 7, 8), kernel.data_format, dtype)
+    y = x if x.dtype.kind in "iuV" else preprocess_input(x, kernel.data_format, kernel.mode)
+    for target in ("float16", "float32", "float64", "longdouble"):
+        assert_like_reference(preprocess_input, x, kernel, dtype=target)
+        assert_like_reference(deprocess_input, x, kernel, dtype=target)
+    for pixels in (None, "uint8", "int16", ">u2", "int64", "uint64"):
+        assert_like_reference(deprocess_input, y, kernel, dtype=pixels)
 
 
 def test_every_number_of_pixels_up_to_70(kernel: Kernel) -> None:
@@ -167,8 +149,8 @@ def test_zeros_infinities_nan_and_extreme_values(dtype: type[np.float32 | np.flo
     special = [0.0, -0.0, np.inf, -np.inf, limits.max, limits.min, limits.tiny, -limits.smallest_subnormal, np.nan]
     turns = (-103.939, -116.779, -123.68, 0.5, 127.5, 254.5, 255.5)
     near = [turn + shift for turn in turns for shift in (-1, 0, 1)]
-    values = np.resize(np.array(special + near, dtype), 16 * 31)
-    rows = np.stack([np.roll(values, shift) for shift in range(3)], -1).reshape(16, 31, 3)
+    flat = np.resize(np.array(special + near, dtype), 16 * 31)
+    rows = np.stack([np.roll(flat, shift) for shift in range(3)], -1).reshape(16, 31, 3)
     x = np.ascontiguousarray(to_format(rows, kernel.data_format))
     assert_like_reference(preprocess_input, x, kernel)
     assert_like_reference(deprocess_input, x, kernel, dtype=None)
@@ -214,21 +196,15 @@ def test_large_outputs_that_go_past_the_cache(kernel: Kernel) -> None:
 def test_calls_at_the_same_time_do_not_meet(kernel: Kernel) -> None:
     x = [images((1, 70_001), kernel.data_format, "uint8") + np.uint8(k) for k in range(4)]
     expected = [preprocess_input(image, kernel.data_format, kernel.mode, backend="reference") for image in x]
-    results: list[Array] = [np.empty(0)] * len(x)
 
-    def work(k: int) -> None:
-        for _ in range(3):
-            results[k] = preprocess_input(
-                x[k], kernel.data_format, kernel.mode, backend=kernel.backend, threads=1 + k % 3
-            )
+    def work(k: int) -> list[Array]:
+        options: dict[str, Any] = {"backend": kernel.backend, "threads": 1 + k % 3}
+        return [preprocess_input(x[k], kernel.data_format, kernel.mode, **options) for _ in range(3)]
 
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(len(x))]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for result, wanted in zip(results, expected, strict=True):
-        assert_same_bits(result, wanted)
+    with ThreadPoolExecutor(len(x)) as pool:
+        for results, wanted in zip(pool.map(work, range(len(x))), expected, strict=True):
+            for result in results:
+                assert_same_bits(result, wanted)
 
 
 @pytest.mark.parametrize("mode", ["caffe", "torch"])
@@ -251,16 +227,13 @@ def test_memory_beyond_input_and_output_stays_under_2_mib_a_thread(mode: ModeNam
 # Which kernel -----------------------------------------------------------------------------------------------------
 
 
-def test_numba_repays_its_start_once_numpy_would_have_worked_as_long() -> None:
-    start_up = kernels.StartUp(elements=60_000)
-    assert [start_up.is_repaid(30_000), start_up.is_repaid(30_000), start_up.is_repaid(30_000)] == [False, True, True]
-    assert kernels.StartUp(elements=60_000).is_repaid(60_000)
-
-
-def test_calls_too_small_for_any_kernel_never_repay_it() -> None:
-    start_up = kernels.StartUp(elements=60_000)
-    assert not any(start_up.is_repaid(1_000) for _ in range(100))
-    assert start_up.so_far == 0
+@pytest.mark.parametrize(
+    ("sizes", "repaid"),
+    [([30_000] * 3, [False, True, True]), ([60_000], [True]), ([1_000] * 100, [False] * 100)],
+)
+def test_numba_repays_its_start_once_numpy_would_have_worked_as_long(sizes: list[int], repaid: list[bool]) -> None:
+    start_up = kernels.StartUp(elements=60_000)  # arrays too small for any kernel do not count
+    assert [start_up.is_repaid(size) for size in sizes] == repaid
 
 
 def test_a_numba_that_fails_is_replaced_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:

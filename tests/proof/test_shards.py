@@ -125,22 +125,30 @@ def rows_of(certificate: Certificate, **where: str) -> list[Row]:
 UNSEEN = {
     "memory_layouts": {
         "strides_ignored", "negative_strides_read_forwards", "negative_strides_refused", "non_contiguous_refused",
-        "read_only_refused", "cropped_rows_read_flat",
+        "read_only_refused", "cropped_rows_read_flat", "frames_not_skipped", "repeated_image_read_on",
+        "grey_read_as_colour", "row_pitch_in_pixels",
     },
     "byte_order": {"byte_order_ignored"},
     "errors": {
         "unknown_mode_taken_as_caffe", "unknown_data_format_taken_as_channels_last", "alpha_of_bytes_dropped",
-        "alpha_dropped",
+        "alpha_dropped", "grey_broadcast",
     },
-    "sizes": {"vector_tail_raw", "short_input_raw", "last_block_missing", "empty_refused"},
-    "batch_consistency": {"first_image_only"},
+    "sizes": {
+        "vector_tail_raw", "short_input_raw", "last_block_missing", "empty_refused", "float_batches_out_of_phase",
+        "plane_counter_of_16_bits", "single_image_counter_of_16_bits", "line_buffer_of_2048", "portrait_turned",
+        "means_along_batch_of_three",
+    },
+    "batch_consistency": {"first_image_only", "whole_chunks_only", "in_order_of_completion"},
     "shape_and_dtype": {"batch_axis_added"},  # to images of rank 3
     "layout_equivariance": {  # in images of rank 3, or with a side of 3
         "rank_3_means_along_height", "rank_4_means_along_width", "means_added_as_bias", "std_along_width",
         "channel_axis_guessed_from_the_end", "channel_axis_guessed_from_the_front",
     },
-    # Of bool and the 64-bit dtypes, which are not enumerated; and of images whose largest value is small.
-    "value": {"bool_taken_as_black_and_white", "means_through_single", "range_guessed_from_maximum"},
+    # Of bool and the 64-bit dtypes, which are not enumerated; and of images within a narrow range.
+    "value": {
+        "bool_taken_as_black_and_white", "means_through_single", "range_guessed_from_maximum",
+        "preprocessed_guessed_from_range", "ten_bits_guessed", "twelve_bits_guessed",
+    },
     "integers_agree": {"int64_through_half"},
 }  # fmt: skip
 

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from stand_in import question, write_script
+from stand_in import RIGHT, WRONG, observed, question, write_script
+from support import Array
 
 from vggprep import preprocess_input
 from vggprep.releases import observation, probe, questions
 from vggprep.releases.observation import Interpreter, Observation, ObservationError, Row, observe, read, write
-
-RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", type="tensor", verdict="right", levels=1e-6, aliasing="fresh")
-WRONG = Row("float32", (4, 5, 3), "b", "tensor", "wrong", 19.7, "the mean along the height", "axis")
-RAISES = Row(error="TypeError", message="no")
-
-
-def observed(**rows: Row) -> Observation:
-    return Observation({"keras": "3.0.0"}, {question(path).id: row for path, row in rows.items()})
 
 
 @pytest.fixture
@@ -58,21 +50,12 @@ def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
     assert found.rows[question("a").id].levels == math.inf
 
 
-def test_a_truncated_file_is_noticed(kept: Path) -> None:
-    header, row, footer = kept.read_text().splitlines(keepends=True)
-    for left in (header, header + row, header + row + footer[:-4], header + footer):
-        kept.write_text(left)
-        with pytest.raises(ObservationError, match="truncated or damaged; observe again"):
-            read(kept)
-
-
 @pytest.mark.parametrize("content", [b"", b"hello", b"[]\n", b'{"a": 1}\n', b"\x93NUMPY\x01\x00\xff\xfe", b"1\n2\n3"])
 def test_a_foreign_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "foreign"
     path.write_bytes(content)
-    with pytest.raises(ObservationError, match="is not an observation; create one with vggprep observe") as caught:
+    with pytest.raises(ObservationError, match=r"^.* is not an observation; create one with vggprep observe$"):
         read(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_newer_format_is_refused(kept: Path) -> None:
@@ -81,18 +64,25 @@ def test_a_newer_format_is_refused(kept: Path) -> None:
         read(kept)
 
 
+def with_row(**wrong: Any) -> Callable[[str, str, str], str]:
+    return lambda header, row, footer: header + json.dumps({**json.loads(row), **wrong}) + "\n" + footer
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    "damaged",
     [
-        *({"id": "nothing"}, {"id": 5}, {"id": "path=tensor"}, {"id": "path=tensor shape=axb"}, {"verdict": 7}),
-        *({"levels": "many"}, {"digest": ["a"]}, {"written": "no"}, {"shape": 3}, {"error": None}, {"cause": 1}),
+        lambda header, row, footer: header,
+        lambda header, row, footer: header + row,
+        lambda header, row, footer: header + row + footer[:-4],
+        lambda header, row, footer: header + footer,
+        *(with_row(id=name) for name in ("nothing", 5, "path=tensor", "path=tensor shape=axb")),
+        *(with_row(verdict=7), with_row(levels="many"), with_row(digest=["a"]), with_row(written="no")),
+        *(with_row(shape=3), with_row(error=None), with_row(cause=1)),
     ],
-    ids=str,
 )
-def test_a_row_with_a_value_of_another_type_is_noticed(kept: Path, wrong: dict[str, Any]) -> None:
-    header, row, footer = kept.read_text().splitlines()
-    kept.write_text("\n".join([header, json.dumps({**json.loads(row), **wrong}), footer]) + "\n")
-    with pytest.raises(ObservationError, match="truncated or damaged"):
+def test_a_damaged_file_is_noticed(kept: Path, damaged: Callable[[str, str, str], str]) -> None:
+    kept.write_text(damaged(*kept.read_text().splitlines(keepends=True)))
+    with pytest.raises(ObservationError, match="truncated or damaged; observe again"):
         read(kept)
 
 
@@ -126,11 +116,8 @@ def test_a_half_written_observation_never_replaces_a_good_one(kept: Path) -> Non
 
 def test_an_interpreter_that_does_not_exist_is_named(tmp_path: Path) -> None:
     for python in (tmp_path / "python", "no-such-python"):
-        with pytest.raises(
-            ObservationError, match=r"cannot start the interpreter .*python: .*; give the path"
-        ) as caught:
+        with pytest.raises(ObservationError, match=r"^cannot start the interpreter .*python: .*; give the path[^\n]*$"):
             observe(interpreter=Interpreter(python))
-        assert "\n" not in str(caught.value)
 
 
 def test_an_interpreter_without_keras_is_named() -> None:
@@ -145,18 +132,13 @@ def test_an_interpreter_without_keras_is_named() -> None:
         ("echo oh dear >&2", "oh dear"),
         ("echo [] && echo", "no answer"),
         ("echo {", "no answer"),
+        ("exec sleep 60", "no answer"),
     ],
 )
 def test_a_program_that_is_not_an_interpreter_is_named(tmp_path: Path, lines: str, reason: str) -> None:
-    program = write_script(tmp_path / "program", lines)
+    slow = Interpreter(write_script(tmp_path / "program", lines), start_seconds=0.1 if "sleep" in lines else 600)
     with pytest.raises(ObservationError, match=rf"did not run the probe \({reason}\); give a Python 3.6 or newer"):
-        observe(interpreter=Interpreter(program))
-
-
-def test_an_interpreter_that_does_not_start_in_time_is_named(tmp_path: Path) -> None:
-    program = write_script(tmp_path / "program", "exec sleep 60")
-    with pytest.raises(ObservationError, match="did not run the probe"):
-        observe(interpreter=Interpreter(program, start_seconds=0.1))
+        observe(interpreter=slow)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +169,7 @@ def test_an_observation_is_named_after_what_ran() -> None:
 # ---- digests ---------------------------------------------------------------------------------------------------------
 
 
-def digest(y: npt.NDArray[Any]) -> str:
+def digest(y: Array) -> str:
     return observation._judged(question(), probe.describe_array(y.reshape(1, -1, 1))).digest
 
 

@@ -78,17 +78,13 @@ def test_groups_share_no_process_and_rows_of_a_group_do(stand_in: dict[str, str]
 
 
 def test_a_row_that_kills_the_interpreter_says_so_and_the_rest_still_run(stand_in: dict[str, str]) -> None:
-    before, abort, after = ask(stand_in, question(mode="tf"), question("test-abort"), question())
+    asked = (question("test-abort"), question(mode="tf"), question("test-abort", mode="tf"), question())
+    first, before, second, after = ask(stand_in, *asked)
     assert before.verdict == after.verdict == "right"
-    assert abort.fatal == "SIGABRT"
+    assert first.fatal == second.fatal == "SIGABRT"
 
 
 def test_a_row_that_hangs_is_ended_and_the_rest_still_run(stand_in: dict[str, str]) -> None:
     hang, after = ask(stand_in, question("test-hang"), question(), row_seconds=1)
     assert hang.fatal == "no answer in 1 s"
     assert after.verdict == "right"
-
-
-def test_fatal_rows_first_last_and_alone(stand_in: dict[str, str]) -> None:
-    rows = ask(stand_in, question("test-abort"), question("test-abort", mode="tf"))
-    assert [row.fatal for row in rows] == ["SIGABRT", "SIGABRT"]

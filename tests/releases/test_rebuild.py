@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from stand_in import question
+from click.testing import CliRunner, Result
+from stand_in import RAISES, RIGHT, question
 
 from vggprep.releases import __main__, observation, rebuild
 from vggprep.releases.environments import Combination, observation_file
-from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.observation import Observation, ObservationError
 from vggprep.releases.record import FILE, Recorded, pack, unpack
 
-RIGHT = Row(dtype="float32", shape=(4, 5, 3), digest="a", verdict="right", levels=0.0)
-RAISES = Row(error="TypeError")
 OLD = Observation({"keras": "old"}, {question().id: RIGHT})
-NEW = Observation({"keras": "new"}, {question().id: RAISES})
+NEW = Observation({"keras": "new"}, {question().id: replace(RAISES, message="")})
 
 
 @pytest.fixture
@@ -80,10 +79,14 @@ def test_a_record_of_nothing_is_not_written(tmp_path: Path, lose: Callable[..., 
     assert not (tmp_path / "record").exists()
 
 
+def command(folder: Path, *more: str) -> Result:
+    arguments = ["keras==3.15.1", "--output", str(folder / "record"), "--directory", str(folder), *more]
+    return CliRunner().invoke(__main__.main, ["rebuild", *arguments])
+
+
 def test_the_command_passes_its_options_on(tmp_path: Path, lose: Callable[..., None]) -> None:
     lose()
-    output, directory = ["--output", str(tmp_path / "record")], ["--directory", str(tmp_path)]
-    done = CliRunner().invoke(__main__.main, ["rebuild", "keras==3.15.1", *output, *directory, "--workers", "1"])
+    done = command(tmp_path, "--workers", "1")
     assert done.exit_code == 0, done.output
     assert done.stderr.splitlines()[-1].startswith(f"{tmp_path / 'record'}: 1 releases, ")
     assert unpack((tmp_path / "record").read_bytes()).names() == ["keras==3.15.1"]
@@ -106,8 +109,7 @@ def test_rebuilding_what_cannot_be_is_a_usage_error_at_once(arguments: list[str]
 
 def test_rebuilding_some_releases_of_a_damaged_record_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "record").write_bytes(FILE.read_bytes()[:1000])
-    output, directory = ["--output", str(tmp_path / "record")], ["--directory", str(tmp_path)]
-    done = CliRunner().invoke(__main__.main, ["rebuild", "keras==3.15.1", *output, *directory])
+    done = command(tmp_path)
     assert done.exit_code == 2
     assert "missing or damaged" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -12,10 +12,14 @@ import numpy.typing as npt
 from vggprep.cases import (
     LARGE,
     SMALL_SIZES,
+    SPREAD,
+    SQUARES,
+    USUAL,
     Case,
     Cell,
     available_dtypes,
     from_format,
+    largest,
     layout_cases,
     panel,
     regimes,
@@ -25,7 +29,7 @@ from vggprep.cases import (
 from vggprep.checks.check import check
 from vggprep.checks.findings import Arguments, Finding, Kind
 from vggprep.checks.subject import Skipped, Subject, canonical_bytes
-from vggprep.implementations.callables import Call, Raised, Together
+from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
 from vggprep.spec import DATA_FORMATS, MODES, Direction
 
 Array = npt.NDArray[Any]
@@ -49,7 +53,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     may_write = subject.implementation.writes_input and direction == "forward"
     case = panel(direction, cell)
     for other in (*_elsewhere(subject, cell, direction), case):
-        if subject.run(other).changed_input and not (may_write and other.array().dtype.kind == "f"):
+        if subject.effects(other).changed_input and not (may_write and other.array().dtype.kind == "f"):
             case = other  # the panel, if it shows there, is the plainest
     outcome = subject.run(case)
     if outcome.changed_input and not (may_write and case.array().dtype.kind == "f"):
@@ -83,7 +87,7 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
     implementation = subject.implementation
     if not implementation.writes_input and not implementation.native_only:
         for other in (*_elsewhere(subject, cell, direction), case):
-            if subject.run(other).shares_input:
+            if subject.effects(other).shares_input:
                 case = other
         outcome = subject.run(case)
         if outcome.shares_input:
@@ -94,39 +98,55 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
         if first.output is None:
             continue
         before = first.output.tobytes()
-        changed = np.ascontiguousarray(to_format(case.values()[..., ::-1, :], cell.data_format)).copy()
-        subject.call(direction, changed, cell.mode, cell.data_format)
+        changed = _of(case, case.values()[..., ::-1, :])
+        # Buffers may be used in turn: many are looked for in the usual dtypes and one data format, elsewhere two.
+        many = cell.dtype in USUAL and case.shape != LARGE and _in_first_format(subject, cell, direction)
+        many = many and not subject.implementation.serial
+        for _ in range(_LATER_CALLS if many else 2):
+            subject.call(direction, changed.copy(), cell.mode, cell.data_format)
         after = subject.now(direction, first)[1]
         if after is None or after.tobytes() != before:
             yield Finding("overwritten_result", direction, cell, case, outcome=first)
     yield None
 
 
+_LATER_CALLS = 40
+
+
+def _of(case: Case, image: Array) -> Array:
+    """Another image of the shape of the case, which is channels last, as an input of its own."""
+    return np.ascontiguousarray(to_format(image, case.data_format)).copy()
+
+
 def _small_and_large(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
     """The panel, and for batches in uint8 and float32 one that is large enough for blocks and buffers."""
     small = panel(direction, cell)
-    if subject.implementation.compiled or cell.rank == 3 or cell.dtype not in ("uint8", "float32"):
+    if subject.implementation.compiled or cell.rank == 3 or cell.dtype not in USUAL:
         return [small]
     return [small, replace(small, shape=LARGE)]
+
+
+def _in_first_format(subject: Subject, cell: Cell, direction: Direction) -> bool:
+    """Whether there is no other data format to prefer where one is enough."""
+    last = cell._replace(data_format="channels_last")
+    return cell == last or not subject.covers(direction, last)
 
 
 def _elsewhere(subject: Subject, cell: Cell, direction: Direction) -> list[Case]:
     """Cases in other layouts and sizes, where a copy that protects the caller's array may be missing."""
     if subject.implementation.native_only:
         return []
-    layouts = [case for case in layout_cases(direction, cell) if case.layout not in ("zero", "readonly")]
+    layouts = [case for case in layout_cases(direction, cell) if case.layout not in (*SPREAD, "readonly")]
     one = replace(panel(direction, cell), shape=(*panel(direction, cell).shape[:-3], 5, 7, 3))
-    return [one, *layouts]
+    return [largest(direction, cell), one, *layouts]
 
 
 def _runs_expensive_checks(subject: Subject, cell: Cell, direction: Direction) -> bool:
     """Whether an expensive check runs in this cell: uint8 and float32, or the first accepted dtype if neither is."""
     accepted = [
-        dtype
-        for dtype in ("uint8", "float32", *available_dtypes())
-        if subject.accepts(direction, cell._replace(dtype=dtype))
+        dtype for dtype in (*USUAL, *available_dtypes()) if subject.accepts(direction, cell._replace(dtype=dtype))
     ]
-    usual = [dtype for dtype in accepted if dtype in ("uint8", "float32")]
+    usual = [dtype for dtype in accepted if dtype in USUAL]
     return cell.dtype in (usual or accepted[:1])
 
 
@@ -161,12 +181,11 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     if (finding := subject.unusable(case, outcome, array.shape)) is not None:
         return finding  # not raised: the other layouts are tried, too
     got = subject.usable(case, outcome, array)
-    # All rows of the layout "zero" are one row.
     plain = (
         subject.try_input(
             direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format
         )
-        if case.layout == "zero"
+        if case.layout in SPREAD
         else subject.run(replace(case, layout="c"))
     )
     expected = subject.usable(panel(direction, cell, case.regime), plain, array)
@@ -185,8 +204,9 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
     if compiled and (cell.dtype != "float32" or cell.rank != 4):
         raise Skipped("it compiles for every shape: sizes are tried on float32 batches only")
     for case in size_cases(direction, cell, few=compiled):
-        if subject.implementation.serial and cell.rank == 3 and case.shape[1] > SMALL_SIZES[-1]:
-            continue  # every byte goes through a pipe: the large sizes are tried on batches
+        long = cell.rank == 3 and case.shape[1] > SMALL_SIZES[-1]
+        if subject.implementation.serial and (long or case == largest(direction, cell)):
+            continue  # every byte goes through a pipe: the large sizes are tried on some batches
         yield subject.judge(case)
 
 
@@ -208,20 +228,58 @@ def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[
         found = subject.disagreement("state", case, x, got, expected)
         yield found or Finding("state", direction, cell, case, outcome=outcome)
     else:
+        yield _refilled(subject, case)
         yield _middle_changed(subject, case)
 
 
+def _refilled(subject: Subject, case: Case) -> Finding | None:
+    """The finding if an array that is filled anew, as a camera's buffer is, gets the result that it had before."""
+    earlier = subject.call(case.direction, case.array(), case.mode, case.data_format, keep=True)
+    other = _of(case, case.values()[..., ::-1, :])
+    later = subject.call_again(case.direction, earlier, other, case.mode, case.data_format)
+    return _stale(
+        subject, case, earlier, later, "an array that was filled with other values", np.ones(case.shape, np.bool_)
+    )
+
+
+_MIDDLES = {3: (24, 32, 3), 4: (2, 12, 32, 3)}
+
+
 def _middle_changed(subject: Subject, case: Case) -> Finding | None:
-    """Judge an image that differs from the panel in the middle only: a result kept by shape or by corners is stale."""
-    image = case.values().reshape(-1, 3)
-    image[100:160] = image[100:160, ::-1][::-1]
-    other = replace(case, regime="drawn", pixels=image.tobytes())
-    array = other.array()
-    outcome = subject.call(case.direction, array.copy(), case.mode, case.data_format)
-    # Only a change for the worse is this check's: how far off the values are, other checks report.
-    if subject.verdict(case, subject.run(case))[0] is not None:
+    """The finding if an image that differs in the middle only gets the result of the earlier one.
+
+    A result kept by shape, by corners, by a part of the bytes or by the abridged text of the array is stale then.
+    """
+    shape = LARGE[-case.rank :] if case.dtype in USUAL else _MIDDLES[case.rank]
+    larger = case if subject.implementation.compiled else replace(case, shape=shape)
+    image = larger.values()
+    other = image.copy()
+    # Two neighbours change places, so that sums stay, too.
+    row, column = image.shape[-3] // 2, image.shape[-2] // 2
+    pair = (*[-1] * (case.rank - 3), row, slice(column, column + 2))
+    other[pair] = image[pair][::-1]
+    earlier, later = (subject.call(case.direction, _of(larger, x), case.mode, case.data_format) for x in (image, other))
+    return _stale(subject, larger, earlier, later, "an image that differs in the middle only", other != image)
+
+
+def _stale(
+    subject: Subject, case: Case, earlier: Outcome, later: Outcome, what: str, changed: npt.NDArray[np.bool_]
+) -> Finding | None:
+    """The finding if ``later`` is the result of ``earlier`` although the pixels have ``changed``.
+
+    How far off the values are, other checks report: an output that is no earlier one, or that was wrong before, is
+    none of this check's.
+    """
+    if later.output is None or earlier.output is None or later.output.shape != case.array_shape:
         return None
-    return subject.verdict(other, outcome, array)[0]
+    # Of a pixel, all channels: they may come in another order.
+    pixels = changed.any(axis=-1)
+    if not pixels.any():
+        return None
+    old, new = (from_format(output, case.data_format)[pixels] for output in (earlier.output, later.output))
+    if old.tobytes() != new.tobytes() or subject.verdict(case, earlier)[0] is not None:
+        return None
+    return Finding("stale", case.direction, case.cell, case, outcome=later, about={"what": what})
 
 
 _THREADS = 4
@@ -230,23 +288,41 @@ _ROUNDS = 3
 
 @check("forward", "inverse")
 def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """Calls from several threads at once give the bits of calls one after the other."""
+    """Calls from several threads at once, in any modes, give the bits of calls one after the other."""
     if not _runs_expensive_checks(subject, cell, direction):
         return
     if subject.implementation.serial:
         raise Skipped("it answers one call at a time")
     for case in _small_and_large(subject, cell, direction):
-        yield from _in_threads(subject, case)
-
-
-def _in_threads(subject: Subject, case: Case) -> Iterator[Finding | None]:
-    direction, cell = case.direction, case.cell
-    image = case.values()
-    arrays = [
-        np.ascontiguousarray(to_format(np.roll(image, n, axis=-2), cell.data_format)).copy() for n in range(_THREADS)
+        yield from _in_threads(subject, case, [cell])
+    batches = cell.rank == 4 or not subject.accepts(direction, cell._replace(rank=4))
+    asked = [
+        other
+        for mode in (cell.mode, *MODES)
+        for data_format in DATA_FORMATS
+        if batches and _in_first_format(subject, cell, direction)
+        if (mode == cell.mode or subject.takes(direction, "mode"))
+        and (data_format == cell.data_format or subject.takes(direction, "data_format"))
+        and subject.covers(direction, other := cell._replace(mode=mode, data_format=data_format))
+        and subject.accepts(direction, other)
     ]
-    alone = [subject.usable(case, subject.call(direction, a.copy(), cell.mode, cell.data_format), a) for a in arrays]
-    calls = [Call(a, cell.mode, cell.data_format) for a in arrays]
+    if len(set(asked)) > 1:
+        yield from _in_threads(subject, panel(direction, cell), list(dict.fromkeys([cell, *asked])))
+
+
+def _in_threads(subject: Subject, case: Case, cells: list[Cell]) -> Iterator[Finding | None]:
+    """Threads with an image each, in the cells in turn."""
+    direction = case.direction
+    image = case.values()
+    of_threads = [replace(case, mode=cell.mode, data_format=cell.data_format) for cell in cells * _THREADS]
+    calls = [
+        Call(_of(one, np.roll(image, n, axis=-2)), one.mode, one.data_format)
+        for n, one in enumerate(of_threads[: max(_THREADS, len(cells))])
+    ]
+    alone = [
+        subject.usable(one, subject.call(direction, call.array.copy(), call.mode, call.data_format), call.array)
+        for one, call in zip(of_threads, calls, strict=False)
+    ]
     for got, expected in zip(subject.call_together(direction, calls, _ROUNDS), alone, strict=True):
         yield _compare_thread(case, got, expected)
 
@@ -267,7 +343,7 @@ UNKNOWN = "no_such_name"
 
 @check("forward", "inverse")
 def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """An unknown mode or data format is an error, and a fourth channel is not dropped silently."""
+    """An unknown mode or data format is an error; no fourth channel is dropped and no grey image coloured silently."""
     if not _runs_expensive_checks(subject, cell, direction):
         return
     image = panel(direction, cell).values()[..., :2, :2, :]
@@ -279,13 +355,46 @@ def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
         if outcome.refusal is None:
             given, about = Arguments(array, mode, data_format), {"keyword": keyword, "value": UNKNOWN}
             yield Finding("unknown_accepted", direction, cell, given=given, outcome=outcome, about=about)
-    four = np.concatenate([image, image[..., :1]], axis=-1)
-    array = np.ascontiguousarray(to_format(four, cell.data_format))
-    outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
-    if outcome.output is not None and outcome.output.size < array.size:
-        given, shapes = (
-            Arguments(array, cell.mode, cell.data_format),
-            {"shape": array.shape, "got": outcome.output.shape},
-        )
-        yield Finding("alpha_dropped", direction, cell, given=given, outcome=outcome, about=shapes)
+    channels: int
+    kind: Kind
+    for channels, kind in ((4, "alpha_dropped"), (1, "grey_broadcast")):
+        other = np.concatenate([image, image], axis=-1)[..., :channels]
+        array = np.ascontiguousarray(to_format(other, cell.data_format))
+        outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
+        if outcome.output is not None and (outcome.output.size - array.size) * (channels - 3) < 0:
+            arguments = Arguments(array, cell.mode, cell.data_format)
+            shapes = {"shape": array.shape, "got": outcome.output.shape}
+            yield Finding(kind, direction, cell, given=arguments, outcome=outcome, about=shapes)
+    _note_defaults(subject, cell, direction)
     yield None
+
+
+def _note_defaults(subject: Subject, cell: Cell, direction: Direction) -> None:
+    """Note where a call written for Keras's ``(x, data_format=None, mode="caffe")`` gets something else.
+
+    That is no failure: a function may have defaults and an order of its own.
+    """
+    function = subject.function(direction)
+    assert function is not None
+    takes = parameters(function)
+    who = "the inverse" if direction == "inverse" else "it"
+    if takes.mode_first:
+        subject.remarks.add(f"{who} takes mode before data_format: by position, Keras takes data_format first")
+    caffe, last = (cell._replace(mode="caffe"), cell._replace(data_format="channels_last"))
+    for name, other, usual in (("mode", caffe, "caffe"), ("data_format", last, "channels_last")):
+        default = dict(takes.defaults).get(name, usual)
+        wanted = {default, None} if name == "data_format" and takes.data_format else {default}
+        for value in wanted - {usual}:
+            if not (subject.covers(direction, other) and subject.accepts(direction, other)):
+                continue
+            for height, width in SQUARES[1:]:
+                shape = (height, width, 3) if cell.rank == 3 else (1, height, width, 3)
+                case = replace(panel(direction, other), shape=shape)
+                asked = (value, other.data_format) if name == "mode" else (other.mode, value)
+                outcome = subject.call(direction, case.array(), *asked)
+                expected = subject.run(case).output
+                if outcome.output is None or expected is None:
+                    continue
+                if canonical_bytes(outcome.output) != canonical_bytes(expected):
+                    by_default = f"by default {name} is {value!r}" if value == default else f"takes {name}={value!r}"
+                    subject.remarks.add(f"{who}: {by_default}, and not what Keras has, {usual!r}")

@@ -23,12 +23,12 @@ Kind = Literal[
     "refusal", "claim",
     # Against another call
     "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "memory_layout", "state",
-    "falling",
+    "stale", "falling",
     # What happened to arrays, and in threads
     "mutation", "other_write", "late_write", "input_returned", "view_returned", "overwritten_result",
     "thread_error", "thread_race",
     # Errors that should have been raised
-    "unknown_accepted", "alpha_dropped",
+    "unknown_accepted", "alpha_dropped", "grey_broadcast",
     # Not about a call
     "missing_output", "stale_entry",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.cases import SQUARES, Case, Cell, from_format, panel, to_format
+from vggprep.cases import PLACES, SQUARES, Case, Cell, from_format, panel, to_format
 from vggprep.checks.check import check
 from vggprep.checks.findings import Finding
 from vggprep.checks.subject import Skipped, Subject
@@ -103,9 +103,18 @@ def batch_consistency(subject: Subject, cell: Cell, direction: Direction) -> Ite
     if cell.rank != 4:
         return
     _skip_if_recompiling(subject, cell)
-    case = panel(direction, cell)
+    cases: list[tuple[Case, tuple[int, ...]]] = [(panel(direction, cell), (0, 1))]
+    if not subject.implementation.compiled:
+        many = replace(panel(direction, cell), shape=PLACES[4][-1])
+        cases.append((many, (1, 17, 32)))
+    for case, chosen in cases:
+        yield from _images_alone(subject, case, chosen)
+
+
+def _images_alone(subject: Subject, case: Case, chosen: tuple[int, ...]) -> Iterator[Finding | None]:
+    direction, cell = case.direction, case.cell
     array, together = case.array(), subject.output(case)
-    for n in range(len(array)):
+    for n in chosen:
         one = array[n : n + 1].copy()
         alone = subject.usable(case, subject.try_input(direction, one, cell.mode, cell.data_format), one)
         x, a, b = (from_format(z, cell.data_format) for z in (one, together[n : n + 1], alone))

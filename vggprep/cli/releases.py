@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -14,10 +15,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
-from vggprep.releases import counterpart, load_side, observation, record
-from vggprep.releases.changes import MATTERS, PATHS, TITLES, Difference, compare, compared
-from vggprep.releases.observation import Interpreter
-from vggprep.releases.questions import KERAS_MODES
+from vggprep.releases import accepted, counterpart, load_side, observation, record
+from vggprep.releases.changes import MATTERS, PATHS, TITLES, Difference, common, compare, listed, unchanged
+from vggprep.releases.observation import Interpreter, Observation
+from vggprep.releases.questions import KERAS_MODES, Question, parse
+from vggprep.spec import DATA_FORMATS, DTYPES, MODES
+
+if TYPE_CHECKING:
+    from click.decorators import FC
+
+
+def _narrowing(name: str, choices: Sequence[str], help: str) -> Callable[[FC], FC]:
+    """A repeatable option that takes what some recorded row has."""
+
+    def known(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+        for value in given:
+            if value not in choices:
+                fail(f"{name} {value}: no recorded row has it; expected {listed(choices, 'or')}")
+        return given
+
+    metavar = f"[{'|'.join(choices)}]"
+    return click.option(name, multiple=True, metavar=metavar, callback=known, help=f"{help} (repeatable).")
 
 
 @click.command()
@@ -42,12 +60,24 @@ def observe(target: str, output: Path, python: str | None) -> None:
 @click.command()
 @click.argument("old")
 @click.argument("new")
+@_narrowing("--mode", tuple(MODES), "Rows in this mode only")
+@_narrowing("--path", tuple(PATHS), "Rows that call on this path only")
+@_narrowing("--data-format", DATA_FORMATS, "Rows in this data format only")
+@_narrowing("--dtype", (*DTYPES, "longdouble", "complex64"), "Rows of this input dtype only")
+@click.option(
+    "--baseline",
+    metavar="FILE.json",
+    type=click.Path(path_type=Path),
+    help="Only differences that this output of --json does not have; it names those that are gone.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 for any difference, not only for one that matters.")
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @click.option(
     "--install", is_flag=True, help="Install and observe a release that is not in the record (takes minutes)."
 )
-def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None:
+def diff(
+    old: str, new: str, baseline: Path | None, strict: bool, as_json: bool, install: bool, **narrow: tuple[str, ...]
+) -> None:
     """Say in words what changed between two releases or environments, worst first.
 
     OLD and NEW are files written by observe, python:INTERPRETER, or releases such as keras==2.15.0,
@@ -56,31 +86,60 @@ def diff(old: str, new: str, strict: bool, as_json: bool, install: bool) -> None
     changed: a value that was or is wrong, or working input that is now refused or written to.
 
     \b
-    vggprep diff keras==2.15.0 keras==3.15.1
+    vggprep diff keras==2.15.0 keras==3.15.1 --mode caffe --path tensor
     vggprep diff python:../old/bin/python python:../new/bin/python
     vggprep diff recorded now.jsonl
+
+    To accept what differs and hear of new differences only, keep the JSON (delete entries that are not accepted):
+
+    \b
+    vggprep diff keras==2.15.0 now.jsonl --json > accepted.json
+    vggprep diff keras==2.15.0 now.jsonl --baseline accepted.json
     """
     if new == "recorded":
         fail("only OLD can be recorded: the release that NEW should behave like")
+    entries = accepted.read(baseline) if baseline else []
     with progress() as advance:
         after = load_side(new, install=install, progress=lambda d, a: advance(f"observing {new}", d / a))
         name = counterpart(after) if old == "recorded" else old
         before = load_side(name, install=install, progress=lambda d, a: advance(f"observing {name}", d / a))
-    rows = compared(before, after)
+    before, after = (_narrowed(side, narrow) for side in (before, after))
+    only = "".join(f", {key.replace('_', ' ')} {listed(values, 'or')}" for key, values in narrow.items() if values)
+    rows = len(common(before, after))
     if not rows:
-        fail(f"{name} and {new} have no row in common that both could run; observe again with this vggprep")
-    found = compare(before, after)
-    matters = [difference for difference in found if difference.matters]
+        remedy = "leave out an option" if only else "observe again with this vggprep"
+        fail(f"{name} and {new} have no row in common that both could run{only}; {remedy}")
+    whole = compare(before, after)
+    found, stale = accepted.apply(entries, before, after) if baseline else (whole, [])
+    same = unchanged(before, after, whole)
     if as_json:
-        document = {"old": before.running, "new": after.running, "differences": [d.to_json() for d in found]}
+        differences = [accepted.to_json(difference, after) for difference in found]
+        sides = {"old": before.running, "new": after.running}
+        document = {**sides, "unchanged": same, "stale": stale, "differences": differences}
         click.echo(json.dumps(document, indent=2))
     else:
-        _print_differences(f"{name} -> {new}", found, rows)
+        click.echo(f"{name} -> {new}{only}: {rows} rows compared")
+        _print_differences(found, f" but what {baseline} accepts" if whole else "")
+        if same and whole:
+            click.echo(f"Not changed: ordinary {same}.")
+        for sentence in stale:
+            click.echo(f"{baseline} accepts what is no longer so; delete that entry: {sentence}")
+    matters = any(difference.matters for difference in found)
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
-def _print_differences(title: str, found: Sequence[Difference], rows: int) -> None:
-    click.echo(f"{title}: {rows} rows compared")
+def _narrowed(observed: Observation, narrow: Mapping[str, Sequence[str]]) -> Observation:
+    """The rows that the options ask for. A model's module counts as its mode, no data format as the default one."""
+
+    def wanted(row: Question) -> bool:
+        data_format = row.effective_format or DATA_FORMATS[0]
+        has = {"mode": row.known_mode, "path": row.path, "data_format": data_format, "dtype": row.dtype}
+        return all(not values or has[key] in values for key, values in narrow.items())
+
+    return Observation(observed.running, {name: row for name, row in observed.rows.items() if wanted(parse(name))})
+
+
+def _print_differences(found: Sequence[Difference], but: str) -> None:
     for kind, differences in groupby(found, lambda difference: difference.kind):
         click.echo(f"\n{TITLES[kind]}{' (this matters)' if kind in MATTERS else ''}")
         for difference in differences:
@@ -88,7 +147,7 @@ def _print_differences(title: str, found: Sequence[Difference], rows: int) -> No
     matters = sum(difference.matters for difference in found)
     count = f"{len(found)} difference{'s' * (len(found) != 1)}"
     verb = "matters" if matters in (0, 1) else "matter"
-    click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else "\nnothing differs")
+    click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else f"\nnothing differs{but}")
 
 
 @click.command()

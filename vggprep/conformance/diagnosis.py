@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ _OF_VALUES: frozenset[Kind] = frozenset(
 _OF_CALLS: frozenset[Kind] = frozenset(
     {
         *PROBLEMS, "refusal", "memory_layout", "mutation", "other_write", "input_returned", "view_returned",
-        "unknown_accepted", "alpha_dropped",
+        "unknown_accepted", "alpha_dropped", "grey_broadcast",
     }
 )  # fmt: skip
 """Kinds that a fault explains if it does the same, with the same effects on the input, in all calls of the cell."""
@@ -133,11 +134,19 @@ class _Causes:
             likely.append(found)
         return found
 
-    def _holds_elsewhere(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
-        """Whether a fault does what was seen of bytes and floats in either format, too: its story is about them all."""
+    def _holds_elsewhere(
+        self, statement: Statement, direction: Direction, cell: Cell, large: Case | None = None
+    ) -> bool:
+        """Whether a fault does what was seen of bytes and floats in either format, too: its story is about them all.
+
+        ``large``: a large image that shows it, which is then tried in the other dtypes and formats.
+        """
         dtypes = ("uint8", "float32") if direction == "forward" else ("float32",)
         others = [cell._replace(dtype=d, data_format=f) for d in dtypes for f in DATA_FORMATS]
-        cases = [panel(direction, c) for c in others if self._subject.covers(direction, c)]
+        others = [c for c in others if self._subject.covers(direction, c)]
+        cases = [panel(direction, c) for c in others]
+        if large is not None and math.prod(large.shape) > _LARGE and large.layout == "c" and not large.pixels:
+            cases += [replace(large, dtype=c.dtype, data_format=c.data_format) for c in others]
         return search.reproduces(statement, (Seen(case, self._subject.run(case)) for case in cases))
 
     def _evidence(self, direction: Direction, cell: Cell) -> Iterator[Seen]:
@@ -175,7 +184,7 @@ class _Causes:
             if not self._alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
                 continue
             statement = search.of_fault(fault, cell.mode)
-            if self._holds_elsewhere(statement, direction, cell):
+            if self._holds_elsewhere(statement, direction, cell, finding.case):
                 if fault not in likely:
                     likely.append(fault)
                 return statement

@@ -40,6 +40,7 @@ WORDS: dict[Kind, Words] = {
     "channels": Words("changing {channel} changes outputs other than channel {own}"),
     "memory_layout": Words("{layout} layout gives other bits than a C-ordered copy of the same values", ("layout",)),
     "state": Words("the same input gives other bits after calls in other modes"),
+    "stale": Words("gives {what} the result of an earlier call", ("what",)),
     "falling": Words("the output falls from {before} to {after} although {channel} rises to {input}"),
     "mutation": Words("overwrites the caller's array"),
     "other_write": Words("overwrites the caller's array with something other than the result it returns"),
@@ -51,6 +52,7 @@ WORDS: dict[Kind, Words] = {
     "thread_race": Words("calls from several threads at once disturb each other"),
     "unknown_accepted": Words("accepts {keyword}={value!r} without an error", ("keyword",)),
     "alpha_dropped": Words("drops the fourth channel of an RGBA image without an error: shape {shape} becomes {got}"),
+    "grey_broadcast": Words("makes three channels of a grey image without an error: shape {shape} becomes {got}"),
     "missing_output": Words("there is no output for this vector, though there are others of its kind ({name})"),
     "stale_entry": Words("stale ledger entry, nothing fails any more: {reason}", ("reason",)),
 }

@@ -97,19 +97,18 @@ def _of(words: str, compute: Callable[[Float64], Float64]) -> _Before:
 
 def _own(values: Float64, axes: tuple[int, ...] | None) -> tuple[Float64, Float64]:
     mean = values.mean(axis=axes, keepdims=True)
-    return mean, np.maximum(values.std(axis=axes, keepdims=True), 1e-12)
+    return mean, values.std(axis=axes, keepdims=True)
 
 
 def _standardised(x: Float64, axes: tuple[int, ...] | None) -> Float64:
     mean, deviation = _own(x, axes)
-    standardised: Float64 = (x - mean) / deviation
-    return standardised
+    # Of a single colour the mean may miss it by a rounding.
+    return np.where(deviation > 1e-9 * np.abs(mean), (x - mean) / deviation, np.nan)
 
 
 def _stretched(x: Float64, axes: tuple[int, ...] | None) -> Float64:
     low, high = x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
-    stretched: Float64 = (x - low) / np.maximum(high - low, 1e-12)
-    return stretched
+    return np.where(high > low, (x - low) / (high - low), np.nan)
 
 
 _IMAGE, _CHANNEL = (-3, -2, -1), (-3, -2)
@@ -208,6 +207,8 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             elif not before.words and (expected := expected_map(direction, mode)) is not None:
                 text += f", where {', '.join(map(str, expected))} is expected"
             size = 0.0 if clip is None else max(abs(channel.offset) for channel in channels)
+            if before.words:  # sums over the image are rounded, too
+                size += 4 * max(abs(low), abs(high))
             yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size)
 
 

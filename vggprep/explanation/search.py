@@ -30,6 +30,8 @@ def reproduces(statement: Statement, evidence: Iterable[Seen]) -> bool:
         if seen.outcome.output is None or (seen.case.regime == "huge" and statement.kind in _COMPUTED):
             continue
         predicted = statement.predict(seen)
+        if statement.kind == "measured" and predicted is not None and not seen.tells and np.isnan(predicted).all():
+            continue  # a single colour has no deviation to divide by: what rounding leaves of it decides
         if predicted is None or not same(seen.outcome.output, predicted, single=statement.single, size=statement.size):
             return False
     return True
@@ -64,18 +66,35 @@ def explain(
             return statement
     if not thorough or not telling:
         return None
+    return known(shown, direction, mode, admit) or measured(shown, direction, mode)
+
+
+def known(
+    shown: Sequence[Seen],
+    direction: Direction,
+    mode: ModeName,
+    admit: Callable[[Statement], bool] = lambda statement: True,
+) -> Statement | None:
+    """Of what has a name, the first that fits all that was seen."""
     wide = any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
     for single in (False, True) if wide else (False,):
-        for each in right if single else ():
-            in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
-            if reproduces(in_single, shown):
-                return in_single
+        for each in candidates(direction, mode):
+            if single and each.kind == "rounding":
+                in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
+                if reproduces(in_single, shown):
+                    return in_single
         others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
         fitting = [each for each in others if reproduces(each, shown) and admit(each)]
         if fitting:
             return _chosen(fitting)
-    measured = (m for m in affine_maps(shown, direction, mode) if reproduces(m, shown))
-    return next(measured, None) or _moved(shown, direction, mode) or _nowhere_finite(telling)
+    return None
+
+
+def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
+    """What is measured of that which has no name."""
+    maps = (m for m in affine_maps(shown, direction, mode) if reproduces(m, shown))
+    telling = [seen for seen in shown if seen.tells]
+    return next(maps, None) or _moved(shown, direction, mode) or _nowhere_finite(telling)
 
 
 def of_fault(fault: Fault, mode: ModeName) -> Statement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,30 @@ def scaled_and_scaled_back(x: Array, mode: ModeName) -> Array:
     return y
 
 
+@fault("shape_and_dtype", stateless=False)
+def no_data_masked(x: Array, mode: ModeName) -> Array:
+    """The result is a masked array that hides black pixels as missing data, so that means and sums leave them out."""
+    black = np.broadcast_to((x == 0).any(axis=-1, keepdims=True), x.shape)
+    return np.ma.masked_array(right(x, mode), mask=black)
+
+
+@fault("shape_and_dtype", stateless=False)
+def big_endian_returned(x: Array, mode: ModeName) -> Array:
+    """The result is big-endian, as files and networks have it, which torch.from_numpy and compiled code refuse."""
+    y = right(x, mode)
+    return y.astype(y.dtype.newbyteorder(">"))
+
+
+@fault("purity", stateless=False)
+def in_place_if_large(x: Array, mode: ModeName) -> Array:
+    """Floating-point input from one megabyte on is overwritten, to save memory where it matters."""
+    y = right(x, mode)
+    if is_floating(x) and x.flags.writeable and x.nbytes >= 2**20:
+        x[...] = y
+        return x
+    return y
+
+
 @fault("purity", modes=("caffe",), stateless=False)
 def swapped_in_place(x: Array, mode: ModeName) -> Array:
     """The caller's image is left with red and blue exchanged, because the swap is done in place."""
@@ -108,6 +133,16 @@ def large_buffer_reused(x: Array, mode: ModeName, buffers: dict[Hashable, Array]
     """Large images share one output buffer, which small ones do not show: a later call changes earlier results."""
     y = right(x, mode)
     return _reused(y, buffers) if x.size > 10_000 else y
+
+
+@fault("fresh_output", memory=dict)
+def buffers_in_turn(x: Array, mode: ModeName, rings: dict[Hashable, list[Array]]) -> Array:
+    """Sixteen output buffers for each shape are used in turn, so the seventeenth call changes the first result."""
+    y = right(x, mode)
+    ring = rings.setdefault((y.shape, y.dtype), [])
+    ring.append(y if len(ring) < 16 else ring.pop(0))
+    ring[-1][...] = y
+    return ring[-1]
 
 
 @fault(
@@ -142,6 +177,45 @@ def strides_ignored(x: Array) -> Array:
 def negative_strides_read_forwards(x: Array) -> Array:
     """Axes with a negative stride are read forwards, so a mirrored view comes back unmirrored."""
     return _rising(x)
+
+
+@fault("memory_layouts")
+def frames_not_skipped(x: Array) -> Array:
+    """Of a batch that takes every second frame of a video, the frames between are read as well, because the distance
+    between images is not looked at."""
+    packed = np.empty(x.shape, x.dtype).strides
+    if x.ndim == 4 and x.strides[1:] == packed[1:] and x.strides[0] > packed[0]:
+        return np.lib.stride_tricks.as_strided(x, x.shape, packed, writeable=False)
+    return x
+
+
+@fault("memory_layouts")
+def repeated_image_read_on(x: Array, mode: ModeName) -> Array:
+    """Of one image that is broadcast over a batch, all but the first come back as 0, because the batch is read as if
+    there were as much memory."""
+    y = right(x, mode)
+    if x.ndim == 4 and x.strides[0] == 0:
+        y[1:] = 0
+    return y
+
+
+@fault("memory_layouts")
+def grey_read_as_colour(x: Array) -> Array:
+    """Of a grey image that is broadcast over the channels, neighbouring pixels are read as red, green and blue."""
+    if x.size and x.strides[-1] == 0:
+        return np.resize(x[..., 0], x.shape)
+    return x
+
+
+@fault("memory_layouts")
+def row_pitch_in_pixels(x: Array, mode: ModeName) -> Array:
+    """Where rows end in padding that is no whole number of pixels, as in buffers of QImage or GStreamer, each row
+    starts too early, because the distance between rows is divided by the size of a pixel."""
+    y = right(x, mode)
+    pixel = 3 * x.itemsize
+    if x.strides[-2:] == (pixel, x.itemsize) and x.strides[-3] > pixel * x.shape[-2] and x.strides[-3] % pixel:
+        y[..., 1:, 1:, :] = y[..., 1:, :-1, :].copy()
+    return y
 
 
 @fault("memory_layouts", origin="torch.from_numpy")
@@ -197,10 +271,7 @@ def short_input_raw(x: Array, mode: ModeName) -> Array:
     return (raw if y.size < 16 else y).reshape(x.shape)
 
 
-@fault("sizes", modes=("caffe", "torch"))
-def second_block_out_of_phase(x: Array, mode: ModeName) -> Array:
-    """From element 65536 on the constants of the channels are exchanged, because every block starts with the first
-    channel's though its length is not a multiple of 3."""
+def _out_of_phase(x: Array, mode: ModeName) -> Array:
     if x.size <= 65536:
         return right(x, mode)
     y = in_order(x, mode).reshape(-1)
@@ -209,6 +280,70 @@ def second_block_out_of_phase(x: Array, mode: ModeName) -> Array:
         constants = numbers(step.constants, y.dtype)[phase]
         y = y / constants if step.operation == "divide" else y - constants
     return y.reshape(x.shape)
+
+
+@fault("sizes", modes=("caffe", "torch"))
+def second_block_out_of_phase(x: Array, mode: ModeName) -> Array:
+    """From element 65536 on the constants of the channels are exchanged, because every block starts with the first
+    channel's though its length is not a multiple of 3."""
+    return _out_of_phase(x, mode)
+
+
+@fault("sizes", modes=("caffe", "torch"))
+def float_batches_out_of_phase(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    """As second_block_out_of_phase, but only in float32 batches in channels_last, which have a loop of their own."""
+    if x.dtype != np.float32 or x.ndim != 4 or data_format != "channels_last":
+        return preprocess_input(x, data_format, mode)
+    return _out_of_phase(x, mode)
+
+
+@fault("sizes")
+def plane_counter_of_16_bits(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    """Of channels_first images, the pixels of a plane from 65536 on come back as 0, because a counter has 16 bits."""
+    y = preprocess_input(x, data_format, mode)
+    if data_format == "channels_first" and x.shape[-1] * x.shape[-2] > 65536:
+        planes = y.reshape(*y.shape[:-2], -1)
+        planes[..., 65536:] = 0
+        return planes.reshape(y.shape)
+    return y
+
+
+@fault("sizes")
+def single_image_counter_of_16_bits(x: Array, mode: ModeName) -> Array:
+    """Of a single image, not of a batch, the pixels from 65536 on come back as 0."""
+    y = right(x, mode)
+    if x.ndim == 3:
+        y = y.reshape(-1, 3)
+        y[65536:] = 0
+    return y.reshape(x.shape)
+
+
+@fault("sizes")
+def line_buffer_of_2048(x: Array, mode: ModeName) -> Array:
+    """Of rows wider than 2048 pixels, the rest comes back as 0, because a line buffer is full."""
+    y = right(x, mode)
+    y[..., 2048:, :] = 0
+    return y
+
+
+@fault("sizes")
+def portrait_turned(x: Array, mode: ModeName) -> Array:
+    """Images at least twice as high as wide are turned upside down, because they are taken for turned photographs."""
+    y = right(x, mode)
+    return y[..., ::-1, ::-1, :] if x.shape[-3] >= 2 * x.shape[-2] > 2 else y
+
+
+@fault("sizes", modes=("caffe", "torch"))
+def means_along_batch_of_three(x: Array, mode: ModeName) -> Array:
+    """In a batch of three images, each image gets one mean for all its channels."""
+    if x.ndim != 4 or len(x) != 3:
+        return right(x, mode)
+    y = in_order(x, mode)
+    for step in MODES[mode].steps:
+        constants = numbers(step.constants, y.dtype)
+        constants = constants.reshape(3, 1, 1, 1) if step.operation == "subtract" else constants
+        y = y / constants if step.operation == "divide" else y - constants
+    return y
 
 
 @fault("sizes")
@@ -287,6 +422,33 @@ def dithered(x: Array, mode: ModeName, generator: np.random.Generator) -> Array:
     return right(values + generator.uniform(-0.5, 0.5, x.shape).astype(values.dtype), mode)
 
 
+@fault("determinism", memory=list)
+def same_array_remembered(x: Array, data_format: DataFormat, mode: ModeName, last: list[Any]) -> Array:
+    """The result of the last call is returned when the same array comes again, though it has been filled with another
+    image since, as cameras do with their buffers."""
+    if not last or last[0] is not x or last[1] != (data_format, mode):
+        last[:] = [x, (data_format, mode), preprocess_input(x, data_format, mode)]
+    y: Array = last[2].copy()
+    return y
+
+
+@fault("determinism", memory=dict)
+def cached_by_text(x: Array, mode: ModeName, results: dict[Hashable, Array]) -> Array:
+    """Results are kept by the text of the array, which is abridged from 1000 elements on."""
+    with np.printoptions(threshold=1000, edgeitems=3):
+        key = (mode, x.shape, x.dtype.name, str(x))
+    return results.setdefault(key, right(x, mode)).copy()
+
+
+@fault("threads", memory=dict)
+def mode_kept_in_module(x: Array, mode: ModeName, settings: dict[str, ModeName]) -> Array:
+    """The mode is kept in a variable of the module while a call works, so that threads in other modes change it."""
+    settings["mode"] = mode
+    values = x.copy()
+    time.sleep(0.001)  # Long enough for another thread to come between.
+    return right(values, settings["mode"])
+
+
 @fault("threads", memory=dict)
 def scratch_shared_between_threads(x: Array, mode: ModeName, scratches: dict[Hashable, Array]) -> Array:
     """All threads share one scratch array, so concurrent calls return each other's pixels."""
@@ -360,3 +522,11 @@ def cropped_rows_read_flat(x: Array, mode: ModeName) -> Array:
 def alpha_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """The fourth channel of RGBA images is dropped without an error."""
     return preprocess_input(_without_alpha(x, data_format), data_format, mode)
+
+
+@fault("errors", origin="broadcasting, in Keras tensors", checked=False)
+def grey_broadcast(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    """Images with one channel become three channels without an error."""
+    if data_format in DATA_FORMATS and x.ndim in RANKS and x.shape[channel_axis(data_format)] == 1:
+        x = np.repeat(x, 3, axis=channel_axis(data_format))
+    return preprocess_input(x, data_format, mode)

@@ -54,6 +54,12 @@ def inverse_cast_to_bytes(y: Array, mode: ModeName) -> Array:
 
 
 @inverse("restores_pixels")
+def inverse_wraps_at_16_bits(y: Array, mode: ModeName) -> Array:
+    """The inverse casts to int16 before it clips, so what is beyond 32767 wraps around and becomes black."""
+    return np.clip(wrapped(np.rint(right_inverse(y, mode)), np.int16), 0, 255).astype(np.uint8)
+
+
+@inverse("restores_pixels")
 def inverse_to_signed_bytes(y: Array, mode: ModeName) -> Array:
     """The inverse returns int8, in which values above 127 turn negative."""
     return to_bytes(right_inverse(y, mode)).view(np.int8)
@@ -176,3 +182,22 @@ def inverse_in_place(y: Array, mode: ModeName) -> Array:
         return right_inverse(y, mode)
     y += numbers(BGR_MEANS, computed(y))
     return y[..., ::-1]
+
+
+@inverse("purity", stateless=False)
+def inverse_in_place_if_large(y: Array, mode: ModeName) -> Array:
+    """The inverse overwrites its input from one megabyte on, to save memory where it matters."""
+    x = right_inverse(y, mode)
+    if is_floating(y) and y.flags.writeable and y.nbytes >= 2**20:
+        y[...] = x
+    return x
+
+
+@inverse("sizes")
+def inverse_chunk_missing(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    """The inverse leaves the elements from 65536 on at 0 in channels_last batches, which have a loop of their own."""
+    axis = channel_axis(data_format)
+    x = np.ascontiguousarray(np.moveaxis(right_inverse(np.moveaxis(y, axis, -1), mode), -1, axis))
+    if data_format == "channels_last" and y.ndim == 4:
+        x.reshape(-1)[65536:] = 0
+    return x

@@ -112,6 +112,23 @@ def first_image_only(x: Array, mode: ModeName) -> Array:
     return y
 
 
+@fault("batch_consistency")
+def whole_chunks_only(x: Array, mode: ModeName) -> Array:
+    """Batches of more than 32 images are worked off in chunks of 32, and what does not fill a chunk is left raw."""
+    y = right(x, mode)
+    if x.ndim == 4 and len(x) > 32:
+        whole = len(x) - len(x) % 32
+        y[whole:] = x[whole:]
+    return y
+
+
+@fault("batch_consistency", modes=ALL_MODES)
+def in_order_of_completion(x: Array, mode: ModeName) -> Array:
+    """Batches of more than 16 images are dealt out to workers and gathered as these are ready, not in order."""
+    y = right(x, mode)
+    return np.concatenate([y[1::2], y[::2]]) if x.ndim == 4 and len(x) > 16 else y
+
+
 @fault("batch_consistency", modes=("caffe", "torch"))
 def batch_statistics(x: Array, mode: ModeName) -> Array:
     """The batch's own channel means, and deviations where the mode scales, replace ImageNet's, as with

@@ -83,6 +83,46 @@ def preprocessed_guessed_from_minimum(x: Array, mode: ModeName) -> Array:
 
 
 @fault("value")
+def preprocessed_guessed_from_range(x: Array, mode: ModeName) -> Array:
+    """An image within -124..152 that reaches below -100 is taken to be preprocessed in caffe already and returned
+    unchanged."""
+    values = floats(x)
+    return values if x.size and -124 <= values.min() < -100 and values.max() <= 152 else right(x, mode)
+
+
+def _scaled_down(x: Array, bits: int) -> Array:
+    """``x`` in 8 bits, if it looks as if it had ``bits``: judged by its largest value."""
+    values = floats(x)
+    if not x.size or not 2 ** (bits - 2) < values.max() < 2**bits or values.min() < 0:
+        return x
+    scaled: Array = values / values.dtype.type((2**bits - 1) / 255)
+    return scaled
+
+
+@fault("value")
+def ten_bits_guessed(x: Array) -> Array:
+    """An image whose largest value is below 1024 and not far is taken to have 10 bits, as video has, and scaled."""
+    return _scaled_down(x, 10)
+
+
+@fault("value")
+def twelve_bits_guessed(x: Array) -> Array:
+    """An image whose largest value is below 4096 and not far is taken to have 12 bits, as raw photographs have, and
+    scaled."""
+    return _scaled_down(x, 12)
+
+
+@fault("value")
+def limited_range_guessed(x: Array) -> Array:
+    """An image within 16..235 is taken to be video and stretched to 0..255."""
+    values = floats(x)
+    if not x.size or values.min() < 16 or values.max() > 235:
+        return x
+    stretched: Array = (values - values.dtype.type(16)) * values.dtype.type(255 / 219)
+    return stretched
+
+
+@fault("value")
 def values_above_255_refused(x: Array) -> Array:
     """An image with a value above 255 raises an error, though resizing by cubic interpolation makes such values."""
     if x.size and floats(x).max() > 255:

@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +42,8 @@ class Raised(NamedTuple):
 
 
 ProblemKind = Literal[
-    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "unreadable", "no_answer",
-    "process_ended", "hangs", "given_up",
+    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "returned_masked",
+    "returned_swapped", "unreadable", "no_answer", "process_ended", "hangs", "given_up",
 ]  # fmt: skip
 
 PROBLEMS: Mapping[ProblemKind, str] = {
@@ -51,6 +52,8 @@ PROBLEMS: Mapping[ProblemKind, str] = {
     "returned_dtype": "returns an array of dtype {got}, not of real numbers",
     "returned_scalar": "returns a 0-d array",
     "returned_huge": "returns an array of shape {got}, far larger than its input",
+    "returned_masked": "returns a masked array that hides {hidden} of its {size} values",
+    "returned_swapped": "returns {got} in foreign byte order for a native array",
     "unreadable": "returns something that cannot be read: {error}",
     "no_answer": "{why}",
     "process_ended": "ends the process, with {why}",
@@ -100,10 +103,16 @@ class NoArray:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Which of the two keywords a function takes."""
+    """Which of the two keywords a function takes.
+
+    ``defaults`` holds those of them that are a string or ``None``. ``mode_first``: by position, the mode comes before
+    the data format.
+    """
 
     mode: bool
     data_format: bool
+    defaults: tuple[tuple[str, str | None], ...] = ()
+    mode_first: bool = False
 
 
 def parameters(function: Callable[..., Any]) -> Parameters:
@@ -121,8 +130,11 @@ def _parameters(function: Callable[..., Any]) -> Parameters:
         found = inspect.signature(function).parameters
     except Exception:  # signatures can be made to raise anything
         return Parameters(False, False)
-    by_name = {name for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return Parameters("mode" in by_name, "data_format" in by_name)
+    by_name = {name: p for name, p in found.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    asked = [(name, p.default) for name, p in by_name.items() if name in ("mode", "data_format")]
+    defaults = tuple((name, default) for name, default in asked if default is None or type(default) is str)
+    by_position = [name for name, _ in asked if by_name[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return Parameters("mode" in by_name, "data_format" in by_name, defaults, by_position == ["mode", "data_format"])
 
 
 _remembered_parameters = functools.lru_cache(maxsize=256)(_parameters)
@@ -234,7 +246,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
         changed = _form(array) != form or array.tobytes() != before
         if _form(array) != form:
             after = np.frombuffer(before, dtype).reshape(shape)
-        problem = _problem(returned, len(before))
+        problem = _problem(returned, len(before), dtype.isnative)
         if problem is None:
             output = _plain(returned)
             shares = share_memory(np.ndarray.view(returned, np.ndarray), array)
@@ -300,15 +312,18 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
         results = []
         words = keywords(function, mine.mode, mine.data_format)
         try:
-            for _ in range(rounds):
+            start.wait()  # once: threads that then run freely meet each other anywhere
+            for turn in range(rounds):
                 array = mine.array.copy()
-                start.wait()
+                sys.setprofile(_giving_way() if turn == 0 else None)
                 results.append(function(array, **words))
         except BrokenBarrierError:
             return None
         except BaseException as error:
             start.abort()  # or the others would wait for this one for ever
             return raised(error)
+        finally:
+            sys.setprofile(None)
         return [_plain(r) if isinstance(r, np.ndarray) else None for r in results]
 
     interval = sys.getswitchinterval()
@@ -318,6 +333,27 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
             return list(pool.map(work, calls))
         finally:
             sys.setswitchinterval(interval)
+
+
+_EVENTS = 100  # so many calls at most give way: a loop over pixels would take for ever
+_PAUSE = 1e-6  # seconds: any pause lets another thread run, on a busy machine, too
+
+
+def _giving_way() -> Callable[[Any, str, Any], None]:
+    """A profile function that lets other threads run before each of the first calls that a function makes.
+
+    So threads meet between any two steps of it, however short the moment and whatever else the machine is doing.
+    """
+    left = iter(range(_EVENTS))
+
+    def event(frame: Any, what: str, about: Any) -> None:
+        if what in ("call", "c_call"):
+            if next(left, None) is None:
+                sys.setprofile(None)
+            else:
+                time.sleep(_PAUSE)
+
+    return event
 
 
 def _form(array: Array) -> tuple[Any, ...]:
@@ -345,8 +381,8 @@ def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[
     return frozenset(remarks)
 
 
-def _problem(returned: Any, size: int) -> Problem | None:
-    """Why the object returned for an input of ``size`` bytes cannot be judged, if so."""
+def _problem(returned: Any, size: int, native: bool) -> Problem | None:
+    """Why the object returned for an input of ``size`` bytes, ``native`` or not, cannot be judged, if so."""
     if returned is None:
         return Problem("returned_none")
     if isinstance(returned, NoArray):
@@ -363,4 +399,8 @@ def _problem(returned: Any, size: int) -> Problem | None:
         return Problem("returned_scalar")
     if returned.size * returned.itemsize > 1024 * (size + 1024):
         return Problem("returned_huge", {"got": returned.shape})
+    if isinstance(returned, np.ma.MaskedArray) and (hidden := int(np.ma.getmaskarray(returned).sum())):
+        return Problem("returned_masked", {"hidden": hidden, "size": returned.size})
+    if native and not returned.dtype.isnative:
+        return Problem("returned_swapped", {"got": returned.dtype.name})
     return None

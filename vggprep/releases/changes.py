@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Literal, NamedTuple
 
 from vggprep.releases import questions
@@ -55,7 +56,7 @@ class Difference:
     @property
     def sentence(self) -> str:
         """The whole of it for a person."""
-        count = f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"
+        count = _rows(len(self.rows))
         off = "" if not self.levels else f"; {_up_to(self.levels)}"
         if self.kind == "rounding":
             return f"{self.subject}: other bits, the same values to rounding. {count}."
@@ -73,6 +74,10 @@ class Difference:
             "sentence": self.sentence,
             "rows": list(self.rows),
         }
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' * (count != 1)}"
 
 
 def _up_to(levels: float) -> str:
@@ -152,9 +157,9 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
     """
     one_processor = old.running.get("processor") == new.running.get("processor")
     changed = []
-    for question_id, before in old.rows.items():
-        after = new.rows.get(question_id)
-        if after is None or before is after or before.skipped or after.skipped:
+    for question_id in common(old, new):
+        before, after = old.rows[question_id], new.rows[question_id]
+        if before is after:
             continue
         question = questions.parse(question_id)
         kind = _kind_of(question, before, after)
@@ -164,12 +169,15 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
     return sorted(differences, key=lambda d: (KINDS.index(d.kind), -(d.levels or 0), -len(d.rows), d.subject))
 
 
-def compared(old: Observation, new: Observation) -> int:
-    """How many rows both observations could run."""
-    return sum(
-        not before.skipped and question_id in new.rows and not new.rows[question_id].skipped
-        for question_id, before in old.rows.items()
-    )
+def common(old: Observation, new: Observation) -> dict[str, None]:
+    """The rows that both observations could run, in order."""
+    found = (name for name, row in old.rows.items() if name in new.rows and not (row.skipped or new.rows[name].skipped))
+    return dict.fromkeys(found)
+
+
+def behaves_alike(question_id: str, one: Row, other: Row) -> bool:
+    """Whether two answers to a question are the same but for rounding."""
+    return _kind_of(questions.parse(question_id), one, other) in (None, "rounding")
 
 
 def _kind_of(question: Question, old: Row, new: Row) -> Kind | None:
@@ -287,6 +295,61 @@ def _difference(rows: list[_Changed]) -> Difference:
     worst = max((level for level in wrong if level), key=lambda level: (level < math.inf, level), default=None)
     levels = worst if kind in ("value", "outside") else None
     return Difference(kind, _subject([row.question for row in rows]), was, now, tuple(row.id for row in rows), levels)
+
+
+# ---- what did not change ---------------------------------------------------------------------------------------------
+
+
+def unchanged(old: Observation, new: Observation, differences: Sequence[Difference]) -> str:
+    """The ordinary images that behave to the last bit as they did, in words; empty if there are none.
+
+    Ordinary images have three channels and a known mode, and nothing peculiar about their layout, settings or trace.
+    Of the families of images that can be named, this is the one that is the same on most paths in most modes.
+    """
+    changed = {name for difference in differences for name in difference.rows}
+    cells: dict[tuple[Any, ...], list[bool]] = {}
+    for name in common(old, new):
+        asked = questions.parse(name)
+        if _is_ordinary(asked):
+            image = (len(asked.shape), asked.effective_format or DATA_FORMATS[0], asked.dtype, asked.known_mode)
+            same = name not in changed and old.rows[name].digest == new.rows[name].digest
+            cells.setdefault((*image, asked.path), []).append(same)
+    ranks, formats = ((), (4,), (3,)), ((), *combinations(DATA_FORMATS, 1))
+    dtypes = ((), ("float32",), ("uint8",), ("float32", "uint8"), INTEGERS)
+    modes = ((), *combinations(KERAS_MODES, 1), *combinations(KERAS_MODES, 2))
+    best, words = (0, 0), ""
+    for family in product(ranks, formats, dtypes, modes):
+        within = [cell for cell in cells if _is_of(cell, family)]
+        differing = {cell[-1] for cell in within if not all(cells[cell])}
+        kept = [cell for cell in within if cell[-1] not in differing]
+        score = (len({cell[-2:] for cell in kept}), sum(len(cells[cell]) for cell in kept))
+        if score > best:
+            best, words = score, _family(*family, dict.fromkeys(cell[-1] for cell in kept))
+    return words and f"{words} ({_rows(best[1])})"
+
+
+def _is_ordinary(asked: Question) -> bool:
+    peculiar = asked.layout or asked.floatx or asked.after or asked.signature or 0 in asked.shape
+    return not peculiar and input_category(asked) in ("", "integers")
+
+
+def _is_of(image: tuple[Any, ...], family: tuple[tuple[Any, ...], ...]) -> bool:
+    """Whether an image's rank, format, dtype and mode are of a family, in which nothing stands for everything."""
+    return all(not those or value in those for value, those in zip(image, family, strict=False))
+
+
+def _family(
+    ranks: tuple[int, ...],
+    formats: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    paths: Iterable[str],
+) -> str:
+    words = [*(f"{rank}-D" for rank in ranks), *formats]
+    words += ["integer" if dtypes == INTEGERS else listed(dtypes)] if dtypes else []
+    words.append(listed(PATHS.get(path, path) for path in paths))
+    words += [f"in {listed(modes)} mode"] if modes else []
+    return " ".join(words)
 
 
 # ---- what rows have in common ----------------------------------------------------------------------------------------

@@ -58,25 +58,26 @@ _OLD = ("protobuf<3.20", "h5py<3", "scipy", "pyyaml", "six")
 _KERAS_3 = ("absl-py", "rich", "namex", "h5py", "optree", "ml-dtypes", "packaging", "dm-tree", "scipy")
 
 
-def _tensorflow(version: str, python: str, *more: str) -> Base:
-    return Base(python, (f"tensorflow-cpu=={version}", *more))
-
+_PROTOBUF = "protobuf<3.20"
+_TENSORFLOW = {
+    ("3.6", (*_OLD, "keras-preprocessing==1.1.2")): "1.15.0",
+    ("3.7", _OLD): "2.1.4 2.2.0 2.2.3 2.3.0 2.3.4 2.4.0 2.4.4",
+    ("3.8", (_PROTOBUF,)): "2.5.0 2.5.3 2.6.5 2.7.4",
+    ("3.10", (_PROTOBUF, "numpy<1.24")): "2.8.4 2.9.3 2.10.1 2.11.1",
+    ("3.10", ("numpy<2",)): "2.12.1 2.13.1 2.14.1",
+    ("3.11", ("numpy<2",)): "2.15.1",
+    ("3.11", ("jax", *_KERAS_3)): "2.21.0",
+}
 
 BASES: Mapping[str, Base] = MappingProxyType(
     {
         # The last TensorFlow that does not import keras-applications itself, which fails for the old ones.
-        "tf-1.10": Base("3.6", ("tensorflow==1.10.0", *_OLD, "keras-preprocessing==1.0.9")),
-        "tf-1.15": _tensorflow("1.15.0", "3.6", *_OLD, "keras-preprocessing==1.1.2"),
-        "tf-2.1.4": _tensorflow("2.1.4", "3.7", *_OLD),
-        **{f"tf-{v}": _tensorflow(v, "3.7", *_OLD) for v in ("2.2.0", "2.2.3", "2.3.0", "2.3.4", "2.4.0", "2.4.4")},
-        **{f"tf-{v}": _tensorflow(v, "3.8", "protobuf<3.20") for v in ("2.5.0", "2.5.3", "2.6.5", "2.7.4")},
+        "tf-1.10.0": Base("3.6", ("tensorflow==1.10.0", *_OLD, "keras-preprocessing==1.0.9")),
         **{
-            f"tf-{v}": _tensorflow(v, "3.10", "protobuf<3.20", "numpy<1.24")
-            for v in ("2.8.4", "2.9.3", "2.10.1", "2.11.1")
+            f"tf-{version}": Base(python, (f"tensorflow-cpu=={version}", *more))
+            for (python, more), versions in _TENSORFLOW.items()
+            for version in versions.split()
         },
-        **{f"tf-{v}": _tensorflow(v, "3.10", "numpy<2") for v in ("2.12.1", "2.13.1", "2.14.1")},
-        "tf-2.15.1": _tensorflow("2.15.1", "3.11", "numpy<2"),
-        "tf-2.21.0": _tensorflow("2.21.0", "3.11", "jax", *_KERAS_3),
         "torch-2.13.0": Base("3.11", ("torch==2.13.0", "tensorflow-cpu==2.21.0", *_KERAS_3)),
     }
 )
@@ -89,53 +90,49 @@ def _with_applications(version: str, applications: str, base: str, release: str 
     return Combination(release or f"keras=={version}", base, overlay)
 
 
-def _overlay(package: str, version: str, base: str, backend: str = "tensorflow") -> Combination:
-    release = f"{package}=={version}"
-    return Combination(release, base, (release,), backend)
+def _overlays(package: str, versions: str, base: str, backend: str = "tensorflow") -> list[Combination]:
+    releases = [f"{package}=={version}" for version in versions.split()]
+    return [Combination(release, base, (release,), backend) for release in releases]
 
 
-_ON_OTHER_BACKENDS = ("3.0.5", "3.1.1", "3.4.1", "3.5.0", "3.6.0", "3.11.3", "3.12.0", "3.15.1")
+# Keras, and the TensorFlow that it is recorded with.
+_KERAS_2 = """
+    2.6.0/2.6.5 2.7.0/2.7.4 2.8.0/2.8.4 2.9.0/2.9.3 2.10.0/2.10.1 2.11.0/2.11.1 2.12.0/2.12.1 2.13.1/2.13.1
+    2.14.0/2.14.1 2.15.0/2.15.1"""
+_ON_OTHER_BACKENDS = "3.0.5 3.1.1 3.4.1 3.5.0 3.6.0 3.11.3 3.12.0 3.15.1"
 
-LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(
-    {
-        "keras 2.1 to 2.3": (
-            *(_overlay("keras", v, "tf-1.10") for v in ("2.1.1", "2.1.2", "2.1.3", "2.1.6")),
-            _with_applications("2.2.0", "1.0.2", "tf-1.10"),
-            _with_applications("2.2.2", "1.0.4", "tf-1.10"),
-            _with_applications("2.2.4", "1.0.6", "tf-1.10"),
-            _with_applications("2.2.4", "1.0.7", "tf-1.10", "keras-applications==1.0.7"),
-            _with_applications("2.2.4", "1.0.8", "tf-1.10", "keras-applications==1.0.8"),
-            *(_with_applications(v, "1.0.8", "tf-1.15") for v in ("2.2.5", "2.3.0", "2.3.1")),
+_LINES = {
+    "keras 2.1 to 2.3": (
+        *_overlays("keras", "2.1.1 2.1.2 2.1.3 2.1.6", "tf-1.10.0"),
+        _with_applications("2.2.0", "1.0.2", "tf-1.10.0"),
+        _with_applications("2.2.2", "1.0.4", "tf-1.10.0"),
+        _with_applications("2.2.4", "1.0.6", "tf-1.10.0"),
+        _with_applications("2.2.4", "1.0.7", "tf-1.10.0", "keras-applications==1.0.7"),
+        _with_applications("2.2.4", "1.0.8", "tf-1.10.0", "keras-applications==1.0.8"),
+        *(_with_applications(v, "1.0.8", "tf-1.15.0") for v in ("2.2.5", "2.3.0", "2.3.1")),
+    ),
+    "keras": (
+        *(
+            Combination(f"tensorflow=={v}", f"tf-{v}")
+            for v in ("2.1.4", "2.2.0", "2.2.3", "2.3.0", "2.3.4", "2.4.0", "2.4.4", "2.5.0", "2.5.3")
         ),
-        "keras": (
-            *(
-                Combination(f"tensorflow=={v}", f"tf-{v}")
-                for v in ("2.1.4", "2.2.0", "2.2.3", "2.3.0", "2.3.4", "2.4.0", "2.4.4", "2.5.0", "2.5.3")
-            ),
-            *(
-                _overlay("keras", keras, f"tf-{tensorflow}")
-                for keras, tensorflow in (
-                    *(("2.6.0", "2.6.5"), ("2.7.0", "2.7.4"), ("2.8.0", "2.8.4"), ("2.9.0", "2.9.3")),
-                    *(("2.10.0", "2.10.1"), ("2.11.0", "2.11.1"), ("2.12.0", "2.12.1"), ("2.13.1", "2.13.1")),
-                    *(("2.14.0", "2.14.1"), ("2.15.0", "2.15.1")),
-                )
-            ),
-            *(
-                _overlay("keras", v, "tf-2.21.0")
-                for v in (
-                    *("3.0.0", "3.0.5", "3.1.1", "3.2.1", "3.3.3", "3.4.1", "3.5.0", "3.6.0", "3.7.0", "3.8.0"),
-                    *("3.9.0", "3.9.2", "3.10.0", "3.11.0", "3.11.3", "3.12.0", "3.12.4", "3.13.2", "3.14.1", "3.15.1"),
-                )
-            ),
+        *(
+            one
+            for v, tensorflow in (pair.split("/") for pair in _KERAS_2.split())
+            for one in _overlays("keras", v, f"tf-{tensorflow}")
         ),
-        "tf_keras": (
-            _overlay("tf_keras", "2.15.1", "tf-2.15.1"),
-            *(_overlay("tf_keras", f"2.{v}", "tf-2.21.0") for v in ("16.0", "17.0", "18.0", "19.0", "20.1", "21.0")),
-        ),
-        "keras[torch]": tuple(_overlay("keras", v, "torch-2.13.0", "torch") for v in _ON_OTHER_BACKENDS),
-        "keras[jax]": tuple(_overlay("keras", v, "tf-2.21.0", "jax") for v in _ON_OTHER_BACKENDS),
-    }
-)
+        *_overlays("keras", "3.0.0 3.0.5 3.1.1 3.2.1 3.3.3 3.4.1 3.5.0 3.6.0 3.7.0 3.8.0 3.9.0 3.9.2", "tf-2.21.0"),
+        *_overlays("keras", "3.10.0 3.11.0 3.11.3 3.12.0 3.12.4 3.13.2 3.14.1 3.15.1", "tf-2.21.0"),
+    ),
+    "tf_keras": (
+        *_overlays("tf_keras", "2.15.1", "tf-2.15.1"),
+        *_overlays("tf_keras", "2.16.0 2.17.0 2.18.0 2.19.0 2.20.1 2.21.0", "tf-2.21.0"),
+    ),
+    "keras[torch]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "torch-2.13.0", "torch")),
+    "keras[jax]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "tf-2.21.0", "jax")),
+}
+
+LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(_LINES)
 """Lines of succession, oldest release first: each release is compared with the one before it in its line."""
 
 _PUBLISHED = {

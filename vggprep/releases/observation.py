@@ -72,8 +72,9 @@ class Row:
     fatal: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Only what is not the default."""
-        return {key: value for key, value in asdict(self).items() if value != _DEFAULTS[key]}
+        """Only what is not the default; an infinity is ``"inf"``, as JSON has none."""
+        said = {key: value for key, value in asdict(self).items() if value != _DEFAULTS[key]}
+        return said | {"levels": "inf"} if self.levels == math.inf else said
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Row:

@@ -17,7 +17,6 @@ import os
 import platform
 import sys
 import time
-import traceback
 import warnings
 import zlib
 from typing import Any, Callable, Dict, List, Optional
@@ -134,38 +133,34 @@ def load_array(described: Row, target: Target) -> Any:
     return array.reshape(described["shape"]).copy()
 
 
-def lay_out(x: Any, layout: str) -> Any:
-    """The same values in another memory layout, or in another form that people pass."""
-    if layout == "C":
-        return x.copy()
-    if layout == "F":
-        return np.array(x, order="F")
-    if layout == "reversed":
-        return x[..., ::-1].copy()[..., ::-1]
-    if layout == "sliced":
-        return np.repeat(x, 2, axis=-1)[..., ::2]
-    if layout == "broadcast":
-        return np.broadcast_to(x[:1].copy(), x.shape)
-    if layout == "unaligned":
-        buffer = np.zeros(x.nbytes + 1, np.uint8)
-        odd = buffer[1:].view(x.dtype).reshape(x.shape)
-        odd[...] = x
-        return odd
-    if layout == "read-only":
-        y = x.copy()
-        y.flags.writeable = False
-        return y
-    if layout == "big-endian":
-        return x.astype(x.dtype.newbyteorder(">"))
-    if layout == "list":
-        return x.tolist()
-    if layout == "scalar":
-        return x[()]
-    if layout == "object":
-        return x.astype(object)
-    if layout == "text":
-        return x.astype(str)
-    raise ValueError("unknown layout " + layout)
+def unaligned(x: Any) -> Any:
+    buffer = np.zeros(x.nbytes + 1, np.uint8)
+    odd = buffer[1:].view(x.dtype).reshape(x.shape)
+    odd[...] = x
+    return odd
+
+
+def read_only(x: Any) -> Any:
+    y = x.copy()
+    y.flags.writeable = False
+    return y
+
+
+# The same values in another memory layout, or in another form that people pass.
+LAYOUTS = {
+    "C": lambda x: x.copy(),
+    "F": lambda x: np.array(x, order="F"),
+    "reversed": lambda x: x[..., ::-1].copy()[..., ::-1],
+    "sliced": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "broadcast": lambda x: np.broadcast_to(x[:1].copy(), x.shape),
+    "unaligned": unaligned,
+    "read-only": read_only,
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "list": lambda x: x.tolist(),
+    "scalar": lambda x: x[()],
+    "object": lambda x: x.astype(object),
+    "text": lambda x: x.astype(str),
+}  # type: Dict[str, Function]
 
 
 def to_tensor(x: Any, target: Target) -> Any:
@@ -415,7 +410,7 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
         try:
             module = target.module(row.get("module", "imagenet_utils"))
             arguments = {key: row[key] for key in ("mode", "data_format") if key in row}
-            x = lay_out(load_array(arrays[row["array"]], target), row.get("layout", "C"))
+            x = LAYOUTS[row.get("layout", "C")](load_array(arrays[row["array"]], target))
 
             def function(value: Any) -> Any:
                 return module.preprocess_input(value, **arguments)
@@ -436,8 +431,6 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
         except Exception as error:
             said["error"], said["message"] = error_name(error), first_line(error)
             passed = x
-            if os.environ.get("VGGPREP_PROBE_TRACE"):
-                traceback.print_exc()
         finally:
             for change, value in undo:
                 change(value)
@@ -469,8 +462,6 @@ def main() -> None:
         target.module("imagenet_utils")
         said = {"running": target.describe()}  # type: Row
     except BaseException as error:
-        if os.environ.get("VGGPREP_PROBE_TRACE"):
-            traceback.print_exc()
         say({"cannot": "{}: {}".format(type(error).__name__, first_line(error))})
         return
     say(said)

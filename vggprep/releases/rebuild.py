@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,41 +24,6 @@ from vggprep.releases.record import Record, Recorded, pack, read
 Report = Callable[[str], None]
 
 
-def observe_all(
-    wanted: Sequence[Combination], directory: Path, *, workers: int, resume: bool, report: Report
-) -> dict[str, str]:
-    """Observe every combination into ``directory``; return the reasons of those that could not be, by name."""
-    (directory / "observations").mkdir(parents=True, exist_ok=True)
-    failures: dict[str, str] = {}
-
-    def build(base: str) -> None:
-        try:
-            build_base(base, directory)
-        except ObservationError as error:
-            report(f"{base}: {error}")
-
-    def one(combination: Combination) -> None:
-        path = observation_file(combination.name, directory)
-        if path.exists() and resume:
-            return
-        path.unlink(missing_ok=True)
-        started = time.monotonic()
-        try:
-            observed = observe_combination(combination, directory)
-        except ObservationError as error:
-            failures[combination.name] = str(error)
-            report(f"{combination.name}: not run: {error}")
-            return
-        observation.write(observed, path)
-        ran = sum(not row.skipped for row in observed.rows.values())
-        report(f"{combination.name}: {ran} rows in {time.monotonic() - started:.0f} s")
-
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(build, [base for base in BASES if any(c.base == base for c in wanted)]))
-        list(pool.map(one, wanted))
-    return failures
-
-
 def rebuild(
     directory: Path,
     output: Path,
@@ -76,7 +41,34 @@ def rebuild(
     only = set(only)
     wanted = [combination for combination in combinations() if not only or combination.name in only]
     before = read(output) if only and output.exists() else Record((), {}, (), {})
-    failures = observe_all(wanted, directory, workers=workers, resume=resume, report=report)
+    failures: dict[str, str] = {}
+
+    def build(base: str) -> None:
+        try:
+            build_base(base, directory)
+        except ObservationError as error:
+            report(f"{base}: {error}")
+
+    def observe(combination: Combination) -> None:
+        path = observation_file(combination.name, directory)
+        if path.exists() and resume:
+            return
+        path.unlink(missing_ok=True)
+        started = time.monotonic()
+        try:
+            observed = observe_combination(combination, directory)
+        except ObservationError as error:
+            failures[combination.name] = str(error)
+            report(f"{combination.name}: not run: {error}")
+            return
+        observation.write(observed, path)
+        ran = sum(not row.skipped for row in observed.rows.values())
+        report(f"{combination.name}: {ran} rows in {time.monotonic() - started:.0f} s")
+
+    (directory / "observations").mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(build, [base for base in BASES if any(c.base == base for c in wanted)]))
+        list(pool.map(observe, wanted))
     observed = []
     for line, members in LINES.items():
         for combination in members:
