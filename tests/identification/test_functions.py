@@ -35,7 +35,8 @@ HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim_means_in_rgb", "sc
 @pytest.mark.parametrize("name", HALF)
 def test_constants_are_named_in_float16(name: str) -> None:
     answer = answer_of(black_box(name, np.float16))
-    assert answer.name == name, answer
+    conforms = answer.kind == "mode" and answer.level == "faithful"  # in so few bits, near misses do
+    assert answer.name == name or (conforms and name in answer.also), answer
 
 
 @pytest.mark.parametrize("name", ["slim_means", "scale_0_003921"])
@@ -43,7 +44,7 @@ def test_what_float16_cannot_tell_apart_is_said(name: str) -> None:
     answer = answer_of(black_box(name, np.float16))
     assert answer.kind == "mode"
     assert name in answer.also
-    assert f"float16 cannot tell it from {name}" in repr(answer)
+    assert "float16 cannot tell it from " in repr(answer)
 
 
 NOT_AFFINE = {
@@ -99,7 +100,7 @@ def test_an_unknown_affine_map_is_written_out() -> None:
     answer = answer_of(lambda x: x[..., ::-1] * np.float32(0.5) - np.array([100, 110, 120], np.float32))
     assert answer.kind == "affine"
     assert [str(c) for c in answer.channels or ()] == ["B/2 - 100", "G/2 - 110", "R/2 - 120"]
-    assert "nearest is" in answer.story
+    assert answer.story == ""  # none is near
 
 
 def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
@@ -128,10 +129,20 @@ def test_what_is_no_map_of_the_pixels_is_described(function: Callable[..., Any],
     assert not answer.is_right
 
 
-def test_a_constant_is_an_affine_map_of_no_known_family() -> None:
-    answer = answer_of(lambda x: x * 0 + 1)
-    assert (answer.kind, answer.name, [str(c) for c in answer.channels or ()]) == ("affine", "", ["1", "1", "1"])
-    assert "no known family" in answer.story
+def test_a_constant_is_said_to_be_one() -> None:
+    assert "returns 0.3 whatever the image" in repr(answer_of(lambda x: np.full(x.shape, np.float32(0.3))))
+
+
+def test_what_conforms_is_right_whatever_its_dtype() -> None:
+    found = identify(lambda x: np.asarray(x, np.float32) / np.float32(127.5) - 1)
+    assert found.is_right
+    assert (found.answers[0].name, found.answers[0].level) == ("tf", "faithful")
+
+
+def test_dtypes_that_are_treated_differently_are_told_apart() -> None:
+    said = repr(answer_of(lambda x: x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32)))
+    assert "for uint8 images, it" in said
+    assert "mode identity" in said
 
 
 def test_a_box_that_refuses_everything_says_so() -> None:
@@ -147,4 +158,4 @@ def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
 
     found = identify(preprocess)
     assert not found.is_right
-    assert "int32 image" in repr(found)
+    assert "for int32 images, it computes" in repr(found)

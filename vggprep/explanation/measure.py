@@ -209,7 +209,8 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             size = 0.0 if clip is None else max(abs(channel.offset) for channel in channels)
             if before.words:  # sums over the image are rounded, too
                 size += 4 * max(abs(low), abs(high))
-            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size)
+            plain_map = channels if clip is None and not before.words else None
+            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size, plain_map)
 
 
 def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:
@@ -242,14 +243,16 @@ def _apply(before: _Before, channels: Affine, clip: tuple[float, float] | None, 
     return y if clip is None else np.clip(y, *clip)
 
 
-def on_seen(name: str, text: str, compute: Callable[[Seen], Array], size: float = 0.0) -> Statement:
+def on_seen(
+    name: str, text: str, compute: Callable[[Seen], Array], size: float = 0.0, channels: Affine | None = None
+) -> Statement:
     """A measured statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
         with np.errstate(all="ignore"):
             return to_format(compute(seen), seen.case.data_format)
 
-    return Statement("measured", name, text, predict, size=size)
+    return Statement("measured", name, text, predict, size=size, channels=channels)
 
 
 @functools.cache

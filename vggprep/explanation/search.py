@@ -14,7 +14,7 @@ from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps
-from vggprep.explanation.statements import Array, Seen, Statement, same
+from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
 from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
@@ -76,8 +76,7 @@ def known(
     admit: Callable[[Statement], bool] = lambda statement: True,
 ) -> Statement | None:
     """Of what has a name, the first that fits all that was seen."""
-    wide = any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
-    for single in (False, True) if wide else (False,):
+    for single in (False, True) if _is_wide(shown) else (False,):
         for each in candidates(direction, mode):
             if single and each.kind == "rounding":
                 in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
@@ -86,15 +85,22 @@ def known(
         others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
         fitting = [each for each in others if reproduces(each, shown) and admit(each)]
         if fitting:
-            return _chosen(fitting)
+            return _chosen(fitting, shown)
     return None
 
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
     """What is measured of that which has no name."""
-    maps = (m for m in affine_maps(shown, direction, mode) if reproduces(m, shown))
-    telling = [seen for seen in shown if seen.tells]
-    return next(maps, None) or _moved(shown, direction, mode) or _nowhere_finite(telling)
+    for single in (False, True) if _is_wide(shown) else (False,):
+        for statement in affine_maps(shown, direction, mode):
+            if reproduces(found := replace(statement, single=single), shown):
+                return found
+    return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
+
+
+def _is_wide(shown: Sequence[Seen]) -> bool:
+    """Whether an output has more bits than float32: what is in it may have been computed with fewer."""
+    return any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
 
 
 def of_fault(fault: Fault, mode: ModeName) -> Statement:
@@ -102,10 +108,32 @@ def of_fault(fault: Fault, mode: ModeName) -> Statement:
     return next(each for each in candidates(fault.direction, mode) if each.fault is fault)
 
 
-def _chosen(fitting: Sequence[Statement]) -> Statement:
-    """The first, and what else fits."""
-    first, *others = fitting
-    return replace(first, also=tuple(dict.fromkeys(o.name for o in others if o.name != first.name)))
+def closest(fitting: Sequence[Statement], shown: Sequence[Seen]) -> list[Statement]:
+    """Of statements that fit, those that fit best, in their order: in few bits, much fits."""
+    misfits = [_misfit(statement, shown) for statement in fitting]
+    best = min(misfits, default=0.0)
+    return [each for each, misfit in zip(fitting, misfits, strict=True) if misfit <= 2.0 * best + 1.0]
+
+
+def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
+    """The largest root mean square difference of an output, in unit roundoffs of its largest value."""
+    worst = 0.0
+    for seen in shown:
+        output, predicted = seen.outcome.output, statement.predict(seen)
+        if output is None or predicted is None or output.dtype.kind in "iub" or not output.size:
+            continue
+        y, expected = oracle.as_float64(output), oracle.as_float64(predicted)
+        finite = np.isfinite(y) & np.isfinite(expected)
+        largest = unit_roundoff(output.dtype) * np.abs(y[finite]).max(initial=0.0)
+        if largest > 0:
+            worst = max(worst, float(np.sqrt(np.mean((y[finite] - expected[finite]) ** 2))) / largest)
+    return worst
+
+
+def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
+    """The first of the best, and what else fits."""
+    first = closest(fitting, shown)[0]
+    return replace(first, also=tuple(dict.fromkeys(o.name for o in fitting if o.name != first.name)))
 
 
 def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:

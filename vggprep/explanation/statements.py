@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vggprep import oracle, tolerance
 from vggprep.cases import Case, from_format
+from vggprep.explanation.affine import Affine
 from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import ModeName
@@ -72,8 +73,8 @@ class Statement:
     """What a function does. ``predict`` is its output for an input, ``None`` where it would raise.
 
     ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``size``: of
-    the numbers that are combined before the output is clipped, and rounded in float32 at best. ``also``: other names
-    that everything seen fits as well.
+    the numbers that are combined before the output is clipped, and rounded in float32 at best. ``channels``: the
+    affine map of each channel, where that is all. ``also``: other names that everything seen fits as well.
     """
 
     kind: Kind
@@ -84,6 +85,7 @@ class Statement:
     mode: ModeName | None = None
     single: bool = False
     size: float = 0.0
+    channels: Affine | None = None
     also: tuple[str, ...] = ()
 
 

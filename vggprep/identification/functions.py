@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from vggprep import oracle, tolerance
-from vggprep.cases import Case, from_format, to_format
+from vggprep import tolerance
+from vggprep.cases import Case
 from vggprep.checks.subject import Subject
-from vggprep.conformance.words import sentence
-from vggprep.explanation import affine
-from vggprep.explanation.affine import Affine, Float64, KnownMap
-from vggprep.explanation.statements import unit_roundoff
-from vggprep.faults import FAULTS
-from vggprep.functions import deprocess_input, preprocess_input
+from vggprep.explanation import affine, search
+from vggprep.explanation.affine import Affine, Float64
+from vggprep.explanation.candidates import candidates
+from vggprep.explanation.statements import Seen, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome, call, parameters
 from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName
-
-_SURVIVES = 16.0  # in units of u times the largest value of a channel
-_ROUNDING = 1.0  # root mean square, in the same units: what honest arithmetic differs by
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +31,7 @@ class Answer:
     one. ``also``: what ``dtype`` cannot distinguish it from. ``notes``: what else there is to say.
     """
 
-    kind: Literal["mode", "fault", "family", "inverse", "affine", "other", "refuses"]
+    kind: Literal["mode", "fault", "family", "inverse", "affine", "measured", "other", "refuses"]
     name: str
     asked: ModeName | None = None
     mode: ModeName | None = None
@@ -62,7 +56,8 @@ class Answer:
             "fault": f"{self.name} (in mode {self.mode}), {self.data_format}: {self.story}",
             "family": f"{self.name}, {self.data_format}: {self.story}",
             "inverse": f"{self.name}, {self.data_format}: {self.story}",
-            "affine": f"an affine map of the pixels, {self.data_format}; {self.story}",
+            "affine": f"an affine map of the pixels, {self.data_format}{'; ' if self.story else ''}{self.story}",
+            "measured": f"none of the modes, {self.data_format}: it {self.story}",
             "other": f"not an affine map of the pixels: {self.story}",
             "refuses": f"refuses everything: {self.story}",
         }[self.kind]
@@ -118,33 +113,24 @@ def identify(function: Callable[..., Any] | Implementation) -> Identification:
 # Asking -----------------------------------------------------------------------------------------------------------
 
 
-class _Seen(NamedTuple):
+class _Shown(NamedTuple):
     """What was shown, and what came back."""
 
     what: str
-    case: Case
-    outcome: Outcome
+    seen: Seen
 
     @property
-    def pixels(self) -> Float64:
-        return oracle.as_float64(self.case.values())
+    def case(self) -> Case:
+        return self.seen.case
 
     @property
-    def output(self) -> Float64 | None:
-        return _same_shape(self.outcome, self.case)
-
-
-def _same_shape(outcome: Outcome, case: Case) -> Float64 | None:
-    """The output, channels last, if it has the shape of the input."""
-    shape = to_format(np.empty(case.shape, np.bool_), case.data_format).shape
-    if outcome.output is None or outcome.output.shape != shape:
-        return None
-    return oracle.as_float64(from_format(outcome.output, case.data_format))
+    def outcome(self) -> Outcome:
+        return self.seen.outcome
 
 
 def _identify(implementation: Implementation, function: Callable[..., Any], asked: ModeName | None) -> Answer:
-    def ask(probe: Probe) -> _Seen:
-        return _Seen(*probe, call(function, probe.case.array(), asked, probe.case.data_format))
+    def ask(probe: Probe) -> _Shown:
+        return _Shown(probe.what, Seen(probe.case, call(function, probe.case.array(), asked, probe.case.data_format)))
 
     takes_format = parameters(function).data_format
     dtypes = [dtype for dtype in implementation.dtypes or DTYPES if dtype in DTYPES]
@@ -154,43 +140,118 @@ def _identify(implementation: Implementation, function: Callable[..., Any], aske
             implementation.data_formats or DATA_FORMATS, dtypes, implementation.ranks or (4, 3)
         )
     ]
-    plain = [seen for seen in first if seen.outcome.output is not None]
+    plain = [shown for shown in first if shown.outcome.output is not None]
     if not plain:
-        said = (str(seen.outcome.refusal or seen.outcome.problem or "") for seen in first)
+        said = (str(shown.outcome.refusal or shown.outcome.problem or "") for shown in first)
         return Answer("refuses", "", asked, story=next(filter(None, said), ""))
     base, fitted = _base(plain)
-    seen = _all_seen(plain, base.case, takes_format, ask)
+    shown = _all_shown(plain, base.case, takes_format, ask)
     channels, error = fitted or (None, 0.0)
     answer = Answer(
         "other", "", asked, data_format=_formats(plain, base, channels, takes_format), dtype=base.case.dtype
     )
-    named = _matches(seen, asked)
-    level, doubts = _level(named[0], seen) if named and named[0].kind == "mode" else (None, ())
-    if doubts:
-        # The numbers are a mode's, and something else is not: a fault may explain that too.
-        named = [c for c in named if c.kind == "fault" and _same_dtypes(c, seen)][:1] or named
-    if named:
-        best = named[0]
-        maps = {(known.name, known.mode) for known in affine.known_maps()}
-        also = dict.fromkeys(c.name for c in named[1:] if c.name != best.name and (c.name, c.mode) in maps)
-        return replace(
-            answer,
-            kind=best.kind,
-            name=best.name,
-            mode=best.mode,
-            level=level,
-            channels=channels,
-            story=best.story,
-            also=tuple(also)[:4],
-            notes=doubts if best.kind == "mode" else (),
-        )
+    named = _named(shown, asked, answer, channels)
+    if named is not None:
+        return named
     dependence = _dependence(ask, base)
-    if channels is not None and not dependence.elsewhere:
-        return _affine_answer(answer, channels, error, seen)
-    return replace(answer, story=dependence.story)
+    if dependence.elsewhere:
+        return replace(answer, story=dependence.story)
+    if channels is not None and _is_plain(shown, asked):
+        return _affine_answer(answer, channels, error)
+    by_dtype = _by_dtype(shown, asked)
+    return (by_dtype and replace(answer, kind="measured", story=by_dtype)) or replace(answer, story=dependence.story)
 
 
-def _base(plain: Sequence[_Seen]) -> tuple[_Seen, tuple[Affine, float] | None]:
+def _is_plain(shown: Sequence[_Shown], asked: ModeName | None) -> bool:
+    """Whether an affine map of each channel, and nothing besides, fits all that was seen."""
+    found = search.measured(_evidence(shown), "forward", asked or "identity")
+    return found is not None and found.channels is not None
+
+
+def _evidence(shown: Iterable[_Shown]) -> list[Seen]:
+    found = [each.seen for each in shown if each.outcome.output is not None]
+    return sorted(found, key=lambda seen: not seen.tells)
+
+
+_RANKS = ("mode", "fault", "family", "inverse", "steps")
+
+
+def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, channels: Affine | None) -> Answer | None:
+    """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
+    evidence = _evidence(shown)
+    modes = sorted(MODES, key=lambda mode: mode != asked)
+    levels = {mode: _level(mode, shown) for mode in modes}
+    fitting = [
+        statement
+        for mode in modes
+        for statement in candidates("forward", mode)
+        if statement.kind != "rounding" and search.reproduces(statement, evidence)
+    ]
+    fitting.sort(key=lambda statement: _RANKS.index(statement.kind))
+    maps = {(known.name, known.mode) for known in affine.known_maps()}
+    for mode in modes:
+        if levels[mode] is not None:
+            others = tuple(dict.fromkeys(e.name for e in fitting if e.name != mode and (e.name, e.mode) in maps))[:4]
+            story = MODES[mode].summary
+            return replace(
+                answer,
+                kind="mode",
+                name=mode,
+                mode=mode,
+                level=levels[mode],
+                channels=channels,
+                story=story,
+                also=others,
+            )
+    if not evidence or not evidence[0].tells:
+        return None
+    best = next(iter(search.closest(fitting, evidence)), None) or search.measured(evidence, "forward", modes[0])
+    if best is None or best.channels is not None:
+        return None  # an affine map of no name is written out with what is near it
+    also = dict.fromkeys(e.name for e in fitting if e.name != best.name and (e.name, e.mode) in maps)
+    named = replace(answer, mode=best.mode, story=best.text, also=tuple(also)[:4])
+    if best.kind in ("steps", "measured", "rounding"):
+        return replace(named, kind="measured")
+    if best.kind == "mode" and best.mode is not None:
+        return replace(named, kind="mode", name=best.mode, channels=channels, story=MODES[best.mode].summary)
+    story = best.fault.story if best.fault else best.text
+    kind = cast(Literal["fault", "family", "inverse"], best.kind)
+    return replace(named, kind=kind, name=best.name, channels=channels, story=story)
+
+
+def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:
+    """What is done to images of each dtype, where that differs; empty if some of it is not known."""
+    said: dict[str, list[str]] = {}
+    for dtype in dict.fromkeys(each.case.dtype for each in shown):
+        of_dtype = [each for each in shown if each.case.dtype == dtype]
+        found = _named(of_dtype, asked, Answer("other", "", asked), None)
+        if found is not None:
+            text = f"computes mode {found.name}" if found.kind == "mode" else found.story
+        else:
+            evidence = _evidence(of_dtype)
+            statement = search.measured(evidence, "forward", asked or "identity") if evidence[:1] else None
+            if statement is None:
+                return ""
+            text = statement.text
+        said.setdefault(text, []).append(dtype)
+    return "; ".join(f"for {', '.join(dtypes)} images, it {text}" for text, dtypes in said.items())
+
+
+def _level(mode: ModeName, shown: Sequence[_Shown]) -> Level | None:
+    """The highest level at which it is the mode on all images, as ``check`` judges them."""
+    for level in LEVELS:
+        subject = Subject(Implementation("seen", np.asarray, level=level))
+        judged = (
+            subject.judge(replace(each.case, mode=mode), outcome=each.outcome)
+            for each in shown
+            if each.outcome.refusal is None
+        )
+        if all(finding is None for finding in judged):
+            return level
+    return None
+
+
+def _base(plain: Sequence[_Shown]) -> tuple[_Shown, tuple[Affine, float] | None]:
     """The first image in the data format in which the outputs are an affine map, else in the first one; and the map."""
     firsts = [next(seen for seen in plain if seen.case.data_format == f) for f in _data_formats(plain)]
     for seen in firsts:
@@ -199,20 +260,20 @@ def _base(plain: Sequence[_Seen]) -> tuple[_Seen, tuple[Affine, float] | None]:
     return firsts[0], None
 
 
-def _data_formats(plain: Sequence[_Seen]) -> list[DataFormat]:
+def _data_formats(plain: Sequence[_Shown]) -> list[DataFormat]:
     return list(dict.fromkeys(seen.case.data_format for seen in plain))
 
 
-def _fit(seen: _Seen) -> tuple[Affine, float] | None:
-    y = seen.output
+def _fit(seen: _Shown) -> tuple[Affine, float] | None:
+    y = _output(seen)
     if y is None or seen.outcome.output is None or not np.isfinite(y).all():
         return None
-    return affine.fit(seen.pixels.reshape(-1, 3), y.reshape(-1, 3), unit_roundoff(seen.outcome.output.dtype))
+    return affine.fit(seen.seen.x.reshape(-1, 3), y.reshape(-1, 3), unit_roundoff(seen.outcome.output.dtype))
 
 
-def _all_seen(plain: Sequence[_Seen], base: Case, takes_format: bool, ask: Callable[[Probe], _Seen]) -> list[_Seen]:
+def _all_shown(plain: Sequence[_Shown], base: Case, takes_format: bool, ask: Callable[[Probe], _Shown]) -> list[_Shown]:
     """More images of what the function accepts; the kind of ``base`` in every way, the others once."""
-    seen: list[_Seen] = []
+    seen: list[_Shown] = []
     for each in plain:
         case = each.case
         if case.data_format != base.data_format and not takes_format:
@@ -228,7 +289,7 @@ def _all_seen(plain: Sequence[_Seen], base: Case, takes_format: bool, ask: Calla
     return seen
 
 
-def _formats(plain: Sequence[_Seen], base: _Seen, channels: Affine | None, takes_format: bool) -> str:
+def _formats(plain: Sequence[_Shown], base: _Shown, channels: Affine | None, takes_format: bool) -> str:
     """In words, the data formats that it takes."""
     data_formats = _data_formats(plain)
     if takes_format:
@@ -240,162 +301,27 @@ def _formats(plain: Sequence[_Seen], base: _Seen, channels: Affine | None, takes
     return "either data format" if again and affine.distance(again[0], channels) < 0.01 else layout
 
 
-# Candidates -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """Something that the black box may be. ``rank``: of two that fit equally well, the lower is named."""
-
-    kind: Literal["mode", "fault", "family", "inverse"]
-    name: str
-    story: str
-    mode: ModeName | None
-    function: Callable[..., Any]
-    rank: int
-
-
-@functools.lru_cache(maxsize=4096)  # outcomes of up to 7 kB each
-def _outcome(candidate: _Candidate, case: Case) -> Outcome:
-    """What a candidate does; remembered, since every black box is shown the same images."""
-    found = call(candidate.function, case.array(), candidate.mode, case.data_format)
-    return Outcome(found.output, found.refusal, found.problem)
-
-
-@functools.cache
-def _candidates(asked: ModeName | None) -> tuple[_Candidate, ...]:
-    """Everything that a black box may be when asked for a mode: the faults of that mode come first."""
-    found = [
-        _Candidate("mode", name, mode.summary, name, preprocess_input, 0 if name == asked else 1)
-        for name, mode in MODES.items()
-    ]
-    for fault in FAULTS:
-        if fault.preprocess is None or not fault.stateless:
-            continue
-        for mode_name in fault.modes:
-            rank = 0 if mode_name == asked else 2
-            found.append(_Candidate("fault", fault.name, fault.story, mode_name, fault.preprocess, rank))
-    for family in affine.FAMILIES:
-        found.append(_Candidate("family", family.name, family.story, None, _of_family(family), 3))
-    for name in MODES:
-        if name == "identity":
-            continue
-        for words, dtype in (("unrounded", None), ("rounded and clipped to pixels", "uint8")):
-            undo = functools.partial(_undo, dtype=dtype)
-            story = f"the inverse of mode {name}, {words}"
-            found.append(_Candidate("inverse", f"inverse of {name}", story, name, undo, 4))
-    return tuple(found)
-
-
-def _of_family(family: KnownMap) -> Callable[..., Any]:
-    def function(x: Array, data_format: DataFormat) -> Array:
-        dtype = np.dtype(oracle.computed_dtype(x.dtype.name, "tf"))
-        y = affine.apply(family.channels, from_format(x, data_format).astype(np.float64))
-        return to_format(y.astype(dtype), data_format)
-
-    return function
-
-
-def _undo(y: Array, data_format: DataFormat, mode: ModeName, dtype: str | None) -> Array:
-    return deprocess_input(y, data_format, mode, dtype=dtype)
-
-
-def _matches(seen: Sequence[_Seen], asked: ModeName | None) -> list[_Candidate]:
-    """The candidates that do the same on every image, the best first; of equals, all are given."""
-    plain = {each.case.dtype: each.outcome for each in reversed(seen)}
-    shown = [s for s in seen if s.outcome.refusal is None or plain[s.case.dtype].refusal is None]
-    left: list[tuple[float, _Candidate]] = []
-    for candidate in _candidates(asked):
-        total = 0.0
-        for _, case, outcome in shown:
-            difference = _difference(outcome, _outcome(candidate, case), case)
-            if difference is None:
-                break
-            total = max(total, difference)
-        else:
-            left.append((total, candidate))
-    best = min((total for total, _ in left), default=0.0)
-    equal = [(total, candidate) for total, candidate in left if total <= 2.0 * best + _ROUNDING]
-    # Modes first: a mode must not be called a fault because of a rounding error.
-    return [c for _, c in sorted(equal, key=lambda found: (found[1].kind != "mode", found[1].rank, found[0]))]
-
-
-def _difference(mine: Outcome, theirs: Outcome, case: Case) -> float | None:
-    """Root mean square difference in units of ``u`` times the channel's extent; ``None`` if they cannot be the same."""
-    if mine.output is None or theirs.output is None:
-        return 0.0 if mine.refusal is not None and theirs.refusal is not None else None
-    a, b = _same_shape(mine, case), _same_shape(theirs, case)
-    if a is None or b is None:
-        same = mine.output.shape == theirs.output.shape and np.array_equal(mine.output, theirs.output)
-        return 0.0 if same else None
-    finite = np.isfinite(a)
-    if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], False).all():
-        return None
-    if all(output.dtype.name not in oracle.FORMATS for output in (mine.output, theirs.output)):
-        return 0.0 if np.array_equal(a, b) else None
-    # An output wider than float32 may still have been computed in float32; a narrower one has been rounded.
-    single = oracle.FORMATS["float32"].unit_roundoff
-    u = max(unit_roundoff(mine.output.dtype), min(unit_roundoff(theirs.output.dtype), single))
-    size = np.maximum(np.abs(np.where(finite, b, 0.0)).max(axis=tuple(range(b.ndim - 1)), initial=0.0), 1e-12)
-    with np.errstate(invalid="ignore"):
-        units = np.where(finite, np.abs(a - b), 0.0) / (u * size)
-    if not units.size:
-        return 0.0
-    return float(np.sqrt(np.mean(units**2))) if units.max() <= _SURVIVES else None
-
-
-def _same_dtypes(candidate: _Candidate, seen: Sequence[_Seen]) -> bool:
-    pairs = [(mine.output, _outcome(candidate, case).output) for _, case, mine in seen]
-    return all(a is None or b is None or a.dtype == b.dtype for a, b in pairs)
-
-
-def _level(mode: _Candidate, seen: Sequence[_Seen]) -> tuple[Level | None, tuple[str, ...]]:
-    """The level at which it is the mode on all images; if at none, what is wrong with which image."""
-    assert mode.mode is not None
-    wrong: list[str] = []
-    for level in LEVELS:
-        subject = Subject(Implementation("seen", np.asarray, level=level))
-        judged = [
-            (what, subject.judge(replace(case, mode=mode.mode), outcome=outcome))
-            for what, case, outcome in seen
-            if outcome.refusal is None
-        ]
-        wrong = [f"but not on {what}: {sentence(finding)}" for what, finding in judged if finding is not None]
-        if not wrong:
-            return level, ()
-    more = (f"and {len(wrong) - 3} more like these",) if len(wrong) > 3 else ()
-    return None, (*wrong[:3], *more)
-
-
 # No candidate -----------------------------------------------------------------------------------------------------
 
 
-def _affine_answer(answer: Answer, channels: Affine, error: float, seen: Sequence[_Seen]) -> Answer:
+def _affine_answer(answer: Answer, channels: Affine, error: float) -> Answer:
+    """The map written out, and beside it the known one that differs in constants only, if one is near."""
     known, distance = affine.nearest(channels)
-    near = f"nearest is {known.name}, off by up to {distance:.3g} grey levels: {known.story}"
-    if not np.isfinite(distance):
-        near = "no known family swaps and scales the channels in this way"
-    notes = []
-    if error > 0.01:
-        notes.append(f"with errors of up to {error:.2g} grey levels: rounded, or computed with few bits")
-    astray = dict.fromkeys(each.what for each in seen if _is_astray(each, channels, error))
-    if astray:
-        notes.append(f"but something else on: {', '.join(astray)}")
-    name = known.name if np.isfinite(distance) else ""
-    return replace(answer, kind="affine", name=name, channels=channels, story=near, notes=tuple(notes))
+    notes = (
+        [f"with errors of up to {error:.2g} grey levels: rounded, or computed with few bits"] if error > 0.01 else []
+    )
+    if distance > _NEAR:
+        return replace(answer, kind="affine", channels=channels, notes=tuple(notes))
+    beside = ", ".join(map(str, known.channels))
+    story = f"nearest is {known.name}, {beside}, off by up to {distance:.3g} grey levels"
+    return replace(answer, kind="affine", name=known.name, channels=channels, story=story, notes=tuple(notes))
 
 
-def _is_astray(seen: _Seen, channels: Affine, error: float) -> bool:
-    """Whether an output is not that of the map."""
-    got, outcome, x = seen.output, seen.outcome, seen.pixels
-    if got is None or outcome.output is None:
-        return outcome.output is not None or outcome.problem is not None
-    expected = affine.apply(channels, np.where(np.isfinite(x), x, 0.0))
-    usable = np.isfinite(x[..., [c.source for c in channels]]) & np.isfinite(got)
-    extent = np.abs(expected).max(initial=0.0) + max(abs(c.offset) for c in channels)
-    scales = np.array([abs(c.scale) for c in channels])
-    slack = scales * (2 * error + 0.05) + 16 * unit_roundoff(outcome.output.dtype) * extent
-    return bool((np.abs(np.where(usable, got - expected, 0.0)) > slack).any())
+_NEAR = 2.0  # grey levels: what is further off is no variant of it
+
+
+def _output(shown: _Shown) -> Float64 | None:
+    return shown.seen.y
 
 
 class _Dependence(NamedTuple):
@@ -405,11 +331,11 @@ class _Dependence(NamedTuple):
     elsewhere: bool = False
 
 
-def _dependence(ask: Callable[[Probe], _Seen], base: _Seen) -> _Dependence:
+def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
     """What an output that is not an affine map of the pixels depends on, from changing the input here and there."""
-    what, case, _ = base
+    what, case = base.what, base.case
     first = ask(Probe(what, case))
-    before = first.output
+    before = first.seen.y
     if before is None:
         if first.outcome.output is None:
             return _Dependence(
@@ -419,7 +345,7 @@ def _dependence(ask: Callable[[Probe], _Seen], base: _Seen) -> _Dependence:
         return _Dependence("an input of shape {} becomes an output of shape {}".format(*shapes))
 
     def changed(image: Array) -> Array | None:
-        after = ask(Probe(what, replace(case, pixels=image.tobytes()))).output
+        after = ask(Probe(what, replace(case, pixels=image.tobytes()))).seen.y
         return None if after is None else ~tolerance.same_values(before, after, signed_zero=False)
 
     again = changed(case.values())
