@@ -87,6 +87,7 @@ ROOMS = (
     ("tolerance", "functions", "cases"),
     ("strategies", "implementations"),
     ("checks", "faults"),
+    ("explanation",),
     ("sequences", "conformance"),
     ("vectors", "identification", "proof", "releases"),
     ("pytest_plugin", "cli"),

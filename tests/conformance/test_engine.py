@@ -245,7 +245,7 @@ def test_digests_tell_different_results_apart() -> None:
 
 def test_a_failure_is_diagnosed_and_comes_with_one_pixel_to_paste() -> None:
     result = row(judge(WRONG), "value")
-    assert result.diagnosis.startswith("behaves like ")
+    assert result.diagnosis.startswith("computes R - 103.939, G - 116.779, B - 123.68, where B - 103.939, ")
     assert result.worst_levels > 100
     lines = result.reproducer.splitlines()
     assert lines[0] == "import numpy as np"

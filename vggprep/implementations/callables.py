@@ -6,10 +6,10 @@ copied before anything can overwrite it, and the input is compared with what it 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import inspect
+import io
 import os
 import sys
 import tempfile
@@ -168,27 +168,51 @@ class Remote(Protocol):
         """As ``call_together``."""
 
 
+class _Printed(io.TextIOWrapper):
+    """What is printed, in memory; in a file as well, once somebody asks for the number of a file."""
+
+    def __init__(self) -> None:
+        self.memory = io.BytesIO()
+        self.file: BinaryIO | None = None
+        super().__init__(self.memory, encoding="utf-8", errors="replace", write_through=True)
+
+    def fileno(self) -> int:
+        if self.file is None:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        return self.file.fileno()
+
+    def close(self) -> None:
+        """Does nothing: the function does not own it."""
+
+    def text(self) -> str:
+        """Everything that was printed."""
+        raw = self.memory.getvalue()
+        if self.file is not None:
+            self.file.seek(0)
+            raw += self.file.read()
+        return raw.decode("utf-8", "replace").strip()
+
+    def discard(self) -> None:
+        """Give the file back."""
+        if self.file is not None:
+            self.file.close()
+
+
 @contextlib.contextmanager
-def captured_output() -> Iterator[tuple[BinaryIO, list[warnings.WarningMessage]]]:
-    """Catch prints and warnings of every thread, in a file so that ``fileno`` works; set NumPy's default error state.
+def captured_output() -> Iterator[tuple[_Printed, list[warnings.WarningMessage]]]:
+    """Catch prints and warnings of every thread; ``fileno`` works. NumPy's error state is its default.
 
     File descriptors are left alone: what is written to those is not caught.
     """
-    raw = _printed_file()
-    raw.seek(0)
-    raw.truncate()
-    printed = open(os.dup(raw.fileno()), "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+    printed = _Printed()
     streams = sys.stdout, sys.stderr
-    try:
-        with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
-            sys.stdout = sys.stderr = printed
-            try:
-                yield raw, caught
-            finally:
-                sys.stdout, sys.stderr = streams
-    finally:
-        with contextlib.suppress(OSError, ValueError):  # the function may have closed it
-            printed.close()
+    with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
+        sys.stdout = sys.stderr = printed
+        try:
+            yield printed, caught
+        finally:
+            sys.stdout, sys.stderr = streams
+            printed.discard()
 
 
 def raised(error: BaseException) -> Raised:
@@ -226,7 +250,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     refusal: Raised | None = None
     remarks: frozenset[str] = frozenset()
     folder = _current_folder()
-    with captured_output() as (raw, caught):
+    with captured_output() as (printed, caught):
         try:
             returned = function(array, **keywords(function, mode, data_format))
         except BaseException as error:  # a function under test may raise anything, SystemExit included
@@ -234,8 +258,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
                 raise
             refusal = raised(error)
         with contextlib.suppress(Exception):  # whatever was printed must not stop the suite
-            sys.stdout.flush()
-            remarks = _remarks(raw, caught)
+            remarks = _remarks(printed.text(), caught)
     if folder is not None and _current_folder() != folder:
         os.chdir(folder)
     if refusal is not None:
@@ -361,18 +384,8 @@ def _form(array: Array) -> tuple[Any, ...]:
     return array.shape, array.strides, array.dtype, array.flags.writeable
 
 
-@functools.cache
-def _printed_file() -> BinaryIO:
-    """Where what is printed goes; one for the process, as calls do not overlap but in ``call_together``."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    atexit.register(file.close)
-    return file
-
-
-def _remarks(raw: BinaryIO, caught: list[warnings.WarningMessage]) -> frozenset[str]:
+def _remarks(text: str, caught: list[warnings.WarningMessage]) -> frozenset[str]:
     remarks = set()
-    raw.seek(0)
-    text = raw.read().decode("utf-8", "replace").strip()
     if text:
         remarks.add(f"prints: {text.splitlines()[0][:100]!r}")
     for warning in caught:
