@@ -27,7 +27,10 @@ VERBS = {
     "history": ("releases", "List the changes of behaviour in the recorded releases, with the release that made each."),
     "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
     "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),
-    "checks": ("catalogue", "List the checks, or tell what one of them demands, and how to see it fail."),
+    "checks": (
+        "catalogue",
+        "List the checks, or tell what one of them demands, which faults it catches, and how to see it fail.",
+    ),
     "faults": ("catalogue", "List the known wrong implementations, or tell the story of one of them."),
 }
 
