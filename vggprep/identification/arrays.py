@@ -178,15 +178,13 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
             answers = [_answer(unknown, images, found, precision)] if found else []
             if answers and answers[0] is not None:
                 return answers[0]
-        if parts == 1 and _unknown_constants(unknown, images) is not None and max(map(len, values)) < 64:
-            return None  # too few values to tell parts of a level from levels of another size
     return None
 
 
 def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], precision: Precision) -> _Answer | None:
     """The best of what fits, and how sure it is."""
     count = max(len(v) for v in found[0].levels)
-    if count <= 1 or (count <= 2 and not found[0].candidate.is_odd):
+    if count <= 2:
         found = sorted(found, key=lambda f: not _is_extreme(f))  # white and black before everything else
     best, *others = found
     c = best.candidate
@@ -201,7 +199,7 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     whole_shift = not c.is_odd and all(abs(s - 1) < 1e-9 for s in c.scale) and any(c.offset)
     half = precision.cast > 2.0**-20
     sure: Literal["certain", "likely", "guess"] = "likely"
-    wrapped = [n for n, image in enumerate(images.pixels) if c.name == "raw" and _looks_wrapped(image)]
+    wrapped = [n for n, image in enumerate(images.pixels) if c.name == "raw" and _turned(image) == "wrapped"]
     if not same or whole_shift or wrapped or (not c.is_odd and (coarse or (half and len(others) > 3))):
         sure = "guess"
     elif c.is_odd and c.common and not (others or half or coarse or foreign) and best.parts == 1:
@@ -229,6 +227,8 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
         why_not = f"{shift}: the pixels are open by up to {spare} grey levels" if spare else ""
     elif not same:
         why_not = "what the array cannot be told from had other pixels"
+    elif sure == "guess":
+        why_not = "its few levels, far apart, fit other constants as well"
     also = tuple(dict.fromkeys((*c.twins, *(name for o in others for name in (o.candidate.name, *o.candidate.twins)))))
     story = c.story + (f", of an image whose levels are multiples of 1/{best.parts}" if best.parts > 1 else "")
     answer = replace(unknown, name=c.name, story=story, sure=sure, why=why, also=also, why_not=why_not)
@@ -312,7 +312,8 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
     values = images.together()
     if values is None:
         return None
-    found = [lattice.steps(v, 2.0**-24) for v in values]
+    half = lattice.half_precision(values)
+    found = [lattice.steps(v, half) for v in values]
     if any(step is None for step in found):
         return None
     scales, means, deviations, open_by = [], [], [], []
@@ -323,10 +324,14 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         deviations.append(_short(1 / step.size / 255, within / step.size**2 / 255))
         means.append(_short(-float(v[0]) / step.size / 255, 2**-22 * float(abs(v).max()) / step.size / 255))
         open_by.append(255 - step.span)
+    shifts = _list([f"{n}" for n in open_by])
+    darkest = f"n is the darkest grey level of the channel, from 0 to {shifts}; no array tells which"
+    formula = f"(x/255 - mean) / std with std {_list(deviations)} and mean {_list(means)}, each plus n/255, where"
+    if all(scale == "1" for scale in scales):
+        shift = [_short(-float(v[0]), 2**-22 * float(abs(v).max())) for v in values]
+        formula = f"x - mean with mean {_list(shift)}, each plus n, where"
     why = (
-        f"its channels hold evenly spaced values, {_list(scales)} apart. If that is one grey level, it is"
-        f" (x/255 - mean) / std with std {_list(deviations)} and mean {_list(means)}, each plus n/255 where n is the"
-        f" darkest grey level of the channel: from 0 to {_list(list(map(str, open_by)))}; no array tells which"
+        f"its channels hold evenly spaced values, {_list(scales)} apart; if that is one grey level: {formula} {darkest}"
     )
     note = _statistics(images)
     answer = replace(
@@ -348,7 +353,7 @@ def _short(value: float, within: float) -> str:
     for digits in range(1, 10):
         text = f"{value:.{digits}g}"
         if abs(float(text) - value) <= within:
-            return f"{float(text):.9g}"
+            return f"{float(text) + 0.0:.9g}"
     return f"{value:.9g}"
 
 
@@ -436,7 +441,8 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
     why = f"integers from {low} to {high}"
     if unknown.dtype == "bool":
         return replace(unknown, story="two levels: a mask", why=why, why_not="they are two levels, not pixels")
-    if low < 0:
+    signed = images.pixels[0].dtype.kind == "i"
+    if low < 0 or (signed and high <= 151):  # what the caffe mode makes of white
         return replace(
             unknown,
             name="centred" if unknown.dtype == "int8" else "",
@@ -459,31 +465,39 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
         why=f"{why}; YCbCr or inverted: bytes do not tell",
         also=("integer_arithmetic", "quantised"),
     )
-    wrapped = [n for n, image in enumerate(images.pixels) if _looks_wrapped(image)]
-    if wrapped:
+    turned = [_turned(image) for image in images.pixels]
+    if wrapped := [n for n, each in enumerate(turned) if each == "wrapped"]:
         why = f"{why}, {_JUMPS} ({_images(wrapped)})"
         why_not = "bytes that wrapped do not tell what was subtracted"
         return replace(found, sure="guess", why=why, why_not=why_not)
+    if noisy := [n for n, each in enumerate(turned) if each == "noise"]:
+        why = f"{why}; neighbours are too unlike to tell pixels from bytes that wrapped modulo 256 ({_images(noisy)})"
+        return replace(found, sure="guess", why=why, why_not=_MAY_HAVE_WRAPPED)
+    if "smooth" in turned:
+        return replace(found, why_not=_MAY_HAVE_WRAPPED)
     out = np.stack([np.asarray(image).astype(np.uint8) for image in images.pixels])
     return replace(found, pixels=out if len(unknown.shape) == 4 else out[0])
 
 
+_MAY_HAVE_WRAPPED = "bytes may have wrapped when something was subtracted, and these do not show that they have not"
 _JUMPS = "with jumps between neighbours as of differences wrapped modulo 256"
 
 
-def _looks_wrapped(image: Array) -> bool:
-    """Whether neighbours are much nearer to each other modulo 256, cut elsewhere, than as they are."""
-    if image.shape[1] < 8:
-        return False
-    suspicious = 0
-    for k in range(3):
-        channel = image[..., k].astype(np.int16)
-        jumps = np.abs(np.diff(channel, axis=1))
-        if (jumps >= 192).mean() < 0.002:
-            continue
-        cut = [int(np.abs(np.diff((channel + shift) % 256, axis=1)).sum()) for shift in range(32, 256, 32)]
-        suspicious += min(cut) < 0.75 * int(jumps.sum())
-    return suspicious >= 1
+def _turned(image: Array) -> Literal["plain", "smooth", "wrapped", "noise"]:
+    """Whether neighbours are nearer to each other as they are, or after the means that may have been subtracted.
+
+    Those are the caffe means as bytes; of what is neither, whether it is smooth.
+    """
+    levels = np.asarray(image).astype(np.int16)
+    as_is = float(np.abs(np.diff(levels, axis=1)).mean()) if levels.shape[1] > 1 else 0.0
+    if as_is == 0:
+        return "smooth"
+    back = min(float(np.abs(np.diff((levels + mean) % 256, axis=1)).mean()) for mean in (104, 116, 123))
+    if back < 0.8 * as_is:
+        return "wrapped"
+    if back > 1.1 * as_is:
+        return "plain"
+    return "smooth" if as_is < 32 else "noise"
 
 
 _RANGES = (
@@ -501,8 +515,12 @@ def _by_range(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
     high = max(float(image.max()) for image in images.pixels)
     why = f"no known step undone gives whole numbers, so it is judged by its range alone, {low:.4g} to {high:.4g}"
     values = images.together()
-    if values is not None and 8 <= max(map(len, values)) <= 256 and images.pixels[0].size >= 4096:
-        why += f"; at most {max(map(len, values))} values in a channel, unevenly spaced: a curve or a table"
+    few = max(map(len, values)) if values is not None else 4097
+    if few < 8:
+        return replace(unknown, why=f"{few} values in a channel are too few to tell", why_not="it holds too few values")
+    if few <= 256 and images.pixels[0].size >= 6 * few:
+        why = f"at most {few} values in a channel, unevenly spaced: a curve (gamma) or a table"
+        return replace(unknown, why=why, why_not="no known step undone gives whole numbers")
     unknown = replace(
         unknown,
         why=why + _statistics(images),

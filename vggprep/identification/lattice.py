@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +57,6 @@ _PUBLISHED = (
     ("scale_0_00392", "times 0.00392, which is 1/255 cut to three digits, as OpenCV's blobs for YOLO",
      f"RGB / {1 / 0.00392}"),
     ("centred_at_122_5", "(x - 122.5)/122.5", "RGB - 122.5 / 122.5"),
-    ("half_over_255", "(x - 127)/255", "RGB - 127 / 255"),
 )  # fmt: skip
 """Constants of published models that the gallery and ``affine.FAMILIES`` do not have."""
 
@@ -172,26 +171,22 @@ def candidates() -> tuple[Candidate, ...]:
             continue  # the means of one image; a sign that would fit every symmetric range
         candidate = _from_map(each)
         if often.count(each.name) > 1 and each.mode:
-            candidate = _renamed(candidate, f"{candidate.story} (in mode {each.mode})")
+            candidate = replace(candidate, story=f"{candidate.story} (in mode {each.mode})")
         singles.append(candidate)
     singles += [_from_row(*published) for published in _PUBLISHED]
     found: dict[tuple[float, ...], Candidate] = {}
-    for one in (*singles, *(s.reversed() for s in singles), *_compositions({s.name: s for s in reversed(singles)})):
-        _add(found, one)
+    for one in singles:
+        key = _key(one)
+        first = found.setdefault(key, one)
+        if one.name not in (first.name, *first.twins):
+            found[key] = replace(first, twins=(*first.twins, one.name))
+    for one in (*(s.reversed() for s in singles), *_compositions({s.name: s for s in reversed(singles)})):
+        found.setdefault(_key(one), one)
     return tuple(found.values())
 
 
-def _renamed(candidate: Candidate, story: str) -> Candidate:
-    return Candidate(candidate.name, story, candidate.scale, candidate.offset, candidate.sources)
-
-
-def _add(found: dict[tuple[float, ...], Candidate], one: Candidate) -> None:
-    key = tuple(float(f"{number:.7g}") for number in (*one.scale, *one.offset))
-    first = found.setdefault(key, one)
-    automatic = one.name.endswith(("_in_rgb", "_in_bgr")) or not one.common
-    if first is not one and not automatic and one.name not in (first.name, *first.twins):
-        twins = (*first.twins, one.name)
-        found[key] = Candidate(first.name, first.story, first.scale, first.offset, first.sources, twins, first.common)
+def _key(one: Candidate) -> tuple[float, ...]:
+    return tuple(float(f"{number:.7g}") for number in (*one.scale, *one.offset))
 
 
 # What fits ----------------------------------------------------------------------------------------------------------
@@ -227,17 +222,30 @@ class Fit:
 def precisions(values: Values, dtype: str) -> Iterator[Precision]:
     """The formats that the values may have been computed in, the finest first."""
     u = {name: fmt.unit_roundoff for name, fmt in oracle.FORMATS.items()}
-    fits = {
-        name: all((oracle.round_array(v.copy(), oracle.FORMATS[name]) == v).all() for v in values)
-        for name in ("float32", "float16", "bfloat16")
-    }
-    if dtype == "float64" and not fits["float32"]:
+    if dtype == "float64" and not all(_is_held(v, "float32") for v in values):
         yield Precision("float64", 2.0**-40, 2.0**-40)  # the maps are fitted no more closely than this
     yield Precision("float32", u["float32"], u["float32"])
-    for half in ("float16", "bfloat16"):
-        if fits[half] and dtype in (half, "float32", "float64"):
-            yield Precision(half, u[half], u["float32"])
-            yield Precision(half, u[half], u[half])
+    half = half_precision(values)
+    if half and max(map(len, values)) > 2:
+        yield Precision(half, u[half], u["float32"])
+        yield Precision(half, u[half], u[half])
+
+
+def half_precision(values: Values) -> str:
+    """The 16-bit format that holds all values, or ""; whole numbers are in both by nature."""
+    return next((name for name in ("bfloat16", "float16") if all(_is_held(v, name) for v in values)), "")
+
+
+def _is_held(v: Float64, name: str) -> bool:
+    return bool((oracle.round_array(v.copy(), oracle.FORMATS[name]) == v).all())
+
+
+def _grain(v: Float64, half: str) -> Float64:
+    """How far apart numbers of a 16-bit format lie at each value: by that much they lie evenly without a reason."""
+    if not half:
+        return np.zeros(v.shape)
+    _, exponent = np.frexp(v)
+    return np.where(v == 0, 0.0, np.ldexp(1.0, exponent - oracle.FORMATS[half].precision))
 
 
 def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
@@ -249,6 +257,7 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
     for k in range(3):  # a few values first: most candidates need no more
         near = _distance(few[k], scale[alive, k], offset[alive, k], precision, parts)[2]
         alive = alive[near.sum(axis=1) >= len(few[k]) - 2]
+    half = half_precision(values)
     found = []
     for index in alive:
         candidate = everyone[index]
@@ -259,21 +268,29 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
             continue
         levels = tuple(m[0][0] for m in measured)
         slack = [m[1][0] for m in measured]
+        resolved = max(float(s.max()) for s in slack) <= 0.45
+        if max(map(len, values)) > 2 and (any(candidate.offset) or candidate.scale[0] != 1):
+            slack = [
+                np.maximum(s, _grain(v, half) / abs(scale) / 2)
+                for s, v, scale in zip(slack, values, candidate.scale, strict=True)
+            ]
         # By chance a value would lie this near to a whole level with a probability of twice the slack.
         bits = sum(float(-np.log2(np.clip(2 * s[g], 1e-12, 1)).sum()) for s, g in zip(slack, good, strict=True))
         if bits < (10 if max(map(len, values)) <= 2 else 30):
             continue
         off = [
-            abs((values[k] - candidate.offset[k]) / candidate.scale[k] * parts - levels[k])[good[k]] for k in range(3)
+            abs((v - o) / s * parts - level)[g].max(initial=0.0)
+            for v, o, s, level, g in zip(values, candidate.offset, candidate.scale, levels, good, strict=True)
         ]
+        count = sum(map(len, values))
         found.append(
             Fit(
                 candidate,
-                tuple(np.where(g, level, -1) for g, level in zip(good, levels, strict=True)),  # type: ignore[arg-type]
-                tuple(v[~g] for v, g in zip(values, good, strict=True)),  # type: ignore[arg-type]
-                max(float(o.max(initial=0)) for o in off),
+                _values([np.where(g, level, -1.0) for g, level in zip(good, levels, strict=True)]),
+                _values([v[~g] for v, g in zip(values, good, strict=True)]),
+                float(max(off)),
                 parts,
-                max(float(s.max()) for s in slack) <= 0.45,
+                resolved or (max(off) <= 0.25 and count >= 30),
                 _misfit(candidate, values, levels, good, precision, parts),
             )
         )
@@ -289,6 +306,10 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
     return simple or found
 
 
+def _values(each: Sequence[Float64]) -> Values:
+    return each[0], each[1], each[2]
+
+
 def _distance(
     v: Float64, scale: Float64, offset: Float64, precision: Precision, parts: int
 ) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
@@ -296,7 +317,8 @@ def _distance(
     s, o = scale[:, None], offset[:, None]
     x = (v - o) / s * parts
     levels = np.rint(x)
-    slack = (precision.cast * abs(v) + 6 * precision.each * (abs(v) + abs(o))) / abs(s) * parts
+    roundings = 3 if precision.each > 2.0**-20 else 6  # of halves few are wanted, for they explain too much
+    slack = (precision.cast * abs(v) + roundings * precision.each * (abs(v) + abs(o))) / abs(s) * parts
     good = (abs(x - levels) <= np.minimum(slack, 0.45)) | (slack > 0.45)
     return levels, slack, good & (levels >= 0) & (levels <= 255 * parts)
 
@@ -332,14 +354,14 @@ class Steps(NamedTuple):
     span: int
 
 
-def steps(v: Float64, unit_roundoff: float) -> Steps | None:
+def steps(v: Float64, half: str) -> Steps | None:
     """The distance of which all differences of the values are multiples; ``None`` if there is none, or too few values.
 
-    If only every second level occurs, it is twice that of the map.
+    If only every second level occurs, it is twice that of the map. ``half``: what ``half_precision`` says.
     """
     if not 5 <= len(v) <= 256:
         return None
-    slack = 8 * unit_roundoff * float(abs(v).max())
+    slack = 8 * oracle.FORMATS["float32"].unit_roundoff * float(abs(v).max())
     smallest = float(np.diff(v).min())
     for divisor in range(1, 7):
         size = smallest / divisor
@@ -352,8 +374,8 @@ def steps(v: Float64, unit_roundoff: float) -> Steps | None:
             continue
         size, start = np.polynomial.polynomial.polyfit(count, v, 1)[::-1]
         if abs(v - start - size * count).max() <= slack:
-            chance = 2 * slack / size
-            if chance ** (len(v) - 2) * 256 < 1e-6:
+            chance = np.maximum(2 * slack, _grain(v, half if size < 0.999 else "")) / size
+            if np.log2(np.clip(chance, 1e-12, 1)).sum() < -28 - 2 * np.log2(size / slack):
                 return Steps(float(size), 2 * slack / float(count[-1]), int(count[-1]))
     return None
 
