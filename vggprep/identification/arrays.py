@@ -5,7 +5,8 @@ docs/arrays.md says what the words mean, and how often each is right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -75,7 +76,7 @@ def identify_array(array: npt.ArrayLike) -> ArrayIdentification:
     >>> found.name, bool((found.pixels == image).all())
     ('torch', True)
     """
-    a = np.asarray(array)
+    a = array if isinstance(array, np.memmap) else np.asarray(array)
     answers = [_identify(a, data_format) for data_format in _data_formats(a)]
     if len(answers) == 1:
         return answers[0]
@@ -117,8 +118,8 @@ class _Images(NamedTuple):
     values: Sequence[Values | None]
     dtype: str
 
-    def only(self, which: Sequence[int]) -> _Images:
-        return _Images([self.pixels[i] for i in which], [self.values[i] for i in which], self.dtype)
+    def only(self, n: int) -> _Images:
+        return _Images(self.pixels[n : n + 1], self.values[n : n + 1], self.dtype)
 
     def together(self) -> Values | None:
         if any(v is None for v in self.values):
@@ -143,7 +144,7 @@ def _identify(a: Array, data_format: DataFormat) -> ArrayIdentification:
     unknown = ArrayIdentification("", "", data_format, "guess", "", a.shape, dtype)
     values: list[Values | None] = []
     bad = 0
-    for image in batch:
+    for image in _in_turn(batch, a):
         image = image.astype(np.float32) if dtype == "bfloat16" else image
         bad += int(image.size - np.isfinite(image).sum()) if a.dtype.kind not in "biu" else 0
         each = [lattice.distinct(image[..., k]) for k in range(3)] if not bad else [None]
@@ -159,7 +160,21 @@ def _identify(a: Array, data_format: DataFormat) -> ArrayIdentification:
         return _one_by_one(unknown, images, last.ndim)
     if answer is None:
         return _by_range(unknown, images)
-    return _with_pixels(answer, images, last.ndim)
+    if answer.fit is None:
+        return answer.found
+    out = np.empty(batch.shape, np.uint8)
+    for n, image in enumerate(_in_turn(batch, a)):
+        out[n] = _undone(image, answer.fit.candidate)
+    return replace(answer.found, pixels=out if last.ndim == 4 else out[0])
+
+
+def _in_turn(batch: Array, a: Array) -> Iterator[Array]:
+    """The images; of a file that is mapped for reading, memory is given back once they have been seen."""
+    mapped = getattr(a, "_mmap", None) if isinstance(a, np.memmap) and a.mode == "r" else None
+    for n, image in enumerate(batch):
+        yield np.asarray(image)
+        if n % 32 == 31 and hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)  # type: ignore[union-attr]
 
 
 # A known step ---------------------------------------------------------------------------------------------------------
@@ -196,11 +211,20 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     low, high = int(levels.min()), int(levels.max())
     same = all(_same_levels(best, other) for other in others)
     coarse = int(np.gcd.reduce((levels - low).astype(np.int64))) > best.parts or count <= 2
-    whole_shift = not c.is_odd and all(abs(s - 1) < 1e-9 for s in c.scale) and any(c.offset)
+    whole_shift = c.is_whole and any(c.offset)
+    ends = {f(v[at] for each in images.values if each for v in each) for f, at in ((min, 0), (max, -1))}
+    stretched = ends in ({0, 1}, {-1, 1}) and (low, high) != (0, 255)
     half = precision.cast > 2.0**-20
     sure: Literal["certain", "likely", "guess"] = "likely"
     wrapped = [n for n, image in enumerate(images.pixels) if c.name == "raw" and _turned(image) == "wrapped"]
-    if not same or whole_shift or wrapped or (not c.is_odd and (coarse or (half and len(others) > 3))):
+    if (
+        not same
+        or whole_shift
+        or wrapped
+        or stretched
+        or (half and (count < 8 or best.bits < 80))
+        or (not c.is_odd and (coarse or (half and len(others) > 3)))
+    ):
         sure = "guess"
     elif c.is_odd and c.common and not (others or half or coarse or foreign) and best.parts == 1:
         sure = "certain" if (low, high) == (0, 255) and count >= 8 else "likely"
@@ -228,7 +252,7 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     elif not same:
         why_not = "what the array cannot be told from had other pixels"
     elif sure == "guess":
-        why_not = "its few levels, far apart, fit other constants as well"
+        why_not = "its levels fit other constants as well, such as those of its own range"
     also = tuple(dict.fromkeys((*c.twins, *(name for o in others for name in (o.candidate.name, *o.candidate.twins)))))
     story = c.story + (f", of an image whose levels are multiples of 1/{best.parts}" if best.parts > 1 else "")
     answer = replace(unknown, name=c.name, story=story, sure=sure, why=why, also=also, why_not=why_not)
@@ -286,15 +310,6 @@ def _edges(mask: npt.NDArray[np.bool_]) -> str:
         ranges = [f"0-{first - 1}"] * (first > 1) + [f"{len(full) - last}-{len(full) - 1}"] * (last > 1)
         parts += [f"{name} {' and '.join(ranges)}"] if ranges else []
     return f" in {' and '.join(parts)}" if parts else ""
-
-
-def _with_pixels(answer: _Answer, images: _Images, rank: int) -> ArrayIdentification:
-    if answer.fit is None:
-        return answer.found
-    out = np.empty((len(images.pixels), *images.pixels[0].shape), np.uint8)
-    for n, image in enumerate(images.pixels):
-        out[n] = _undone(image, answer.fit.candidate)
-    return replace(answer.found, pixels=out if rank == 4 else out[0])
 
 
 def _undone(image: Array, candidate: Candidate) -> Array:
@@ -384,7 +399,7 @@ def _one_by_one(unknown: ArrayIdentification, images: _Images, rank: int) -> Arr
     """Each image of a batch by itself."""
     answers: list[tuple[_Answer, list[int]]] = []
     for n in range(len(images.pixels)):
-        one = images.only([n])
+        one = images.only(n)
         answer = _known(unknown, one) or _unknown_constants(unknown, one) or _Answer(_by_range(unknown, one))
         for earlier, which in answers:
             if all(getattr(earlier.found, what) == getattr(answer.found, what) for what in _ALIKE):

@@ -81,6 +81,11 @@ class Candidate:
         """Whether black lies at an odd place between the levels, which no whole or half constant has."""
         return any(abs(2 * o / s - round(2 * o / s)) > 1e-3 for s, o in zip(self.scale, self.offset, strict=True))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it adds whole numbers and nothing else."""
+        return all(s == 1 and o == round(o) for s, o in zip(self.scale, self.offset, strict=True))
+
     def reversed(self) -> Candidate:
         """The same constants for the same colours, in the other channel order."""
         red, green, blue = self.sources[::-1]
@@ -207,7 +212,7 @@ class Fit:
     ``levels``: the grey level of each distinct value. ``odd``: of each channel, the values that are none of its
     levels, at most two. ``error``: the largest distance from a whole level. ``parts``: into how many a level is split.
     ``exact``: whether the precision tells neighbouring levels apart everywhere. ``misfit``: how far the values are from
-    those of the map.
+    those of the map. ``bits``: how surprising the fit would be by chance.
     """
 
     candidate: Candidate
@@ -216,6 +221,7 @@ class Fit:
     error: float
     parts: int
     exact: bool
+    bits: float
     misfit: float
 
 
@@ -269,7 +275,7 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
         levels = tuple(m[0][0] for m in measured)
         slack = [m[1][0] for m in measured]
         resolved = max(float(s.max()) for s in slack) <= 0.45
-        if max(map(len, values)) > 2 and (any(candidate.offset) or candidate.scale[0] != 1):
+        if max(map(len, values)) > 2 and not candidate.is_whole:
             slack = [
                 np.maximum(s, _grain(v, half) / abs(scale) / 2)
                 for s, v, scale in zip(slack, values, candidate.scale, strict=True)
@@ -291,6 +297,7 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
                 float(max(off)),
                 parts,
                 resolved or (max(off) <= 0.25 and count >= 30),
+                bits,
                 _misfit(candidate, values, levels, good, precision, parts),
             )
         )
@@ -300,7 +307,7 @@ def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
     found = [f for f in found if sum(map(len, f.outside)) == fewest]
     best = min(f.misfit for f in found)
     found = [f for f in found if f.misfit <= 1.5 * best + 0.02]
-    if precision.cast > 2.0**-20:
+    if precision.each < 2.0**-20 < precision.cast:
         found.sort(key=lambda f: f.misfit > 1.1 * best + 0.005)  # stable: the plainest first
     simple = [f for f in found if f.candidate.common]
     return simple or found
@@ -386,7 +393,7 @@ def _counted(v: Float64, size: float) -> Float64 | None:
     reach = 4.0
     while True:
         near = x <= reach * size
-        count = np.rint(x[near] / size)
+        count: Float64 = np.rint(x[near] / size)
         if abs(x[near] / size - count).max() > 0.2:
             return None
         if count[-1] > 0:
