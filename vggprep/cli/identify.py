@@ -74,7 +74,7 @@ def _identify_file(path: Path, restore: Path | None) -> NoReturn:
     click.echo(found if isinstance(found, str) else repr(found))
     if isinstance(found, str) or (restore is not None and found.pixels is None):
         if restore is not None:
-            why = "the file does not hold 8-bit RGB" if isinstance(found, str) else found.why_not
+            why = "the file does not hold one 8-bit RGB image" if isinstance(found, str) else found.why_not
             click.echo(f"vggprep: {restore.name} is not written: {why}", err=True)
         raise SystemExit(1)
     if restore is not None:
@@ -109,8 +109,9 @@ def _found(path: Path) -> ArrayIdentification | str:
     """What an array or an 8-bit RGB image has been through; of another image, what it is."""
     if path.is_dir():
         raise ValueError("it is a folder; name a .npy array or an image in it (a SavedModel as savedmodel:DIR)")
+    if path.stat() and not path.is_file():
+        raise ValueError("it is no regular file; save the array as .npy")
     if path.suffix.lower() in _ELSEWHERE:
-        path.stat()
         raise ValueError(_ELSEWHERE[path.suffix.lower()])
     with path.open("rb") as file:
         start = file.read(npy.LONGEST_HEADER + 12)
@@ -125,6 +126,8 @@ def _found(path: Path) -> ArrayIdentification | str:
 
 def _memmap(path: Path, start: bytes) -> npt.NDArray[Any]:
     """The array in a ``.npy`` file, read as it is used."""
+    if b"'<V2'" in start[:128]:
+        raise npy.NpyError("holds '<V2', as NumPy saves bfloat16: save array.astype('float32')")
     header = npy.parse_header(start) if start else None
     if header is None or header.nbytes == 0 or path.stat().st_size != header.offset + header.nbytes:
         return npy.read(path)  # which says what is wrong, or has no data
@@ -157,21 +160,23 @@ def _image(path: Path) -> ArrayIdentification | str:
         with Image.open(path) as image:
             wide = any(re.search("(I|L|RGB|RGBA|RGBX);16", str(tile)) for tile in image.tile)
             frames = getattr(image, "n_frames", 1)
+            transparent = "transparency" in image.info
             what = f"{'16-bit ' if wide else ''}{_MODES.get(image.mode, image.mode)}"
+            what += " with a transparent colour" if transparent else ""
             rgb = np.asarray(image.convert("RGB"))
             mode, kind = image.mode, image.format
     except UnidentifiedImageError:
         fail(f"{path} is not an image that Pillow can read; save its array as .npy")
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         fail(f"{path} is not an image that Pillow can read: {error}")
-    if mode in ("RGB", "L") and not wide and frames == 1:
+    if mode in ("RGB", "L") and not (wide or transparent or frames > 1):
         return identify_array(rgb)
     several = f" of {frames} frames" if frames > 1 else ""
     white = float((rgb == 255).all(axis=-1).mean())
     lines = [
-        f"{kind} image{several}, {what}: not 8-bit RGB, so nothing is said of what it has been through",
+        f"{kind} image{several}, {what}: not one 8-bit RGB image, so its history is not judged",
         f"  read as RGB, as keras.utils.load_img does, {white:.1%} of its pixels are white"
-        + (": values above 255 are cut" if mode[0] in "IF" else ""),
+        + (": values above 255 are cut" if white and mode[0] in "IF" else ""),
         "  nothing is restored; to identify its values, save them as .npy",
     ]
     return "\n".join(lines)

@@ -189,7 +189,7 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
         for precision in lattice.precisions(values, images.dtype):
             if parts > 1 and precision.cast > 2.0**-20:
                 continue
-            found = [f for f in lattice.fits(values, precision, parts) if parts == 1 or f.candidate.is_odd]
+            found = [f for f in lattice.fits(values, precision, parts) if parts == 1 or f.candidate.is_odd(parts)]
             answers = [_answer(unknown, images, found, precision)] if found else []
             if answers and answers[0] is not None:
                 return answers[0]
@@ -213,7 +213,7 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     coarse = int(np.gcd.reduce((levels - low).astype(np.int64))) > best.parts or count <= 2
     whole_shift = c.is_whole and any(c.offset)
     ends = {f(v[at] for each in images.values if each for v in each) for f, at in ((min, 0), (max, -1))}
-    stretched = ends in ({0, 1}, {-1, 1}) and (low, high) != (0, 255)
+    stretched = not foreign and ends in ({0, 1}, {-1, 1}) and (low, high) != (0, 255)
     half = precision.cast > 2.0**-20
     sure: Literal["certain", "likely", "guess"] = "likely"
     wrapped = [n for n, image in enumerate(images.pixels) if c.name == "raw" and _turned(image) == "wrapped"]
@@ -223,10 +223,10 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
         or wrapped
         or stretched
         or (half and (count < 8 or best.bits < 80))
-        or (not c.is_odd and (coarse or (half and len(others) > 3)))
+        or (not c.is_odd() and (coarse or (half and len(others) > 3)))
     ):
         sure = "guess"
-    elif c.is_odd and c.common and not (others or half or coarse or foreign) and best.parts == 1:
+    elif c.is_odd() and c.common and not (others or half or coarse or foreign) and best.parts == 1:
         sure = "certain" if (low, high) == (0, 255) and count >= 8 else "likely"
     size = sum(image.size for image in images.pixels)
     what = "whole numbers" if best.parts == 1 else f"multiples of 1/{best.parts}"

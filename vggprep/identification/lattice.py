@@ -76,10 +76,10 @@ class Candidate:
     twins: tuple[str, ...] = ()
     common: bool = True
 
-    @property
-    def is_odd(self) -> bool:
-        """Whether black lies at an odd place between the levels, which no whole or half constant has."""
-        return any(abs(2 * o / s - round(2 * o / s)) > 1e-3 for s, o in zip(self.scale, self.offset, strict=True))
+    def is_odd(self, parts: int = 1) -> bool:
+        """Whether 0 lies at an odd place between the levels, or parts of them, as by no whole or half constant."""
+        places = [2 * parts * o / s for s, o in zip(self.scale, self.offset, strict=True)]
+        return any(abs(place - round(place)) > 1e-3 for place in places)
 
     @property
     def is_whole(self) -> bool:
