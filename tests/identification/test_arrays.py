@@ -415,7 +415,7 @@ if __name__ == "__main__":
 
         images += [np.asarray(Image.open(name).convert("RGB"))[:96, :128] for name in sys.argv[1:]]
     table, wrong = calibration(images)
-    print(f"{len(images)} pictures, {len(PIPELINES)} pipelines, {sum(table.values())} arrays\n")
+    print(f"{len(images)} pictures, {len(PIPELINES)} pipelines, {len(images) * len(PIPELINES)} arrays\n")
     outcomes = ("right", "in the list", "nothing said", "wrong")
     print(f"| word | {' | '.join(outcomes)} |\n|---|{'---|' * len(outcomes)}")
     for word in ("certain", "likely", "guess", "pixels"):

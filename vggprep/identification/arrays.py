@@ -340,7 +340,7 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         means.append(_short(-float(v[0]) / step.size / 255, 2**-22 * float(abs(v).max()) / step.size / 255))
         open_by.append(255 - step.span)
     shifts = _list([f"{n}" for n in open_by])
-    darkest = f"n is the darkest grey level of the channel, from 0 to {shifts}; no array tells which"
+    darkest = f"n is the darkest grey level of the channel, from 0 to {shifts}; no array tells which, nor the sign"
     formula = f"(x/255 - mean) / std with std {_list(deviations)} and mean {_list(means)}, each plus n/255, where"
     if all(scale == "1" for scale in scales):
         shift = [_short(-float(v[0]), 2**-22 * float(abs(v).max())) for v in values]
@@ -351,7 +351,7 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
     note = _statistics(images)
     answer = replace(
         unknown,
-        story=f"whole grey levels scaled by constants of no known mode{note}",
+        story=f"evenly spaced values, of grey levels by no known constants or of quantised numbers{note}",
         sure="likely",
         why=why,
         why_not="its constants are known up to whole grey levels only",
@@ -413,7 +413,7 @@ def _one_by_one(unknown: ArrayIdentification, images: _Images, rank: int) -> Arr
             return _by_range(unknown, images)
         note += _statistics(images)
         first = answers[0][0].found
-        return replace(first, story=f"whole grey levels, {note}", why=f"in image 0, {first.why}")
+        return replace(first, story=f"evenly spaced values, {note}", why=f"in image 0, {first.why}")
     parts = [f"{_images(which)} {answer.found.name or 'unknown'} ({answer.found.sure})" for answer, which in answers]
     worst = max((answer.found.sure for answer, _ in answers), key=_WORDS.index)
     known = all(answer.found.name for answer, _ in answers)
