@@ -77,7 +77,8 @@ def identify_array(array: npt.ArrayLike) -> ArrayIdentification:
     ('torch', True)
     """
     a = array if isinstance(array, np.memmap) else np.asarray(array)
-    answers = [_identify(a, data_format) for data_format in _data_formats(a)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        answers = [_identify(a, data_format) for data_format in _data_formats(a)]
     if len(answers) == 1:
         return answers[0]
     best = min(answers, key=lambda found: (_WORDS.index(found.sure), not found.name))
@@ -458,11 +459,16 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
         return replace(unknown, story="two levels: a mask", why=why, why_not="they are two levels, not pixels")
     signed = images.pixels[0].dtype.kind == "i"
     if low < 0 or (signed and high <= 151):  # what the caffe mode makes of white
+        name, story = (
+            ("raw", "whole numbers from 0 to 255, as in an image file") if low >= 0 else ("", "integers, some below 0")
+        )
+        if unknown.dtype == "int8" and low < 0:
+            name, story = "centred", "x - 128: bytes made signed"
         return replace(
             unknown,
-            name="centred" if unknown.dtype == "int8" else "",
-            story="x - 128: bytes made signed" if unknown.dtype == "int8" else "integers, some below 0",
-            why=f"{why}: less any whole number, cut off, or quantised with a model's scale and zero point",
+            name=name,
+            story=story,
+            why=f"{why}: pixels, less any whole number, cut off, or quantised with a model's scale and zero point",
             also=("quantised", "integer_arithmetic"),
             why_not="integers do not say what was subtracted, nor whether they were quantised, wrapped or cut off",
         )
