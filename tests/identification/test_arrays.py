@@ -1,14 +1,34 @@
-"""Naming arrays."""
+"""Naming arrays, and how often each word is right.
+
+``python tests/identification/test_arrays.py [IMAGE...]`` prints the table of docs/arrays.md, for the pictures below and
+for image files.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from black_boxes import CONSTANTS, PHOTOGRAPH, TORCH_MEAN, TORCH_STD, black_box
 
 import vggprep
-from vggprep.identification.arrays import identify_array
+from vggprep import oracle
+from vggprep.identification.arrays import ArrayIdentification, identify_array
 from vggprep.spec import DataFormat, ModeName
+
+Array = npt.NDArray[Any]
+
+
+def f(numbers: Any) -> Array:
+    return np.asarray(numbers, np.float32)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -18,7 +38,7 @@ def test_a_preprocessed_array_is_recognised_and_undone(mode: ModeName, data_form
     image = PHOTOGRAPH if data_format == "channels_last" else PHOTOGRAPH.transpose(2, 0, 1)
     found = identify_array(vggprep.preprocess_input(image, data_format, mode, dtype=dtype))
     assert (found.name, found.data_format) == (mode, data_format)
-    assert found.sure in ("certain", "likely")
+    assert found.sure == ("likely" if mode == "tf" or dtype == "float16" else "certain")
     assert found.pixels is not None
     assert np.array_equal(found.pixels, PHOTOGRAPH)
 
@@ -29,67 +49,378 @@ def test_arrays_of_other_constants_are_recognised(name: str) -> None:
     assert name == found.name or name in found.also, found
 
 
-def test_more_arrays_are_recognised() -> None:
-    raw = identify_array(PHOTOGRAPH)
-    assert raw.name == "raw"
-    assert raw.pixels is not None
-    assert np.array_equal(raw.pixels, PHOTOGRAPH)
-    assert identify_array(PHOTOGRAPH.astype(np.float32)).name == "raw"
-    assert identify_array(PHOTOGRAPH / 255).name == "unit_range"
-    for mode in ("caffe", "tf", "torch"):
-        twice = vggprep.preprocess_input(vggprep.preprocess_input(PHOTOGRAPH, mode=mode), mode=mode)
-        assert identify_array(twice).name == "applied_twice"
+# Calibration ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_an_array_cannot_tell_is_said() -> None:
-    found = identify_array(vggprep.preprocess_input(PHOTOGRAPH))
-    assert "no_swap" in found.also
-    assert "the array alone cannot tell it from no_swap" in repr(found)
+class Made(NamedTuple):
+    """An array, the names that are right for it, the bytes it was made of (``None``: lost), and unknown deviations."""
+
+    array: Array
+    names: set[str]
+    pixels: Array | None = None
+    std: tuple[float, ...] = ()
 
 
-def test_a_resized_image_is_guessed_and_not_restored() -> None:
-    small = PHOTOGRAPH.reshape(12, 2, 16, 2, 3).mean(axis=(1, 3), dtype=np.float32)
-    found = identify_array(vggprep.preprocess_input(small, mode="torch"))
-    assert (found.name, found.sure) == ("torch", "guess")
-    assert found.pixels is None
-    assert "resized" in found.why_not
+def affine(order: str, mean: Any, std: Any, *names: str, unit: float = 255) -> Callable[[Array], Made]:
+    def make(x: Array) -> Made:
+        y = f(x[..., ::-1] if order == "BGR" else x) / f(unit)
+        return Made((y - f(mean)) / f(std), set(names), x)
+
+    return make
 
 
-def test_bfloat16_arithmetic_cannot_be_restored() -> None:
-    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    mean, std = np.array(TORCH_MEAN).astype(bfloat16), np.array(TORCH_STD).astype(bfloat16)
-    found = identify_array((PHOTOGRAPH.astype(bfloat16) / bfloat16(255) - mean) / std)
-    assert found.pixels is None
-    assert "cannot be recovered exactly" in repr(found)
+def unknown(mean: Any, std: Any) -> Callable[[Array], Made]:
+    def make(x: Array) -> Made:
+        made = affine("RGB", mean, std)(x)
+        return Made(made.array, {""}, x, tuple(np.broadcast_to(np.array(std, float), 3)))
+
+    return make
 
 
-def test_nan_is_named() -> None:
-    array = vggprep.preprocess_input(PHOTOGRAPH)
-    array[0, 0, 0] = np.nan
-    assert "1 values are NaN" in repr(identify_array(array))
+def own(x: Array, low: Any, extent: Any) -> Made:
+    low, extent = np.broadcast_to(low, 3), np.broadcast_to(extent, 3)
+    if not (extent > 0).all():
+        return Made(f(x), {"raw"}, x)
+    if (low == 0).all() and (extent == 255).all():
+        return UNIT(x)
+    return Made(f((x - low) / extent), {""}, x, tuple(extent / 255))
 
 
-def test_bad_arrays_are_errors() -> None:
-    for array, error in (
+def mode(name: ModeName, dtype: str = "float32") -> Callable[[Array], Made]:
+    return lambda x: Made(vggprep.preprocess_input(x, mode=name, dtype=dtype), {name}, x)
+
+
+def after(make: Callable[[Array], Made], change: Callable[[Array], Array], *names: str) -> Callable[[Array], Made]:
+    """A change that loses pixels."""
+
+    def changed(x: Array) -> Made:
+        made = make(x)
+        y = change(made.array)
+        return Made(y, set(names) or made.names, x if np.array_equal(y, made.array) else None)
+
+    return changed
+
+
+def resized(x: Array) -> Array:
+    """To two thirds, with fractions."""
+    rows, columns = (np.arange(0, side - 1.01, 1.5) for side in x.shape[:2])
+    r, c, x = rows.astype(int), columns.astype(int), f(x)
+    a, b = f((rows - r)[:, None, None]), f((columns - c)[None, :, None] * 0.83)
+    top, bottom = x[r][:, c] * (1 - b) + x[r][:, c + 1] * b, x[r + 1][:, c] * (1 - b) + x[r + 1][:, c + 1] * b
+    return np.asarray(top * (1 - a * f(0.9)) + bottom * a * f(0.9))
+
+
+def averaged(x: Array) -> Array:
+    return (x[:-1:2, :-1:2] + f(0) + x[1::2, :-1:2] + x[:-1:2, 1::2] + x[1::2, 1::2]) / f(4)
+
+
+def bfloat16(y: Array) -> Array:
+    return f(oracle.round_array(y.astype(np.float64), oracle.FORMATS["bfloat16"]))
+
+
+def cut_out(y: Array) -> Array:
+    y = y.copy()
+    y[:6, :6] = 0
+    return y
+
+
+def noised(y: Array) -> Array:
+    return y + f(np.random.default_rng(1).normal(0, 0.01, y.shape))
+
+
+def ycrcb(x: Array) -> Array:
+    luma = f(x) @ f([0.299, 0.587, 0.114])
+    red, blue = (x[..., 0] - luma) * f(0.713) + 128, (x[..., 2] - luma) * f(0.564) + 128
+    made: Array = np.rint(np.clip(np.stack([luma, red, blue], -1), 0, 255)).astype(np.uint8)
+    return made
+
+
+def quantised(x: Array, dtype: str) -> Made:
+    low = -128 if dtype == "int8" else 0
+    y = np.rint(vggprep.preprocess_input(x, mode="torch") / 0.01866 + 114 + low)
+    return Made(np.clip(y, low, low + 255).astype(dtype), {"quantised"})
+
+
+def mixed(x: Array) -> Made:
+    both = [vggprep.preprocess_input(x, mode="caffe"), vggprep.preprocess_input(x, mode="tf")]
+    return Made(np.stack(both), {"mixed"}, np.stack([x, x]))
+
+
+TF = affine("RGB", 0.5, 0.5, "tf")
+UNIT = affine("RGB", 0, 1, "unit_range")
+KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+PIPELINES: dict[str, Callable[[Array], Made]] = {
+    "raw uint8": lambda x: Made(x, {"raw"}, x),
+    "raw float32": lambda x: Made(f(x), {"raw"}, x),
+    "caffe": mode("caffe"),
+    "tf": mode("tf"),
+    "torch": mode("torch"),
+    "torch, folded in float64": lambda x: Made(
+        f(x * (1 / np.array(TORCH_STD) / 255) - np.array(TORCH_MEAN) / TORCH_STD), {"torch"}, x
+    ),
+    "/255": UNIT,
+    "/255 - 0.5, BGR": affine("BGR", 0.5, 1, "half_range"),
+    "torch, BGR images": affine("BGR", TORCH_MEAN, TORCH_STD, "torch", "bgr_images"),
+    "torch, all BGR": affine("BGR", TORCH_MEAN[::-1], TORCH_STD[::-1], "torch_in_bgr"),
+    "CLIP, BGR images": affine(
+        "BGR", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "clip_statistics"
+    ),
+    "Kinetics": affine("RGB", *KINETICS, "kinetics"),
+    "Kinetics, float16": lambda x: Made(affine("RGB", *KINETICS)(x).array.astype(np.float16), {"kinetics"}, x),
+    "unknown mean and std": unknown((0.5137, 0.4702, 0.4411), (0.2517, 0.2433, 0.2612)),
+    "unknown std, one for all": unknown(0.1307, 0.3081),
+    "x - 120": lambda x: Made(f(x) - 120, {""}, x, (1 / 255,) * 3),
+    "x - 128": affine("RGB", 128, 1, "centred", unit=1),
+    "means 131.1, 120.4, 99.7": lambda x: Made(f(x) - f([131.1, 120.4, 99.7]), {""}, x, (1 / 255,) * 3),
+    "standardised by channel": lambda x: own(x, x.mean((0, 1)), x.std((0, 1))),
+    "standardised by image": lambda x: own(x, x.mean(), x.std()),
+    "stretched to 0..1": lambda x: own(x, x.min(), np.ptp(x)),
+    "over its maximum": lambda x: own(x, 0, x.max()),
+    "resized, torch": lambda x: Made(vggprep.preprocess_input(resized(x), mode="torch"), {"torch"}, resized(x)),
+    "resized, caffe": lambda x: Made(vggprep.preprocess_input(resized(x), mode="caffe"), {"caffe"}, resized(x)),
+    "averaged over 2 x 2, torch": lambda x: mode("torch")(averaged(x)),
+    "gamma of /255": after(UNIT, lambda y: y ** f(2.2), ""),
+    "YCrCb bytes, tf": lambda x: TF(ycrcb(x)),
+    "inverted, tf": lambda x: TF(255 - x),
+    "wrapped bytes": lambda x: Made(x[..., ::-1] - np.array([103, 116, 123], np.uint8), {"integer_arithmetic"}),
+    "quantised int8": lambda x: quantised(x, "int8"),
+    "quantised uint8": lambda x: quantised(x, "uint8"),
+    "caffe, cut to int16": after(mode("caffe"), lambda y: y.astype(np.int16), "", "integer_arithmetic"),
+    "torch, clipped to -1..1": after(mode("torch"), lambda y: np.clip(y, -1, 1)),
+    "caffe float16": mode("caffe", "float16"),
+    "torch float16": mode("torch", "float16"),
+    "/255, bfloat16": lambda x: Made(bfloat16(x / f(255)), {"unit_range"}, x),
+    "torch, bfloat16": lambda x: Made(bfloat16(vggprep.preprocess_input(x, mode="torch")), {"torch"}, x),
+    "caffe, padded with 0": after(mode("caffe"), lambda y: np.pad(y, ((4, 4), (0, 0), (0, 0)))),
+    "torch, a square cut out": after(mode("torch"), cut_out),
+    "caffe and tf in a batch": mixed,
+    "tf twice": lambda x: Made(
+        vggprep.preprocess_input(vggprep.preprocess_input(x, mode="tf"), mode="tf"), {"applied_twice"}, x
+    ),
+    "tf of /255": lambda x: Made(vggprep.preprocess_input(x / f(255), mode="tf"), {"tf_of_unit"}, x),
+    "tf, /255": lambda x: Made(TF(x).array / f(255), {"tf_over_255"}, x),
+    "torch without 255 of tf": lambda x: Made(
+        (TF(x).array - f(TORCH_MEAN)) / f(TORCH_STD), {"torch_without_255_of_tf"}, x
+    ),
+    "torch with noise": after(mode("torch"), noised, "torch", ""),
+}  # fmt: skip
+
+
+def pictures() -> Iterator[Array]:
+    """By arithmetic: smooth, noisy, dark, bright, flat, grey, lettered, two-level, coarse, tiny."""
+    random = np.random.default_rng(7)
+    noise = random.integers(0, 256, (40, 56, 3)).astype(np.uint8)
+    y, x = np.mgrid[:40, :56]
+    waves = np.stack([127 + 126 * np.sin(x / 9), 120 + 90 * np.cos((x + y) / 13), 128 + 60 * np.sin(y / 7)], -1)
+    letters = np.where((x // 5 + y // 7)[..., None] % 3 == 0, 0, 255) + np.zeros(3)
+    yield from (PHOTOGRAPH, noise, waves.astype(np.uint8), noise // 16, 230 + noise // 12, 100 + noise // 64)
+    yield from (np.repeat(waves[..., :1], 3, -1).astype(np.uint8), letters.astype(np.uint8), noise // 64 * 85)
+    yield from (noise[:8, :8], noise[:2, :2], np.full((16, 16, 3), 255, np.uint8))
+
+
+def outcome(made: Made, found: ArrayIdentification) -> str:
+    """Whether what is said is right, has the right name in its list, says nothing, or is wrong."""
+    if not found.name and found.sure != "guess":
+        said = re.search(r"std (\(.*?\)|[-\d.e]+)", found.why)
+        numbers = [float(n) for n in re.findall(r"[\d.]+(?:e-?\d+)?", said[1])] if said else [1 / 255]
+        made = made._replace(std=(1 / 255,) * 3) if "centred" in made.names else made
+        return "right" if made.std and np.allclose(numbers, made.std, rtol=1e-3) else "wrong"
+    if found.name and found.name in made.names:
+        return "right" if found.pixels is None or is_restored(made, found) else "wrong"
+    if made.names & {*found.also}:
+        return "in the list"
+    return "wrong" if found.name else "nothing said"
+
+
+def is_restored(made: Made, found: ArrayIdentification) -> bool:
+    both = () if made.pixels is None else (made.pixels, made.pixels[..., ::-1])
+    return found.pixels is not None and any(np.array_equal(found.pixels, p) for p in both)
+
+
+def calibration(images: list[Array]) -> tuple[Counter[tuple[str, str]], list[str]]:
+    """How often each word had each outcome, and what was wrong."""
+    table: Counter[tuple[str, str]] = Counter()
+    wrong = []
+    for number, image in enumerate(images):
+        for name, make in PIPELINES.items():
+            made = make(image)
+            found = identify_array(made.array)
+            result = outcome(made, found)
+            table[found.sure, result] += 1
+            if found.pixels is not None:
+                table["pixels", "right" if is_restored(made, found) else result.replace("right", "wrong")] += 1
+            if result == "wrong":
+                wrong.append(f"picture {number}, {name}: {found.sure}, {found.name or found.why}")
+    return table, wrong
+
+
+def test_what_is_certain_is_right_and_what_is_likely_is_right_or_in_the_list() -> None:
+    table, wrong = calibration(list(pictures()))
+    assert sum(n for (word, _), n in table.items() if word != "pixels") >= 500
+    assert {result for word, result in table if word == "certain"} == {"right"}
+    assert {result for word, result in table if word == "likely"} == {"right", "in the list"}, wrong
+    assert ("pixels", "wrong") not in table
+    assert table["certain", "right"] >= 15
+    assert table["likely", "right"] >= 250
+
+
+# One of each kind -----------------------------------------------------------------------------------------------------
+
+EIGHT = (np.arange(24).reshape(1, 8, 3) * 7).astype(np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+WAVES = list(pictures())[2]
+
+
+def white(name: ModeName) -> Array:
+    return vggprep.preprocess_input(np.full((2, 2, 3), 255, np.uint8), mode=name)
+
+
+@pytest.mark.parametrize(
+    ("array", "sure", "name", "also", "has_pixels"),
+    [
+        pytest.param(white("caffe"), "likely", "caffe", "no_swap", True, id="white in mode caffe"),
+        pytest.param(np.array([[[151.061, 138.221, 131.32]]]), "likely", "caffe", "no_swap", True, id="typed decimals"),
+        pytest.param(white("torch"), "guess", "torch", "torch_without_255", False, id="white in mode torch"),
+        pytest.param(white("tf"), "guess", "tf", "unit_range", False, id="white in mode tf"),
+        pytest.param(f(np.full((1, 1, 3), -1)), "guess", "tf", "centred", False, id="black in mode tf"),
+        pytest.param(f([[[0] * 3, [1] * 3]]), "guess", "unit_range", "raw", False, id="black and white"),
+        pytest.param(f(EIGHT) - f(120), "guess", "centred", "", False, id="a whole shift"),
+        pytest.param(f([[[0, 17, 51], [34, 51, 0]]]) / f(51), "guess", "unit_range", "", False, id="own maximum"),
+        pytest.param(f(EIGHT[..., ::-1]) / f(255) - f(0.5), "guess", "half_range", "", False, id="few levels"),
+        pytest.param(PHOTOGRAPH, "likely", "raw", "integer_arithmetic", True, id="a smooth picture of bytes"),
+        pytest.param(NOISE, "guess", "raw", "quantised", False, id="bytes without neighbours alike"),
+        pytest.param(WAVES - np.uint8(120), "guess", "raw", "integer_arithmetic", False, id="bytes that wrapped"),
+        pytest.param(f(WAVES - np.uint8(120)), "guess", "raw", "swap_only", False, id="wrapped, then float"),
+        pytest.param(WAVES.astype(np.int8), "guess", "centred", "quantised", False, id="int8"),
+        pytest.param(f(EIGHT).astype(np.int16) - 104, "guess", "", "quantised", False, id="int16 below 0"),
+        pytest.param(EIGHT // 2, "likely", "raw", "quantised", False, id="dark bytes"),
+        pytest.param((EIGHT // 2).astype(np.int8), "guess", "raw", "quantised", False, id="int8 not below 0"),
+        pytest.param(np.full((4, 4, 3), np.finfo(float).max), "guess", "", "", False, id="the largest number"),
+        pytest.param(WAVES.astype(np.int64), "likely", "raw", "quantised", True, id="int64 of bytes"),
+        pytest.param(WAVES.astype(np.uint16) * 257, "guess", "", "", False, id="bytes widened to 16 bits"),
+        pytest.param(WAVES > 100, "guess", "", "", False, id="a mask"),
+        pytest.param(np.arange(12.0).reshape(2, 2, 3) * 1e5, "guess", "", "", False, id="far out of range"),
+    ],
+)
+def test_no_more_is_promised_than_the_values_show(
+    array: Array, sure: str, name: str, also: str, has_pixels: bool
+) -> None:
+    found = identify_array(array)
+    assert (found.sure, found.name, found.pixels is not None) == (sure, name, has_pixels)
+    assert also in found.also or not also
+    assert has_pixels == (not found.why_not)
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+@pytest.mark.parametrize("pipeline", ["torch", "/255", "raw float32", "quantised int8", "torch with noise"])
+def test_the_channel_order_is_said_to_be_open_once_and_always(pipeline: str, order: str) -> None:
+    text = repr(identify_array(PIPELINES[pipeline](NOISE[..., :: -1 if order == "BGR" else 1]).array))
+    assert text.count("RGB or BGR") == 1
+    assert "recovered exactly if that is what it is" in text or "cannot be recovered exactly:" in text
+
+
+def test_unknown_constants_are_measured_in_their_published_form() -> None:
+    made = PIPELINES["unknown mean and std"](NOISE[..., :] // 2 + 20)
+    found = identify_array(made.array)
+    assert (found.name, found.sure, found.pixels) == ("", "likely", None)
+    assert "std (0.2517, 0.2433, 0.2612)" in found.why
+    means = [float(n) for n in re.findall(r"-?[\d.]+", found.why.split("and mean (")[1].split(")")[0])]
+    assert np.allclose(np.array(means) + 20 / 255, (0.5137, 0.4702, 0.4411), atol=1e-6)
+    assert "each plus n/255, where n is the darkest grey level of the channel, from 0 to 128" in found.why
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [
+        ("standardised by channel", "each channel has mean 0 and deviation 1"),
+        ("standardised by image", "each image has mean 0 and deviation 1"),
+        ("stretched to 0..1", "each image ranges from 0 to 1"),
+        ("over its maximum", "the largest value of each image is 1"),
+        ("gamma of /255", "unevenly spaced: a curve (gamma) or a table"),
+        ("caffe, padded with 0", "448 pixels are (0, 0, 0), which is no pixel of it in rows 0-3 and 44-47: padded"),
+        ("torch, a square cut out", "36 pixels are (0, 0, 0), which is no pixel of it: padded or cut out"),
+        ("torch, clipped to -1..1", "then clipped at -1"),
+        ("/255, bfloat16", "with the precision of bfloat16"),
+        ("caffe and tf in a batch", "image 0 caffe (likely), image 1 tf (likely)"),
+        ("averaged over 2 x 2, torch", "of an image whose levels are multiples of 1/4"),
+    ],
+)
+def test_what_was_done_beside_is_said(pipeline: str, said: str) -> None:
+    assert said in repr(identify_array(PIPELINES[pipeline](WAVES // 2 + 40).array))
+
+
+def test_images_of_a_batch_are_judged_one_by_one() -> None:
+    batch = np.stack([mode(name)(PHOTOGRAPH).array for name in ("torch", "torch", "caffe", "tf", "torch")])
+    found = identify_array(batch)
+    assert (found.name, found.sure) == ("mixed", "likely")
+    assert "images 0-1, 4 torch (certain), image 2 caffe (certain), image 3 tf (likely)" in found.story
+    assert found.pixels is not None
+    assert np.array_equal(found.pixels, np.stack([PHOTOGRAPH] * 5))
+    standardised = np.stack([own(x, x.mean(), x.std()).array for x in (WAVES, WAVES // 2, WAVES // 3 + 9)])
+    assert "each image by other constants; each image has mean 0 and deviation 1" in identify_array(standardised).story
+    batch[1, 2, 3] = np.nan
+    assert "3 values are NaN" in repr(identify_array(batch))
+    assert "noise" not in repr(identify_array(np.stack([noised(mode("torch")(PHOTOGRAPH).array)] * 2)))
+
+
+def test_a_mapped_file_is_read_image_by_image(tmp_path: Path) -> None:
+    batch = np.stack([np.roll(PHOTOGRAPH, n, 0) for n in range(70)])
+    np.save(tmp_path / "a.npy", vggprep.preprocess_input(batch, mode="caffe"))
+    for memory in ("r", "c"):
+        found = identify_array(np.load(tmp_path / "a.npy", mmap_mode=memory))
+        assert (found.name, found.sure) == ("caffe", "certain")
+        assert found.pixels is not None
+        assert np.array_equal(found.pixels, batch)
+
+
+def test_64_images_take_less_than_2_seconds() -> None:
+    batch = np.tile(WAVES, (64, 5, 4, 1))[:, :, :200]
+    array = vggprep.preprocess_input(batch, mode="torch")
+    start = time.process_time()
+    assert identify_array(array).name == "torch"
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("array", "error"),
+    [
         (np.zeros((4, 4)), ValueError),
         (np.zeros((4, 4, 4)), ValueError),
         (np.zeros((0, 4, 3)), ValueError),
         (np.array([["a"]]), TypeError),
         (np.zeros((2, 2, 3), complex), TypeError),
         (np.array([None]), TypeError),
-    ):
-        with pytest.raises(error):
-            identify_array(array)
+    ],
+)
+def test_bad_arrays_are_errors(array: Array, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        identify_array(array)
 
 
-def test_an_array_with_two_axes_of_3_may_have_either_data_format() -> None:
-    found = identify_array(vggprep.preprocess_input(PHOTOGRAPH[:3, :3], mode="tf"))
-    assert (found.name, found.sure, found.pixels) == ("tf", "likely", None)
+@pytest.mark.parametrize("name", ["tf", "raw"])
+def test_an_array_with_two_axes_of_3_may_have_either_data_format(name: str) -> None:
+    array = f(PHOTOGRAPH[:3, :3]) / f(127.5) - 1 if name == "tf" else f(PHOTOGRAPH[:3, :3])
+    found = identify_array(array)
+    assert (found.name, found.sure, found.pixels) == (name, "likely", None)
     assert "data format: either" in repr(found)
     assert "the data format cannot be determined" in repr(found)
 
 
-def test_values_of_no_known_range_are_a_guess_without_a_name() -> None:
-    found = identify_array(np.arange(48.0).reshape(4, 4, 3) * 1e5)
-    assert (found.name, found.sure) == ("", "guess")
-    assert "nothing known" in repr(found)
+def test_the_axis_of_the_channels_is_found_where_the_constants_tell() -> None:
+    found = identify_array(vggprep.preprocess_input(PHOTOGRAPH[:3].transpose(2, 0, 1), "channels_first", "torch"))
+    assert (found.name, found.data_format) == ("torch", "channels_first")
+
+
+if __name__ == "__main__":
+    images = list(pictures())
+    if sys.argv[1:]:
+        from PIL import Image
+
+        images += [np.asarray(Image.open(name).convert("RGB"))[:96, :128] for name in sys.argv[1:]]
+    table, wrong = calibration(images)
+    print(f"{len(images)} pictures, {len(PIPELINES)} pipelines, {len(images) * len(PIPELINES)} arrays\n")
+    outcomes = ("right", "in the list", "nothing said", "wrong")
+    print(f"| word | {' | '.join(outcomes)} |\n|---|{'---|' * len(outcomes)}")
+    for word in ("certain", "likely", "guess", "pixels"):
+        print(f"| {word} | {' | '.join(str(table[word, result]) for result in outcomes)} |")
+    print("\n".join(wrong), file=sys.stderr)

@@ -1,0 +1,417 @@
+"""Where whole grey levels come to lie: after published constants, after two steps in a row, or at a measured distance.
+
+All of it works on the *distinct* values of each channel, of which a right answer has at most 256, so it is complete
+and quick. Imports NumPy, the oracle's formats, the notation of the gallery and the known maps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vggprep import oracle
+from vggprep.explanation import affine
+from vggprep.faults.arithmetic import row
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Values = tuple[Float64, Float64, Float64]
+"""The distinct values of the three channels, ascending."""
+
+MOST = 4096
+"""Distinct values of a channel that are looked at: 256 whole levels in sixteenths."""
+
+_PUBLISHED = (
+    ("kinetics", "Kinetics-400's mean and deviation, torchvision's video models",
+     "RGB / 255 - 0.43216 0.394666 0.37645 / 0.22803 0.22145 0.216989"),
+    ("slowfast", "mean 0.45 and deviation 0.225 of the range 0..1, as SlowFast and PyTorchVideo",
+     "RGB / 255 - 0.45 / 0.225"),
+    ("satellite", "mean and deviation of the satellite images SAT-493M, DINOv3",
+     "RGB / 255 - 0.430 0.411 0.296 / 0.213 0.156 0.143"),
+    ("cifar10_other_std", "CIFAR-10's mean with deviations 0.2023, 0.1994, 0.2010",
+     "RGB / 255 - 0.4914 0.4822 0.4465 / 0.2023 0.1994 0.2010"),
+    ("cifar100", "CIFAR-100's mean and deviation", "RGB / 255 - 0.5071 0.4867 0.4408 / 0.2675 0.2565 0.2761"),
+    ("centernet", "CenterNet's mean and deviation, BGR",
+     "BGR / 255 - 0.408 0.447 0.470 / 0.289 0.274 0.278"),
+    ("faster_rcnn_means", "means 102.9801, 115.9465 and 122.7717 of py-faster-rcnn, BGR",
+     "BGR - 102.9801 115.9465 122.7717"),
+    ("opencv_face", "means 104, 177 and 123 of OpenCV's face detector, BGR", "BGR - 104 177 123"),
+    ("ilsvrc_2012_means", "the means of Caffe's ilsvrc_2012_mean.npy, BGR",
+     "BGR - 104.00698793 116.66876762 122.67891434"),
+    ("ilsvrc_2012_means_over_255", "the means of Caffe's ilsvrc_2012_mean.npy, then divided by 255, BGR",
+     "BGR - 104.00698793 116.66876762 122.67891434 / 255"),
+    ("dpn", "means 124, 117 and 104, times 0.0167, as DPN", f"RGB - 124 117 104 / {1 / 0.0167}"),
+    ("torch_rounded", "means 123.68, 116.78 and 103.94, deviations 58.395, 57.12 and 57.375",
+     "RGB - 123.68 116.78 103.94 / 58.395 57.12 57.375"),
+    ("torch_rounded_both", "means 123.68, 116.78 and 103.94, deviations 58.40, 57.12 and 57.38",
+     "RGB - 123.68 116.78 103.94 / 58.40 57.12 57.38"),
+    ("resnest", "means 123.68, 116.779 and 103.939, deviations 58.393, 57.12 and 57.375, as ResNeSt in Gluon",
+     "RGB - 123.68 116.779 103.939 / 58.393 57.12 57.375"),
+    ("nanodet", "the torch means in grey levels, times 0.017429, 0.017507 and 0.017125, BGR, as NanoDet in ncnn",
+     f"BGR - 103.53 116.28 123.675 / {1 / 0.017429} {1 / 0.017507} {1 / 0.017125}"),
+    ("scale_0_00392", "times 0.00392, which is 1/255 cut to three digits, as OpenCV's blobs for YOLO",
+     f"RGB / {1 / 0.00392}"),
+    ("centred_at_122_5", "(x - 122.5)/122.5", "RGB - 122.5 / 122.5"),
+)  # fmt: skip
+"""Constants of published models that the gallery and ``affine.FAMILIES`` do not have."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A map with a name, by output channel: ``level * scale + offset``, from the input channels ``sources``.
+
+    ``twins``: other names of the same numbers, for instance with red and blue exchanged. ``common``: not two steps.
+    """
+
+    name: str
+    story: str
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    sources: tuple[int, int, int]
+    twins: tuple[str, ...] = ()
+    common: bool = True
+
+    def is_odd(self, parts: int = 1) -> bool:
+        """Whether 0 lies at an odd place between the levels, or parts of them, as by no whole or half constant."""
+        places = [2 * parts * o / s for s, o in zip(self.scale, self.offset, strict=True)]
+        return any(abs(place - round(place)) > 1e-3 for place in places)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it adds whole numbers and nothing else."""
+        return all(s == 1 and o == round(o) for s, o in zip(self.scale, self.offset, strict=True))
+
+    def reversed(self) -> Candidate:
+        """The same constants for the same colours, in the other channel order."""
+        red, green, blue = self.sources[::-1]
+        order = "rgb" if red == 0 else "bgr"
+        name, story = f"{self.name}_in_{order}", f"{self.story}; with channels and constants in {order.upper()} order"
+        return Candidate(name, story, _flip(self.scale), _flip(self.offset), (red, green, blue), common=self.common)
+
+
+def _flip(three: tuple[float, float, float]) -> tuple[float, float, float]:
+    return three[2], three[1], three[0]
+
+
+def _from_map(known: affine.KnownMap) -> Candidate:
+    first, second, third = known.channels
+    name, story = (
+        ("raw", "whole numbers from 0 to 255, as in an image file, not preprocessed")
+        if known.name == "identity"
+        else (known.name, known.story)
+    )
+    return Candidate(
+        name,
+        story,
+        (first.scale, second.scale, third.scale),
+        (first.offset, second.offset, third.offset),
+        (first.source, second.source, third.source),
+    )
+
+
+def _from_row(name: str, story: str, text: str) -> Candidate:
+    mode = row(text)
+    scale, offset = np.ones(3), np.zeros(3)
+    for step in mode.steps:
+        constants = _three([float(constant) for constant in step.constants])
+        if step.operation == "divide":
+            scale, offset = scale / constants, offset / constants
+        else:
+            offset = offset - constants
+    return Candidate(name, story, _tuple(scale), _tuple(offset), mode.order)
+
+
+def _compositions(common: dict[str, Candidate]) -> Iterator[Candidate]:
+    """Two steps in a row, each something that people do."""
+    unit = common["unit_range"]
+    steps = [unit, *(common[name] for name in ("caffe", "tf", "torch", "clip_statistics"))]
+    steps.append(_from_row("half_mean_half_std_without_255", "", "RGB - 0.5 / 0.5"))
+    for name in ("torch", "clip_statistics"):
+        first, second, third = (255 * s for s in common[name].scale)
+        steps.append(Candidate(f"{name}_without_255", "", (first, second, third), common[name].offset, (0, 1, 2)))
+    for one in steps:
+        for last in steps:
+            name, story = f"{last.name}_of_{one.name}", f"{last.name} of what {one.name} has made of an image"
+            if last is unit:
+                name, story = f"{one.name}_over_255", f"{one.name}, then divided by 255"
+            elif one is unit:
+                name, story = f"{last.name}_of_unit", f"{last.name} of an image that was already divided by 255"
+            scale, offset = _three(last.scale), _three(last.offset)
+            source = list(last.sources)
+            yield Candidate(
+                name,
+                story,
+                _tuple(scale * _three(one.scale)[source]),
+                _tuple(scale * _three(one.offset)[source] + offset),
+                (one.sources[source[0]], one.sources[source[1]], one.sources[source[2]]),
+                common=False,
+            )
+
+
+def _three(numbers: Sequence[float]) -> Float64:
+    return np.array(numbers, np.float64)
+
+
+def _tuple(numbers: Float64) -> tuple[float, float, float]:
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+
+
+@functools.cache
+def candidates() -> tuple[Candidate, ...]:
+    """Every map that an array is compared with, the plainest first; maps of the same numbers are one, with twins."""
+    known = affine.known_maps()
+    often = [k.name for k in known]
+    singles: list[Candidate] = []
+    for each in sorted(known, key=lambda k: (k.mode != k.name, k.name != "unit_range", k.mode is not None)):
+        scales = [c.scale for c in each.channels]
+        uniform = len({(round(c.scale, 9), round(c.offset, 9)) for c in each.channels}) == 1
+        if {c.source for c in each.channels} != {0, 1, 2} or (min(scales) <= 0 and uniform):
+            continue
+        if each.name in ("own_channel_statistics", "image_subtracted_from_mean"):
+            continue  # the means of one image; a sign that would fit every symmetric range
+        candidate = _from_map(each)
+        if often.count(each.name) > 1 and each.mode:
+            candidate = replace(candidate, story=f"{candidate.story} (in mode {each.mode})")
+        singles.append(candidate)
+    singles += [_from_row(*published) for published in _PUBLISHED]
+    found: dict[tuple[float, ...], Candidate] = {}
+    for one in singles:
+        key = _key(one)
+        first = found.setdefault(key, one)
+        if one.name not in (first.name, *first.twins):
+            found[key] = replace(first, twins=(*first.twins, one.name))
+    for one in (*(s.reversed() for s in singles), *_compositions({s.name: s for s in reversed(singles)})):
+        found.setdefault(_key(one), one)
+    return tuple(found.values())
+
+
+def _key(one: Candidate) -> tuple[float, ...]:
+    return tuple(float(f"{number:.7g}") for number in (*one.scale, *one.offset))
+
+
+# What fits ----------------------------------------------------------------------------------------------------------
+
+
+class Precision(NamedTuple):
+    """What the values have been rounded to: at the end (``cast``) and in each step (``each``); unit roundoffs."""
+
+    name: str
+    cast: float
+    each: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A candidate whose undoing makes the values whole.
+
+    ``levels``: the grey level of each distinct value. ``odd``: of each channel, the values that are none of its
+    levels, at most two. ``error``: the largest distance from a whole level. ``parts``: into how many a level is split.
+    ``exact``: whether the precision tells neighbouring levels apart everywhere. ``misfit``: how far the values are from
+    those of the map. ``bits``: how surprising the fit would be by chance.
+    """
+
+    candidate: Candidate
+    levels: Values
+    outside: Values
+    error: float
+    parts: int
+    exact: bool
+    bits: float
+    misfit: float
+
+
+def precisions(values: Values, dtype: str) -> Iterator[Precision]:
+    """The formats that the values may have been computed in, the finest first."""
+    u = {name: fmt.unit_roundoff for name, fmt in oracle.FORMATS.items()}
+    if dtype == "float64" and not all(_is_held(v, "float32") for v in values):
+        yield Precision("float64", 2.0**-40, 2.0**-40)  # the maps are fitted no more closely than this
+    yield Precision("float32", u["float32"], u["float32"])
+    half = half_precision(values)
+    if half and max(map(len, values)) > 2:
+        yield Precision(half, u[half], u["float32"])
+        yield Precision(half, u[half], u[half])
+
+
+def half_precision(values: Values) -> str:
+    """The 16-bit format that holds all values, or ""; whole numbers are in both by nature."""
+    return next((name for name in ("bfloat16", "float16") if all(_is_held(v, name) for v in values)), "")
+
+
+def _is_held(v: Float64, name: str) -> bool:
+    return bool((oracle.round_array(v.copy(), oracle.FORMATS[name]) == v).all())
+
+
+def _grain(v: Float64, half: str) -> Float64:
+    """How far apart numbers of a 16-bit format lie at each value: by that much they lie evenly without a reason."""
+    if not half:
+        return np.zeros(v.shape)
+    _, exponent = np.frexp(v)
+    return np.where(v == 0, 0.0, np.ldexp(1.0, exponent - oracle.FORMATS[half].precision))
+
+
+def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
+    """Every candidate that the values fit, the best first."""
+    everyone = [c for c in candidates() if c.common or (parts == 1 and precision.each == precision.cast < 2.0**-20)]
+    alive = np.arange(len(everyone))
+    scale, offset = (np.array([getattr(c, what) for c in everyone]) for what in ("scale", "offset"))
+    few = tuple(v[:: max(1, len(v) // 12)] for v in values)
+    for k in range(3):  # a few values first: most candidates need no more
+        near = _distance(few[k], scale[alive, k], offset[alive, k], precision, parts)[2]
+        alive = alive[near.sum(axis=1) >= len(few[k]) - 2]
+    half = half_precision(values)
+    found = []
+    for index in alive:
+        candidate = everyone[index]
+        measured = [_distance(values[k], scale[[index], k], offset[[index], k], precision, parts) for k in range(3)]
+        good = [m[2][0] for m in measured]
+        bad = [int((~g).sum()) for g in good]
+        if any(b > 2 or (b and len(g) < 8 + b) for b, g in zip(bad, good, strict=True)):
+            continue
+        levels = tuple(m[0][0] for m in measured)
+        slack = [m[1][0] for m in measured]
+        resolved = max(float(s.max()) for s in slack) <= 0.45
+        if max(map(len, values)) > 2 and not candidate.is_whole:
+            slack = [
+                np.maximum(s, _grain(v, half) / abs(scale) / 2)
+                for s, v, scale in zip(slack, values, candidate.scale, strict=True)
+            ]
+        # By chance a value would lie this near to a whole level with a probability of twice the slack.
+        bits = sum(float(-np.log2(np.clip(2 * s[g], 1e-12, 1)).sum()) for s, g in zip(slack, good, strict=True))
+        if bits < (10 if max(map(len, values)) <= 2 else 30):
+            continue
+        off = [
+            abs((v - o) / s * parts - level)[g].max(initial=0.0)
+            for v, o, s, level, g in zip(values, candidate.offset, candidate.scale, levels, good, strict=True)
+        ]
+        count = sum(map(len, values))
+        found.append(
+            Fit(
+                candidate,
+                _values([np.where(g, level, -1.0) for g, level in zip(good, levels, strict=True)]),
+                _values([v[~g] for v, g in zip(values, good, strict=True)]),
+                float(max(off)),
+                parts,
+                resolved or (max(off) <= 0.25 and count >= 30),
+                bits,
+                _misfit(candidate, values, levels, good, precision, parts),
+            )
+        )
+    if not found:
+        return []
+    fewest = min(sum(map(len, f.outside)) for f in found)
+    found = [f for f in found if sum(map(len, f.outside)) == fewest]
+    best = min(f.misfit for f in found)
+    found = [f for f in found if f.misfit <= 1.5 * best + 0.02]
+    if precision.each < 2.0**-20 < precision.cast:
+        found.sort(key=lambda f: f.misfit > 1.1 * best + 0.005)  # stable: the plainest first
+    simple = [f for f in found if f.candidate.common]
+    return simple or found
+
+
+def _values(each: Sequence[Float64]) -> Values:
+    return each[0], each[1], each[2]
+
+
+def _distance(
+    v: Float64, scale: Float64, offset: Float64, precision: Precision, parts: int
+) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
+    """For each map and value the nearest level, how far off rounding may take it, and whether that explains it."""
+    s, o = scale[:, None], offset[:, None]
+    x = (v - o) / s * parts
+    levels = np.rint(x)
+    roundings = 3 if precision.each > 2.0**-20 else 6  # of halves few are wanted, for they explain too much
+    slack = (precision.cast * abs(v) + roundings * precision.each * (abs(v) + abs(o))) / abs(s) * parts
+    good = (abs(x - levels) <= np.minimum(slack, 0.45)) | (slack > 0.45)
+    return levels, slack, good & (levels >= 0) & (levels <= 255 * parts)
+
+
+def _misfit(
+    candidate: Candidate,
+    values: Values,
+    levels: Sequence[Float64],
+    good: Sequence[npt.NDArray[np.bool_]],
+    precision: Precision,
+    parts: int,
+) -> float:
+    """How far the values are from what the map gives, rounded likewise; in roundings, the root mean square."""
+    total, count = 0.0, 0
+    fmt = oracle.FORMATS[precision.name]
+    for k in range(3):
+        exact = levels[k][good[k]] / parts * candidate.scale[k] + candidate.offset[k]
+        v = values[k][good[k]]
+        size = precision.cast * abs(v) + precision.each * (abs(v) + abs(candidate.offset[k])) + 1e-30
+        total += float((((oracle.round_array(exact, fmt) - v) / size) ** 2).sum())
+        count += len(v)
+    return float(np.sqrt(total / max(count, 1)))
+
+
+# Unknown constants ----------------------------------------------------------------------------------------------------
+
+
+class Steps(NamedTuple):
+    """How far apart the levels of a channel lie, how well that is known, and how many steps the values span."""
+
+    size: float
+    uncertainty: float
+    span: int
+
+
+def steps(v: Float64, half: str) -> Steps | None:
+    """The distance of which all differences of the values are multiples; ``None`` if there is none, or too few values.
+
+    If only every second level occurs, it is twice that of the map. ``half``: what ``half_precision`` says.
+    """
+    if not 5 <= len(v) <= 256:
+        return None
+    slack = 8 * oracle.FORMATS["float32"].unit_roundoff * float(abs(v).max())
+    smallest = float(np.diff(v).min())
+    for divisor in range(1, 7):
+        size = smallest / divisor
+        if (v[-1] - v[0]) / size > 255.5:
+            return None
+        if slack > 0.05 * size:
+            return None
+        count = _counted(v, size)
+        if count is None:
+            continue
+        size, start = np.polynomial.polynomial.polyfit(count, v, 1)[::-1]
+        if abs(v - start - size * count).max() <= slack:
+            chance = np.maximum(2 * slack, _grain(v, half if size < 0.999 else "")) / size
+            if np.log2(np.clip(chance, 1e-12, 1)).sum() < -28 - 2 * np.log2(size / slack):
+                return Steps(float(size), 2 * slack / float(count[-1]), int(count[-1]))
+    return None
+
+
+def _counted(v: Float64, size: float) -> Float64 | None:
+    """The number of each value, counted from the first; the step is refined as the reach grows."""
+    x = v - v[0]
+    reach = 4.0
+    while True:
+        near = x <= reach * size
+        count: Float64 = np.rint(x[near] / size)
+        if abs(x[near] / size - count).max() > 0.2:
+            return None
+        if count[-1] > 0:
+            size = float((x[near] * count).sum() / (count**2).sum())
+        if near.all():
+            return count
+        reach *= 2
+
+
+def distinct(channel: Array) -> Float64 | None:
+    """The distinct finite values, ascending; those that differ by a rounding of float32 only are one.
+
+    ``None`` if there are more than ``MOST``.
+    """
+    v: Array = np.unique(channel)
+    if len(v) > 1 and v.dtype.kind == "f":
+        slack = 6 * oracle.FORMATS["float32"].unit_roundoff * float(max(abs(v[0]), abs(v[-1])))
+        slack = slack / 64 if v.dtype == np.float64 else slack
+        v = v[np.concatenate([[True], np.diff(v.astype(np.float64)) > slack])]
+    values: Float64 = v.astype(np.float64)
+    return values if len(v) <= MOST else None
