@@ -12,6 +12,7 @@ from vggprep.conformance.engine import EVERYTHING, Selection, run
 from vggprep.conformance.report import failure_text, headlines, verdict
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
+from vggprep.implementations.advice import recognised
 
 
 def judge(
@@ -29,7 +30,7 @@ def judge(
     ``known``: the deviations to excuse; ``None`` for those that ship with vggprep, which are all of Keras's. Of
     either, only the entries for the installed release count. ``examples``: of ``profile``, another number.
     """
-    implementation = named(implementation)
+    implementation, advice = recognised(named(implementation))
     applicable = ledger.applicable(known, implementation.name)
     report = run(
         implementation,
@@ -41,7 +42,7 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    return replace(report, notes=[*report.notes, *filter(None, [applicable.note])])
+    return replace(report, notes=[*map(str, advice), *report.notes, *filter(None, [applicable.note])])
 
 
 class Results(list[Result]):

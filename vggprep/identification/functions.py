@@ -20,6 +20,7 @@ from vggprep.identification import affine
 from vggprep.identification.affine import Affine, Float64, KnownMap, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
 from vggprep.implementations import Implementation
+from vggprep.implementations.advice import recognised
 from vggprep.implementations.callables import Outcome, call, parameters
 from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName
 
@@ -78,10 +79,11 @@ class Answer:
 
 @dataclass(frozen=True, repr=False)
 class Identification:
-    """What a black box is: one answer, or one for each mode if it takes a mode."""
+    """What a black box is: one answer, or one for each mode if it takes a mode; ``notes`` on how it was called."""
 
     name: str
     answers: tuple[Answer, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
@@ -89,7 +91,8 @@ class Identification:
         return all(answer.is_right for answer in self.answers)
 
     def __repr__(self) -> str:
-        return "\n".join([f"{self.name}:", *(f"{answer!r}" for answer in self.answers)])
+        lines = [*(f"{answer!r}" for answer in self.answers), *(f"  {note}" for note in self.notes)]
+        return "\n".join([f"{self.name}:", *lines])
 
 
 def identify(function: Callable[..., Any] | Implementation) -> Identification:
@@ -108,10 +111,13 @@ def identify(function: Callable[..., Any] | Implementation) -> Identification:
     """
     if not isinstance(function, Implementation):
         function = Implementation(getattr(function, "__name__", type(function).__name__), function)
+    function, advice = recognised(function)
     called = function.preprocess or function.deprocess
     assert called is not None
     asked = (function.modes or tuple(MODES)) if parameters(called).mode else (None,)
-    return Identification(function.name, tuple(_identify(function, called, mode) for mode in asked))
+    forms: dict[str, None] = {}
+    answers = tuple(_identify(function, called, mode, forms) for mode in asked)
+    return Identification(function.name, answers, (*filter(None, forms), *map(str, advice)))
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
@@ -141,9 +147,13 @@ def _same_shape(outcome: Outcome, case: Case) -> Float64 | None:
     return oracle.as_float64(from_format(outcome.output, case.data_format))
 
 
-def _identify(implementation: Implementation, function: Callable[..., Any], asked: ModeName | None) -> Answer:
+def _identify(
+    implementation: Implementation, function: Callable[..., Any], asked: ModeName | None, forms: dict[str, None]
+) -> Answer:
     def ask(probe: Probe) -> _Seen:
-        return _Seen(*probe, call(function, probe.case.array(), asked, probe.case.data_format))
+        outcome = call(function, probe.case.array(), asked, probe.case.data_format)
+        forms[outcome.form] = None
+        return _Seen(*probe, outcome)
 
     takes_format = parameters(function).data_format
     dtypes = [dtype for dtype in implementation.dtypes or DTYPES if dtype in DTYPES]

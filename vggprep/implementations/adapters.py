@@ -99,12 +99,12 @@ class Adapted:
                 each = [self._called(image, layout, words) for image in sent]
                 strange = [result for result in each if not isinstance(result, np.ndarray)]
                 got = strange[0] if strange else np.stack(each)
-            if not isinstance(got, np.ndarray) or got.shape == sent.shape:
-                return _to_last(got, layout) if isinstance(got, np.ndarray) else got
-            other: DataFormat = "channels_first" if layout == "channels_last" else "channels_last"
-            if got.shape == _from_last(frames, other).shape:
-                moved = True
-                return _to_last(got, other)
+            if not isinstance(got, np.ndarray):
+                return got
+            for found in (layout, _OTHER[layout]):
+                if _to_last(got, found).shape[:-1] == frames.shape[:-1]:
+                    moved = found != layout
+                    return _to_last(got, found)
             shapes = [shape if array.ndim == 4 else shape[1:] for shape in (got.shape, sent.shape)]
             return NoArray("returns shape {} for an input of shape {}".format(*shapes))
 
@@ -134,9 +134,10 @@ class Adapted:
             return
         module = _imported(_MODULES[takes], self.how.loaded_only and takes not in ("pil", "path"))
         if takes in ("pil", "path"):
-            if array.dtype != np.uint8:
-                raise TypeError(f"an image file or PIL image has 8 bits, not {array.dtype}")
-            image = module.fromarray(np.ascontiguousarray(_to_last(array, layout)))
+            pixels = np.ascontiguousarray(_to_last(array, layout))
+            if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
+                raise TypeError(f"only RGB images of 8 bits are made, not of {pixels.dtype} and shape {pixels.shape}")
+            image = module.fromarray(pixels)
             if takes == "pil":
                 yield image
                 return
@@ -176,25 +177,25 @@ def adaptation(function: Callable[..., Any]) -> Adaptation:
 def framed(run: Callable[[Array], Any], images: Array, height: int | None, width: int | None) -> Any:
     """What ``run`` makes of channels-last images of any size, where it takes one height or width only.
 
-    ``run`` gets frames, of shape (count, height, width, 3), and returns as many; anything that is no array is
+    ``run`` gets frames, of shape (count, height, width, channels), and returns as many; anything that is no array is
     returned as it is. That makes no difference to preprocessing that goes pixel by pixel, and shows any other.
     """
-    n, h, w, _ = images.shape
+    n, h, w, channels = images.shape
     fits = images.size > 0 and (height or h) >= h and (width or w) >= w
     if fits:
-        frames = np.zeros((n, height or h, width or w, 3), images.dtype)
+        frames = np.zeros((n, height or h, width or w, channels), images.dtype)
         frames[:, :h, :w] = images
     else:
         # Larger than a frame, or empty: pixel after pixel, in as many frames as they fill.
         high, wide = height or 1, width or max(n * h * w, 1)
         count = max(-(-n * h * w // (high * wide)), 1)
-        pixels = np.zeros((count * high * wide, 3), images.dtype)
-        pixels[: n * h * w] = images.reshape(-1, 3)
-        frames = pixels.reshape(count, high, wide, 3)
+        pixels = np.zeros((count * high * wide, channels), images.dtype)
+        pixels[: n * h * w] = images.reshape(-1, channels)
+        frames = pixels.reshape(count, high, wide, channels)
     whole = run(frames)
     if not isinstance(whole, np.ndarray):
         return whole
-    return whole[:, :h, :w] if fits else whole.reshape(-1, 3)[: n * h * w].reshape(images.shape)
+    return whole[:, :h, :w] if fits else whole.reshape(-1, whole.shape[-1])[: n * h * w].reshape(n, h, w, -1)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Outcome:
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
     raised, or ``problem`` says why the returned object cannot be judged. ``returned`` is the object itself, and
     ``input_after`` the array that was passed in; of a call in another process, ``key`` is what both are known by there,
-    and ``input_after`` a copy.
+    and ``input_after`` a copy. ``form`` is a remark on the returned object, where that is no array.
     """
 
     output: Array | None
@@ -88,6 +88,7 @@ class Outcome:
     returned: Any = None
     input_after: Array | None = None
     key: int = 0
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     if refusal is not None:
         changed = _form(array) != form or array.tobytes() != before
         return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
-    output, problem, shares, after = None, None, False, array
+    output, problem, shares, after, remark = None, None, False, array, ""
     try:
         changed = _form(array) != form or array.tobytes() != before
         if _form(array) != form:
@@ -263,7 +264,8 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
             remarks |= {remark} if remark else set()
     except Exception as error:
         changed, problem = True, Problem("unreadable", {"error": describe(error)})
-    return Outcome(output, None, problem, remarks, changed, shares, returned is array, returned, after)
+    same = returned is array
+    return Outcome(output, None, problem, remarks, changed, shares, same, returned, after, form=remark)
 
 
 INTERRUPTS_ARE_ITS_OWN = False
