@@ -195,7 +195,9 @@ def framed(run: Callable[[Array], Any], images: Array, height: int | None, width
     whole = run(frames)
     if not isinstance(whole, np.ndarray):
         return whole
-    return whole[:, :h, :w] if fits else whole.reshape(-1, whole.shape[-1])[: n * h * w].reshape(n, h, w, -1)
+    return (
+        whole[:, :h, :w] if fits else whole.reshape(-1, whole.shape[-1])[: n * h * w].reshape(n, h, w, whole.shape[-1])
+    )
 
 
 @dataclass(frozen=True)
