@@ -438,6 +438,8 @@ def test_frameworks_that_are_not_imported_are_not_tried(monkeypatch: pytest.Monk
 THEIRS = """
 import numpy as np
 
+import vggprep
+
 MEANS = np.array([103.939, 116.779, 123.68], "float32")
 
 
@@ -453,6 +455,15 @@ def swapped(x):
     if x.shape != (299, 299, 3):
         raise ValueError("another size")
     return x.astype("float32") - MEANS
+
+
+def worded(x, mode="RGB"):
+    if mode != "RGB":
+        raise ValueError(mode)
+    return x.astype("float32") - MEANS
+
+
+claimed = vggprep.Implementation("claimed", from_pil, takes="pil")
 """
 
 
@@ -496,12 +507,20 @@ def test_the_command_line_feeds_functions_what_they_take(
     assert done.returncode == code
 
 
-def test_a_reproducer_makes_what_the_function_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [("theirs:from_pil", {"takes": "pil"}), ("theirs:claimed", {}), ("theirs:swapped", {}), ("theirs:worded", {})],
+)
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_reproducer_makes_what_the_function_takes(
+    target: str, options: dict[str, Any], isolated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("PIL")
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "theirs.py").write_text(THEIRS.replace(", ::-1] - MEANS", "] - MEANS"))
     with importable(tmp_path):
-        (target,) = load("theirs:from_pil", takes="pil")
-        report = judge(target, selection=Selection(("caffe",)), examples=0)
+        (judged,) = load(target, isolated=isolated, **options)
+        report = judge(judged, selection=Selection(("caffe",), dtypes=("uint8",)), examples=0)
         lines = next(r.reproducer for r in report.results if r.example == "pixel")
         *before, last = [line for line in lines.splitlines() if not line.startswith("#")]
         names: dict[str, Any] = {}

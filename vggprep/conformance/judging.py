@@ -30,7 +30,11 @@ def judge(
     ``known``: the deviations to excuse; ``None`` for those that ship with vggprep, which are all of Keras's. Of
     either, only the entries for the installed release count. ``examples``: of ``profile``, another number.
     """
-    implementation, advice = recognised(named(implementation))
+    implementation = named(implementation)
+    try:
+        implementation, advice = recognised(implementation)
+    except KeyboardInterrupt:
+        return Report(implementation, [], interrupted=True)
     applicable = ledger.applicable(known, implementation.name)
     report = run(
         implementation,

@@ -18,7 +18,6 @@ from vggprep.implementations.adapters import (
     INPUT_ORDERS,
     TAKES,
     InputOrder,
-    Lines,
     Takes,
     adaptation,
     adapted,
@@ -111,8 +110,8 @@ class Implementation:
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         layout = self.data_formats[0] if self.data_formats is not None and len(self.data_formats) == 1 else None
-        for name, lines, inverse in (("preprocess", "source", False), ("deprocess", "inverse_source", True)):
-            function, source = getattr(self, name), getattr(self, lines)
+        for name, inverse in (("preprocess", False), ("deprocess", True)):
+            function = getattr(self, name)
             if function is None:
                 continue
             function = adapted(
@@ -124,10 +123,7 @@ class Implementation:
                 inverse=inverse,
             )
             object.__setattr__(self, name, function)
-            how = adaptation(function)
-            inner = source.inner if isinstance(source, Lines) else source
-            object.__setattr__(self, lines, inner if inner is None or how.is_plain else Lines(inner, how))
-            if how.changes_arrays:
+            if adaptation(function).changes_arrays:
                 object.__setattr__(self, "native_only", True)
 
 

@@ -14,13 +14,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep.implementations.callables import NoArray, as_array
 from vggprep.spec import DataFormat, ModeName
+
+if TYPE_CHECKING:
+    from vggprep.implementations import Implementation
 
 Array = npt.NDArray[Any]
 Takes = Literal["array", "pil", "path", "torch", "tf", "jax", "dict", "keyword"]
@@ -209,7 +212,8 @@ class Lines:
 
     def __call__(self, mode: ModeName, data_format: DataFormat) -> str:
         """The lines."""
-        how = self.how
+        how, call = self.how, self.inner(mode, data_format)
+        call = call if how.with_mode else call.replace(f", mode={mode!r}", "")
         first = data_format == "channels_first"
         height, width = ("-2", "-1") if first else ("-3", "-2")
         lines, cut = [], ""
@@ -230,7 +234,27 @@ class Lines:
             "tf": ["import tensorflow as tf", "x = tf.convert_to_tensor(x)"],
             "jax": ["import jax", "x = jax.numpy.asarray(x)"],
         }.get(how.takes, [])
-        return "\n".join([*lines, self.inner(mode, data_format) + cut])
+        return "\n".join([*lines, call + cut])
+
+
+def changed(implementation: Implementation, **changes: Any) -> Implementation:
+    """An implementation with other fields; the lines that call its functions do what is new in its adaptation."""
+    found = replace(implementation, **changes)
+    lines: dict[str, Any] = {}
+    for field, name in (("preprocess", "source"), ("deprocess", "inverse_source")):
+        source = getattr(implementation, name)
+        if source is None:
+            continue
+        before, now = (adaptation(getattr(each, field)) for each in (implementation, found))
+        new = Adaptation(
+            takes=now.takes if now.takes != before.takes else "array",
+            size=now.size if now.size != before.size else None,
+            input_order=now.input_order if now.input_order != before.input_order else "rgb",
+            inverse=now.inverse,
+            with_mode=now.with_mode or not before.with_mode,
+        )
+        lines[name] = source if new.is_plain else Lines(source, new)
+    return replace(found, **lines)
 
 
 _OTHER: dict[DataFormat, DataFormat] = {"channels_last": "channels_first", "channels_first": "channels_last"}

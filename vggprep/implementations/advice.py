@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.implementations.adapters import Takes, adaptation, adapted
+from vggprep.implementations.adapters import Takes, adaptation, adapted, changed
 from vggprep.implementations.callables import Outcome, Parameters, call, parameters
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat
 
@@ -87,8 +86,10 @@ def recognised(implementation: Implementation) -> tuple[Implementation, list[Not
     notes: list[Note] = []
     for inverse, field in ((False, "preprocess"), (True, "deprocess")):
         function = getattr(implementation, field)
-        seen_through = implementation.native_only and adaptation(function).is_plain if function else True
-        if seen_through or implementation.compiled:
+        # A program, a model file or a wrapper has said what it takes.
+        if function is None or implementation.compiled:
+            continue
+        if implementation.native_only and adaptation(function).is_plain:
             continue
         asker = _Asker(implementation, function, inverse)
         try:
@@ -97,7 +98,7 @@ def recognised(implementation: Implementation) -> tuple[Implementation, list[Not
             continue
         if changes.pop("without_mode", False):
             changes[field] = adapted(function, with_mode=False)
-        implementation = replace(implementation, **changes)
+        implementation = changed(implementation, **changes)
         notes += asker.notes
     return implementation, notes
 

@@ -13,7 +13,7 @@ from typing import Any
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, commands, models
 from vggprep.implementations import keras as keras_paths
-from vggprep.implementations.adapters import InputOrder, Takes
+from vggprep.implementations.adapters import InputOrder, Takes, changed
 from vggprep.implementations.callables import describe, keywords
 from vggprep.implementations.isolation import Worker
 from vggprep.spec import DataFormat, Level, ModeName
@@ -71,7 +71,7 @@ def load_all(spec: TargetSpec) -> list[Implementation]:
                 raise TargetError(f"{target} takes arrays: --takes, --size and --input-order are for module:attribute")
         plain = load_all(replace(spec, takes=None, size=None, input_order=None))
         try:
-            return [replace(implementation, **spec.adaptation) for implementation in plain]
+            return [changed(implementation, **spec.adaptation) for implementation in plain]
         except ValueError as error:
             raise TargetError(f"{', '.join(spec.targets) or spec.inverse}: {error}") from error
     isolated = spec.isolated and os.name == "posix"

@@ -23,7 +23,7 @@ import numpy as np
 
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, callables
-from vggprep.implementations.adapters import Adaptation, Lines, adapted
+from vggprep.implementations.adapters import Adaptation, adapted
 from vggprep.implementations.callables import Call, Outcome, call, call_again, call_together, describe, now, parameters
 from vggprep.implementations.isolation import DISCONNECTED, REASON, UNUSABLE
 from vggprep.implementations.targets import TargetSpec, load_all
@@ -79,7 +79,7 @@ class _Server:
             implementation = self._implementations()[place]
             source = implementation.source if direction == "forward" else implementation.inverse_source
             assert source is not None
-            return (source.inner if isinstance(source, Lines) else source)(*rest)
+            return source(*rest)
         at, how = place
         function = self._function(at, how, direction)
         if what == "together":
