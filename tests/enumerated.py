@@ -199,7 +199,7 @@ one_single_raises = raising(130.5)
 
 def a_list_for_large_images(x: Array, mode: ModeName = "tf") -> Any:
     y = preprocess_input(x, mode=mode)
-    return y if x.size < 5000 else y.tolist()
+    return y if x.size < 5000 else []
 
 
 def nothing_for_large_images(x: Array, mode: ModeName = "tf") -> Any:

@@ -75,9 +75,9 @@ class Tensor:
     ("spoil", "message"),
     [
         (lambda y: None, "returns None, not an array"),
-        (lambda y: y.tolist(), "returns a list, not a NumPy array"),
+        (lambda y: [], "returns a list, not a NumPy array"),
         (lambda y: (y, y), "returns a tuple, not a NumPy array"),
-        (lambda y: {"image": y}, "returns a dict, not a NumPy array"),
+        (lambda y: {"image": y, "mask": y}, "returns a dict, not a NumPy array"),
         (lambda y: y.tobytes(), "returns a bytes, not a NumPy array"),
         (lambda y: Tensor(y), r"returns a [\w.]*test_verdicts\.Tensor, not a NumPy array"),
         (lambda y: y.dtype.type(1), r"returns a numpy\.float32, not a NumPy array"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from rich.progress import (
 
 from vggprep.files import printable
 from vggprep.implementations import mode_of
+from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
 from vggprep.implementations.targets import TargetSpec
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES
 
@@ -78,15 +80,43 @@ def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") 
     return decorate
 
 
+_LOAD_OPTIONS = ("timeout", "input_name", "tensor_name", "takes", "size", "input_order")
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)x(\d+)", text, flags=re.IGNORECASE)
+    if found is None or not int(found[1]) or not int(found[2]):
+        fail(f"--size {text} is not a height and a width, such as 224x224")
+    return int(found[1]), int(found[2])
+
+
 def target_options(function: FC) -> FC:
     """How to load targets; the verb gets ``load_options``, a dict for ``TargetSpec``."""
 
     @functools.wraps(function)
-    def bundled(*args: Any, timeout: Any, input_name: Any, tensor_name: Any, **others: Any) -> Any:
-        options = {"timeout": timeout, "input_name": input_name, "tensor_name": tensor_name}
+    def bundled(*args: Any, **others: Any) -> Any:
+        options = {name: others.pop(name) for name in _LOAD_OPTIONS}
         return function(*args, load_options=options, **others)
 
     for option in (
+        click.option(
+            "--input-order",
+            type=click.Choice(INPUT_ORDERS),
+            help="Of a function: the channel order of its images; bgr for one that is handed OpenCV's.",
+        ),
+        click.option(
+            "--size",
+            metavar="HxW",
+            callback=_size,
+            help="Of a function: the one size that it takes, such as 224x224; images are put into frames of it.",
+        ),
+        click.option(
+            "--takes",
+            type=click.Choice(TAKES),
+            help="Of a function: what it takes in place of an array: a PIL image, the path of a PNG file, or a tensor.",
+        ),
         click.option(
             "--tensor",
             "tensor_name",

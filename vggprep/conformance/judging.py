@@ -13,6 +13,7 @@ from vggprep.conformance.rehearsal import rehearse
 from vggprep.conformance.report import failure_text, headlines, verdict
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
+from vggprep.implementations.advice import recognised
 
 
 def judge(
@@ -31,6 +32,10 @@ def judge(
     either, only the entries for the installed release count. ``examples``: of ``profile``, another number.
     """
     implementation = named(implementation)
+    try:
+        implementation, advice = recognised(implementation)
+    except KeyboardInterrupt:
+        return Report(implementation, [], interrupted=True)
     applicable = ledger.applicable(known, implementation.name)
     rehearse(implementation, selection=selection, progress=progress)
     report = run(
@@ -43,7 +48,7 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    return replace(report, notes=[*report.notes, *filter(None, [applicable.note])])
+    return replace(report, notes=[*map(str, advice), *report.notes, *filter(None, [applicable.note])])
 
 
 class Results(list[Result]):

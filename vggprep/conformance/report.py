@@ -174,7 +174,8 @@ def headlines(report: Report) -> list[str]:
 def guess(direction: Direction, mode: ModeName, both: bool) -> str:
     """That a mode was guessed. ``both``: whether there is a forward function besides an inverse."""
     who = "the inverse takes" if direction == "inverse" and both else "takes"
-    said = f"{who} no mode: judged as {mode}, the nearest of caffe, tf and torch"
+    why = "which returns its input" if mode == "identity" else "the nearest of caffe, tf and torch"
+    said = f"{who} no mode: judged as {mode}, {why}"
     return f"{said}; name the mode or the model if it is another"
 
 

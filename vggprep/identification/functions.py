@@ -18,6 +18,7 @@ from vggprep.explanation.candidates import candidates
 from vggprep.explanation.statements import Seen, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
 from vggprep.implementations import Implementation
+from vggprep.implementations.advice import recognised
 from vggprep.implementations.callables import Outcome, call, parameters
 from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName
 
@@ -74,10 +75,11 @@ class Answer:
 
 @dataclass(frozen=True, repr=False)
 class Identification:
-    """What a black box is: one answer, or one for each mode if it takes a mode."""
+    """What a black box is: one answer, or one for each mode if it takes a mode; ``notes`` on how it was called."""
 
     name: str
     answers: tuple[Answer, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
@@ -85,7 +87,8 @@ class Identification:
         return all(answer.is_right for answer in self.answers)
 
     def __repr__(self) -> str:
-        return "\n".join([f"{self.name}:", *(f"{answer!r}" for answer in self.answers)])
+        lines = [*(f"{answer!r}" for answer in self.answers), *(f"  {note}" for note in self.notes)]
+        return "\n".join([f"{self.name}:", *lines])
 
 
 def identify(function: Callable[..., Any] | Implementation) -> Identification:
@@ -104,10 +107,13 @@ def identify(function: Callable[..., Any] | Implementation) -> Identification:
     """
     if not isinstance(function, Implementation):
         function = Implementation(getattr(function, "__name__", type(function).__name__), function)
+    function, advice = recognised(function)
     called = function.preprocess or function.deprocess
     assert called is not None
     asked = (function.modes or tuple(MODES)) if parameters(called).mode else (None,)
-    return Identification(function.name, tuple(_identify(function, called, mode) for mode in asked))
+    forms: dict[str, None] = {}
+    answers = tuple(_identify(function, called, mode, forms) for mode in asked)
+    return Identification(function.name, answers, (*filter(None, forms), *map(str, advice)))
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
@@ -128,9 +134,13 @@ class _Shown(NamedTuple):
         return self.seen.outcome
 
 
-def _identify(implementation: Implementation, function: Callable[..., Any], asked: ModeName | None) -> Answer:
+def _identify(
+    implementation: Implementation, function: Callable[..., Any], asked: ModeName | None, forms: dict[str, None]
+) -> Answer:
     def ask(probe: Probe) -> _Shown:
-        return _Shown(probe.what, Seen(probe.case, call(function, probe.case.array(), asked, probe.case.data_format)))
+        outcome = call(function, probe.case.array(), asked, probe.case.data_format)
+        forms[outcome.form] = None
+        return _Shown(probe.what, Seen(probe.case, outcome))
 
     takes_format = parameters(function).data_format
     dtypes = [dtype for dtype in implementation.dtypes or DTYPES if dtype in DTYPES]

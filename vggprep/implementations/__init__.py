@@ -14,6 +14,15 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vggprep.errors import VggprepError
+from vggprep.implementations.adapters import (
+    INPUT_ORDERS,
+    TAKES,
+    InputOrder,
+    Takes,
+    adaptation,
+    adapted,
+    check_size,
+)
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODELS, MODES, RANKS, DataFormat, Level, ModeName
 
 
@@ -33,6 +42,12 @@ class Implementation:
             ``None`` claims nothing, and everything is tried.
         model: the ``keras.applications`` module, such as ``"vgg19"``, that it prepares images for: another way to
             claim its mode.
+        takes: what the functions take in place of an array: ``"pil"`` images and ``"path"``, of a PNG file, for
+            forward functions, which are then claimed for uint8 images of rank 3 alone; ``"torch"``, ``"tf"`` and
+            ``"jax"`` tensors.
+        size: the height and width that all their images must have; images of other sizes are put into such frames.
+        input_order: ``"bgr"`` for functions whose images have OpenCV's channel order: images are reversed before they
+            are handed over, and after an inverse has returned them.
         writes_input: whether it overwrites float input, as Keras does. Otherwise that is a failure.
         native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
             (tensors, models, other programs).
@@ -52,6 +67,9 @@ class Implementation:
     dtypes: Sequence[str] | None = None
     ranks: Sequence[int] | None = None
     model: str | None = None
+    takes: Takes = "array"
+    size: Sequence[int] | None = None
+    input_order: InputOrder = "rgb"
     writes_input: bool = False
     native_only: bool = False
     compiled: bool = False
@@ -70,11 +88,43 @@ class Implementation:
             if self.modes is not None and tuple(self.modes) != (mode,):
                 raise ValueError(f"model {self.model!r} has mode {mode!r}; got modes {self.modes!r}, too")
             object.__setattr__(self, "modes", (mode,))
+        _one_of("takes", (self.takes,), TAKES)
+        _one_of("input_order", (self.input_order,), INPUT_ORDERS)
         _one_of("level", (self.level,), LEVELS)
         _one_of("modes", self.modes, tuple(MODES))
         _one_of("data_formats", self.data_formats, DATA_FORMATS)
         _one_of("ranks", self.ranks, RANKS)
         _one_of("dtypes", self.dtypes, DTYPES)
+        self._adapt()
+
+    def _adapt(self) -> None:
+        """Make functions of arrays of functions that take something else."""
+        if self.takes in ("pil", "path"):
+            if self.deprocess is not None:
+                raise ValueError(f"takes={self.takes!r} is for a forward function; judge the inverse by itself")
+            for what, only in (("dtypes", ("uint8",)), ("ranks", (3,))):
+                claimed = getattr(self, what)
+                if claimed is not None and tuple(claimed) != only:
+                    raise ValueError(f"takes={self.takes!r} means {what}={only!r}; got {what}={claimed!r}")
+                object.__setattr__(self, what, only)
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
+        layout = self.data_formats[0] if self.data_formats is not None and len(self.data_formats) == 1 else None
+        for name, inverse in (("preprocess", False), ("deprocess", True)):
+            function = getattr(self, name)
+            if function is None:
+                continue
+            function = adapted(
+                function,
+                takes=self.takes,
+                size=self.size,
+                input_order=self.input_order,
+                layout=layout,
+                inverse=inverse,
+            )
+            object.__setattr__(self, name, function)
+            if adaptation(function).changes_arrays:
+                object.__setattr__(self, "native_only", True)
 
 
 class ModelError(VggprepError, ValueError):

@@ -79,7 +79,7 @@ class Outcome:
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
     raised, or ``problem`` says why the returned object cannot be judged. ``returned`` is the object itself, and
     ``input_after`` the array that was passed in; of a call in another process, ``key`` is what both are known by there,
-    and ``input_after`` a copy.
+    and ``input_after`` a copy. ``form`` is a remark on the returned object, where that is no array.
     """
 
     output: Array | None
@@ -92,6 +92,7 @@ class Outcome:
     returned: Any = None
     input_after: Array | None = None
     key: int = 0
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,30 @@ class NoArray:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Which of the two keywords a function takes.
+    """Which of the two keywords a function takes, and what else its signature says.
 
     ``defaults`` holds those of them that are a string or ``None``. ``mode_first``: by position, the mode comes before
-    the data format.
+    the data format. ``required``: parameters besides the image and the two keywords that have no default. ``layouts``:
+    parameters whose names are other words for the data format.
     """
 
     mode: bool
     data_format: bool
     defaults: tuple[tuple[str, str | None], ...] = ()
     mode_first: bool = False
+    required: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = ()
+
+    @property
+    def mode_default(self) -> str | None:
+        """The word that is the default of ``mode``."""
+        return dict(self.defaults).get("mode")
+
+
+_LAYOUTS = (
+    "channels_first", "channels_last", "channel_first", "channel_last", "layout", "data_layout", "input_layout",
+    "image_data_format", "input_data_format", "dim_ordering", "image_format",
+)  # fmt: skip
 
 
 def parameters(function: Callable[..., Any]) -> Parameters:
@@ -134,7 +149,16 @@ def _parameters(function: Callable[..., Any]) -> Parameters:
     asked = [(name, p.default) for name, p in by_name.items() if name in ("mode", "data_format")]
     defaults = tuple((name, default) for name, default in asked if default is None or type(default) is str)
     by_position = [name for name, _ in asked if by_name[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    return Parameters("mode" in by_name, "data_format" in by_name, defaults, by_position == ["mode", "data_format"])
+    image = next((name for name, p in found.items() if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)), None)
+    others = [name for name in by_name if name not in ("mode", "data_format", image)]
+    return Parameters(
+        "mode" in by_name,
+        "data_format" in by_name,
+        defaults,
+        by_position == ["mode", "data_format"],
+        tuple(name for name in others if by_name[name].default is inspect.Parameter.empty),
+        tuple(name for name in others if name in _LAYOUTS),
+    )
 
 
 _remembered_parameters = functools.lru_cache(maxsize=256)(_parameters)
@@ -264,18 +288,21 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     if refusal is not None:
         changed = _form(array) != form or array.tobytes() != before
         return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
-    output, problem, shares, after = None, None, False, array
+    output, problem, shares, after, remark = None, None, False, array, ""
     try:
         changed = _form(array) != form or array.tobytes() != before
         if _form(array) != form:
             after = np.frombuffer(before, dtype).reshape(shape)
-        problem = _problem(returned, len(before), dtype.isnative)
+        found, remark = as_array(returned)
+        problem = _problem(found, len(before), dtype.isnative)
         if problem is None:
-            output = _plain(returned)
-            shares = share_memory(np.ndarray.view(returned, np.ndarray), array)
+            output = _plain(found)
+            shares = share_memory(np.ndarray.view(found, np.ndarray), array)
+            remarks |= {remark} if remark else set()
     except Exception as error:
         changed, problem = True, Problem("unreadable", {"error": describe(error)})
-    return Outcome(output, None, problem, remarks, changed, shares, returned is array, returned, after)
+    same = returned is array
+    return Outcome(output, None, problem, remarks, changed, shares, same, returned, after, form=remark)
 
 
 INTERRUPTS_ARE_ITS_OWN = False
@@ -306,7 +333,7 @@ def now(function: Callable[..., Any], outcome: Outcome) -> tuple[Array, Array | 
     if (remote := _remote(function)) is not None:
         return remote.now(outcome)
     assert outcome.input_after is not None
-    return outcome.input_after.copy(), None if outcome.output is None else _plain(outcome.returned)
+    return outcome.input_after.copy(), None if outcome.output is None else _plain(as_array(outcome.returned)[0])
 
 
 def call_again(function: Callable[..., Any], outcome: Outcome, values: Array, mode: Any, data_format: Any) -> Outcome:
@@ -340,6 +367,7 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
                 array = mine.array.copy()
                 sys.setprofile(_giving_way() if turn == 0 else None)
                 results.append(function(array, **words))
+            arrays = [as_array(result)[0] for result in results]
         except BrokenBarrierError:
             return None
         except BaseException as error:
@@ -347,7 +375,7 @@ def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: i
             return raised(error)
         finally:
             sys.setprofile(None)
-        return [_plain(r) if isinstance(r, np.ndarray) else None for r in results]
+        return [_plain(a) if isinstance(a, np.ndarray) else None for a in arrays]
 
     interval = sys.getswitchinterval()
     with captured_output(), ThreadPoolExecutor(len(calls)) as pool:
@@ -377,6 +405,66 @@ def _giving_way() -> Callable[[Any, str, Any], None]:
                 time.sleep(_PAUSE)
 
     return event
+
+
+def as_array(returned: Any) -> tuple[Any, str]:
+    """The array that a function returned in another form, and a remark on the form; anything else as it is.
+
+    Tensors of TensorFlow, torch and JAX, PIL images, mappings (``pixel_values``, or their one array), tuples with one
+    array, and lists. A tensor shares the array's memory where its framework can. No framework is imported.
+    """
+    if isinstance(returned, np.ndarray) or returned is None:
+        return returned, ""
+    kind = type(returned)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    if (tensor := _of_tensor(returned)) is not None:
+        return tensor, f"returns a {name}: converted to an array"
+    if isinstance(returned, Mapping):
+        arrays = {key: array for key, value in returned.items() if isinstance(array := as_array(value)[0], np.ndarray)}
+        keys = ["pixel_values"] if "pixel_values" in arrays else list(arrays)
+        if len(keys) == 1:
+            return arrays[keys[0]], f"returns a {name}: its {keys[0]!r} is judged"
+    elif isinstance(returned, tuple):
+        inside = [array for value in returned if isinstance(array := as_array(value)[0], np.ndarray)]
+        if len(inside) == 1:
+            return inside[0], f"returns a {name} of {len(returned)}: the one array in it is judged"
+    elif isinstance(returned, list) and returned:
+        plain = isinstance(_first_leaf(returned), int | float | np.generic | np.ndarray)
+        # Raises for arrays of several shapes.
+        stacked = np.asarray(returned if plain else [as_array(value)[0] for value in returned])
+        return stacked, "returns a list, not an array: judged as np.asarray makes one of it"
+    return returned, ""
+
+
+def _first_leaf(returned: Any) -> Any:
+    while isinstance(returned, list | tuple) and returned:
+        returned = returned[0]
+    return returned
+
+
+def _of_tensor(returned: Any) -> Array | None:
+    """A tensor or a PIL image as an array; ``None`` for anything else. A subclass is known by its bases."""
+    roots = {base.__module__.partition(".")[0] for base in type(returned).__mro__}
+    if "torch" in roots and hasattr(returned, "detach"):
+        tensor = returned.detach().cpu()
+        if str(tensor.dtype) != "torch.bfloat16":
+            found: Array = tensor.numpy()
+            return found
+        return _bfloat16(tensor.contiguous().view(sys.modules["torch"].int16).numpy())
+    if "tensorflow" in roots and hasattr(returned, "numpy"):
+        return np.asarray(returned.numpy())
+    if roots & {"jax", "jaxlib", "PIL"} and hasattr(returned, "shape" if "PIL" not in roots else "getbands"):
+        return np.asarray(returned)
+    return None
+
+
+def _bfloat16(bits: Array) -> Array:
+    """The numbers of bfloat16 bits, in that dtype if NumPy has it here, else in float32."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        return (bits.astype(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return bits.view(ml_dtypes.bfloat16)
 
 
 def _form(array: Array) -> tuple[Any, ...]:

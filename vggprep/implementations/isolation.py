@@ -21,6 +21,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
+from vggprep.implementations.adapters import Adaptation
 from vggprep.implementations.callables import Call, Outcome, Parameters, Problem, Raised, Together
 from vggprep.spec import DataFormat, Direction, ModeName
 
@@ -53,6 +55,10 @@ REASON = "after the call: "
 
 class IsolationError(VggprepError):
     """A target that cannot be loaded in a process of its own; the message says why."""
+
+
+Place = tuple[int, Adaptation]
+"""Which of the implementations that a process has loaded, and how its functions are adapted."""
 
 
 class Memory(NamedTuple):
@@ -153,7 +159,7 @@ class Worker:
         finally:
             self._given_up = given_up or self._given_up
 
-    def call(self, at: int, direction: Direction, array: Array, mode: Any, data_format: Any, keep: bool) -> Outcome:
+    def call(self, at: Place, direction: Direction, array: Array, mode: Any, data_format: Any, keep: bool) -> Outcome:
         """The outcome of a call."""
         key = next(self._keys) if keep else 0
         outcome = self._outcome(("call", at, direction, Memory.of(array), mode, data_format, key), array)
@@ -171,14 +177,14 @@ class Worker:
         return outcome.input_after, outcome.output
 
     def call_again(
-        self, at: int, direction: Direction, outcome: Outcome, values: Array, mode: Any, data_format: Any
+        self, at: Place, direction: Direction, outcome: Outcome, values: Array, mode: Any, data_format: Any
     ) -> Outcome:
         """The outcome of a call on the array of a kept call, with other values."""
         if outcome.key not in self._kept:
             return self.call(at, direction, values.copy(), mode, data_format, keep=True)
         return self._outcome(("again", at, direction, outcome.key, values, mode, data_format), values)
 
-    def call_together(self, at: int, direction: Direction, calls: Sequence[Call], rounds: int) -> list[Together]:
+    def call_together(self, at: Place, direction: Direction, calls: Sequence[Call], rounds: int) -> list[Together]:
         """What several threads get."""
         sent = [(Memory.of(call.array), call.mode, call.data_format) for call in calls]
         try:
@@ -284,8 +290,22 @@ class RemoteFunction:
 
     IS_REMOTE: Literal[True] = True
 
-    def __init__(self, worker: Worker, at: int, direction: Direction, parameters: Parameters) -> None:
-        self.worker, self.at, self.direction, self.parameters = worker, at, direction, parameters
+    def __init__(
+        self,
+        worker: Worker,
+        at: int,
+        direction: Direction,
+        parameters: Parameters,
+        how: Adaptation = Adaptation(),  # noqa: B008
+    ) -> None:
+        self.worker, self.direction, self.parameters, self.how = worker, direction, parameters, how
+        self.at = (at, how)
+
+    def adapted(self, **how: Any) -> RemoteFunction:
+        """As ``adapters.adapted``: the function is adapted where it is."""
+        now = replace(self.how, **how)
+        parameters = replace(self.parameters, mode=self.parameters.mode and now.with_mode)
+        return RemoteFunction(self.worker, self.at[0], self.direction, parameters, now)
 
     def call(self, array: Array, mode: Any, data_format: Any, *, keep: bool) -> Outcome:
         """As ``callables.call``."""

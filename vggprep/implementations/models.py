@@ -24,6 +24,7 @@ import numpy.typing as npt
 from vggprep.errors import VggprepError
 from vggprep.files import printable
 from vggprep.implementations import Implementation
+from vggprep.implementations.adapters import framed
 from vggprep.implementations.callables import NoArray, describe
 from vggprep.implementations.keras import mute_native_stderr
 from vggprep.spec import DataFormat, ModeName
@@ -270,29 +271,22 @@ def _framed(
     images = images if data_format == "channels_last" else images.transpose(0, 2, 3, 1)
     fixed, height, width = _channels_last(model, data_format)
     height, width = (height, width) if window is None else window.size
-    n, h, w, _ = images.shape
-    fits = images.size > 0 and (height or h) >= h and (width or w) >= w
-    if fits:
-        frames = np.zeros((n, height or h, width or w, 3), x.dtype)
-        frames[:, :h, :w] = images
-    else:
-        # Larger than a frame, or empty: pixel after pixel, in as many frames as they fill.
-        high, wide = height or 1, width or max(n * h * w, 1)
-        count = max(-(-n * h * w // (high * wide)), 1)
-        pixels = np.zeros((count * high * wide, 3), x.dtype)
-        pixels[: n * h * w] = images.reshape(-1, 3)
-        frames = pixels.reshape(count, high, wide, 3)
-    batch = fixed or len(frames)
-    results = []
-    for start in range(0, len(frames), batch):
-        part = frames[start : start + batch]
-        part = np.pad(part, ((0, batch - len(part)), *3 * ((0, 0),)))
-        result = _through(model, data_format, transposed, part if window is None else window.filled(part))
-        if result is None or result.shape != part.shape:
-            return NoArray(_unlike(model, data_format, part))
-        results.append(result[: len(frames) - start])
-    whole = np.concatenate(results)
-    y = whole[:, :h, :w] if fits else whole.reshape(-1, 3)[: n * h * w].reshape(images.shape)
+
+    def run(frames: Array) -> Array | NoArray:
+        batch = fixed or len(frames)
+        results = []
+        for start in range(0, len(frames), batch):
+            part = frames[start : start + batch]
+            part = np.pad(part, ((0, batch - len(part)), *3 * ((0, 0),)))
+            result = _through(model, data_format, transposed, part if window is None else window.filled(part))
+            if result is None or result.shape != part.shape:
+                return NoArray(_unlike(model, data_format, part))
+            results.append(result[: len(frames) - start])
+        return np.concatenate(results)
+
+    y = framed(run, images, height, width)
+    if isinstance(y, NoArray):
+        return y
     y = y if data_format == "channels_last" else y.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(y if x.ndim == 4 else y[0])
 

@@ -13,6 +13,7 @@ from typing import Any
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, commands, models
 from vggprep.implementations import keras as keras_paths
+from vggprep.implementations.adapters import InputOrder, Takes, changed
 from vggprep.implementations.callables import describe, keywords
 from vggprep.implementations.isolation import Worker
 from vggprep.spec import DataFormat, Level, ModeName
@@ -33,6 +34,7 @@ class TargetSpec:
 
     ``timeout``: the seconds that a program, or a function in a process of its own, has for an answer. ``input_name``,
     ``tensor_name``: of a model file, the input that takes images and the tensor to judge instead of the output.
+    ``takes``, ``size``, ``input_order``: of Python functions, as in ``Implementation``.
     ``isolated``: load Python functions and model files in processes of their own, which they cannot take the suite
     down with.
     """
@@ -45,6 +47,15 @@ class TargetSpec:
     input_name: str | None = None
     tensor_name: str | None = None
     isolated: bool = False
+    takes: Takes | None = None
+    size: tuple[int, int] | None = None
+    input_order: InputOrder | None = None
+
+    @property
+    def adaptation(self) -> dict[str, Any]:
+        """What is said of what functions take, by the fields of ``Implementation``."""
+        said = {"takes": self.takes, "size": self.size, "input_order": self.input_order}
+        return {field: value for field, value in said.items() if value is not None}
 
 
 def load(target: str, **options: Any) -> list[Implementation]:
@@ -54,6 +65,15 @@ def load(target: str, **options: Any) -> list[Implementation]:
 
 def load_all(spec: TargetSpec) -> list[Implementation]:
     """The implementations that a command line names. Raises ``VggprepError``."""
+    if spec.adaptation:
+        for target in (*spec.targets, *filter(None, [spec.inverse])):
+            if not _is_foreign(target) or target.partition(":")[0] in models.KINDS:
+                raise TargetError(f"{target} takes arrays: --takes, --size and --input-order are for module:attribute")
+        plain = load_all(replace(spec, takes=None, size=None, input_order=None))
+        try:
+            return [changed(implementation, **spec.adaptation) for implementation in plain]
+        except ValueError as error:
+            raise TargetError(f"{', '.join(spec.targets) or spec.inverse}: {error}") from error
     isolated = spec.isolated and os.name == "posix"
     if isolated and len(spec.targets) < 2 and all(map(_is_foreign, (*spec.targets, spec.inverse or "module:inverse"))):
         return _isolated(spec)

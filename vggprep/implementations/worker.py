@@ -23,6 +23,7 @@ import numpy as np
 
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, callables
+from vggprep.implementations.adapters import Adaptation, adapted
 from vggprep.implementations.callables import Call, Outcome, call, call_again, call_together, describe, now, parameters
 from vggprep.implementations.isolation import DISCONNECTED, REASON, UNUSABLE
 from vggprep.implementations.targets import TargetSpec, load_all
@@ -73,13 +74,14 @@ class _Server:
         if what == "now":
             outcome = self._kept[about[0]]
             return now(call, outcome)
-        at, direction, *rest = about
+        place, direction, *rest = about
         if what == "source":
-            implementation = self._implementations()[at]
+            implementation = self._implementations()[place]
             source = implementation.source if direction == "forward" else implementation.inverse_source
             assert source is not None
             return source(*rest)
-        function = self._function(at, direction)
+        at, how = place
+        function = self._function(at, how, direction)
         if what == "together":
             calls, rounds = rest
             return call_together(function, [Call(memory.array(), *words) for memory, *words in calls], rounds)
@@ -100,11 +102,11 @@ class _Server:
             self._loaded = load_all(TargetSpec(**self._options))
         return self._loaded
 
-    def _function(self, at: int, direction: Direction) -> Callable[..., Any]:
+    def _function(self, at: int, how: Adaptation, direction: Direction) -> Callable[..., Any]:
         implementation = self._implementations()[at]
         function = implementation.preprocess if direction == "forward" else implementation.deprocess
         assert function is not None
-        return function
+        return function if how.is_plain else adapted(function, **vars(how))
 
     def _describe(self) -> str | list[dict[str, Any]]:
         try:

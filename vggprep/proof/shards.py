@@ -25,7 +25,7 @@ from vggprep.cases import Array, Case, Cell, dtype_of
 from vggprep.checks.subject import Subject
 from vggprep.conformance.words import sentence
 from vggprep.implementations import Implementation
-from vggprep.implementations.callables import NoArray, Outcome, call, describe, keywords
+from vggprep.implementations.callables import NoArray, Outcome, as_array, call, describe, keywords
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.oracle import FORMATS, Float64
 from vggprep.proof import environment
@@ -292,7 +292,7 @@ class _Run:
             returned = outcome.output
         else:
             try:
-                returned = self.function(image, **keywords(self.function, mode, data_format))
+                returned, _ = as_array(self.function(image, **keywords(self.function, mode, data_format)))
             except Exception as error:
                 return _Output(None, "no_result", describe(error))
             if not isinstance(returned, np.ndarray):
