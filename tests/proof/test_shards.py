@@ -131,7 +131,7 @@ UNSEEN = {
     "byte_order": {"byte_order_ignored"},
     "errors": {
         "unknown_mode_taken_as_caffe", "unknown_data_format_taken_as_channels_last", "alpha_of_bytes_dropped",
-        "alpha_dropped", "grey_broadcast",
+        "alpha_dropped",
     },
     "sizes": {
         "vector_tail_raw", "short_input_raw", "last_block_missing", "empty_refused", "float_batches_out_of_phase",

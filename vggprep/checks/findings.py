@@ -28,7 +28,7 @@ Kind = Literal[
     "mutation", "other_write", "late_write", "input_returned", "view_returned", "overwritten_result",
     "thread_error", "thread_race",
     # Errors that should have been raised
-    "unknown_accepted", "alpha_dropped", "grey_broadcast",
+    "unknown_accepted", "alpha_dropped",
     # Not about a call
     "missing_output", "stale_entry",
 ]  # fmt: skip

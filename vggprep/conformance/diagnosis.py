@@ -83,7 +83,7 @@ _OF_VALUES: frozenset[Kind] = frozenset(
 _OF_CALLS: frozenset[Kind] = frozenset(
     {
         *PROBLEMS, "refusal", "memory_layout", "mutation", "other_write", "input_returned", "view_returned",
-        "unknown_accepted", "alpha_dropped", "grey_broadcast",
+        "unknown_accepted", "alpha_dropped",
     }
 )  # fmt: skip
 """Kinds that a fault explains if it does the same, with the same effects on the input, in all calls of the cell."""

@@ -52,7 +52,6 @@ WORDS: dict[Kind, Words] = {
     "thread_race": Words("calls from several threads at once disturb each other"),
     "unknown_accepted": Words("accepts {keyword}={value!r} without an error", ("keyword",)),
     "alpha_dropped": Words("drops the fourth channel of an RGBA image without an error: shape {shape} becomes {got}"),
-    "grey_broadcast": Words("makes three channels of a grey image without an error: shape {shape} becomes {got}"),
     "missing_output": Words("there is no output for this vector, though there are others of its kind ({name})"),
     "stale_entry": Words("stale ledger entry, nothing fails any more: {reason}", ("reason",)),
 }

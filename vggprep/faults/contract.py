@@ -522,11 +522,3 @@ def cropped_rows_read_flat(x: Array, mode: ModeName) -> Array:
 def alpha_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """The fourth channel of RGBA images is dropped without an error."""
     return preprocess_input(_without_alpha(x, data_format), data_format, mode)
-
-
-@fault("errors", origin="broadcasting, in Keras tensors", checked=False)
-def grey_broadcast(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
-    """Images with one channel become three channels without an error."""
-    if data_format in DATA_FORMATS and x.ndim in RANKS and x.shape[channel_axis(data_format)] == 1:
-        x = np.repeat(x, 3, axis=channel_axis(data_format))
-    return preprocess_input(x, data_format, mode)
