@@ -195,7 +195,12 @@ def held(difference: Difference, steps: Steps) -> tuple[int, list[str]]:
             if not true:
                 otherwise.append(f"{difference.sentence} | {name}: {before} -> {after}")
     # The words and the data that they are made of mean the same rows.
-    data = {(b, n) for b, step in steps.items() for n in common(*step) if any(s.covers((b, n)) for s in difference.selections)}
+    data = {
+        (b, n)
+        for b, step in steps.items()
+        for n in common(*step)
+        if any(s.covers((b, n)) for s in difference.selections)
+    }
     if found != {key for key in data if key[0] in {b for b, _ in difference.keys}}:
         otherwise.append(f"{difference.sentence} | is read as {sorted(found ^ data)[:3]}")
     return count, otherwise
@@ -220,7 +225,7 @@ def test_every_sentence_of_the_history_holds_for_every_row_that_it_can_be_read_t
     results = [held(*both) for both in in_history()]
     assert [line for _, otherwise in results for line in otherwise] == []
     assert len(results) > 100
-    assert sum(count for count, _ in results) > 3000
+    assert sum(count for count, _ in results) > 1500
 
 
 PAIRS = random.Random(13).sample(list(combinations(shipped().names(), 2)), 36)
@@ -239,3 +244,19 @@ def test_every_sentence_about_one_release_holds(name: str) -> None:
     results = [held(difference, {"": (seen, seen)}) for difference in faults(seen)]
     assert [line for _, otherwise in results for line in otherwise] == []
     assert results
+
+
+def test_a_sentence_that_means_more_than_is_so_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = changes._clause
+    for left_out in ("height", "pixels", "mode"):
+        free = {"mode": ("caffe", "tf", "torch")}.get(left_out)
+        monkeypatch.setattr(
+            changes,
+            "_clause",
+            lambda chosen, out=left_out, free=free: whole(
+                {**{k: v for k, v in chosen.items() if k != out}, **({out: free} if free else {})}
+            ),
+        )
+        old, new = observation("keras==3.11.3"), observation("keras==3.12.0")
+        otherwise = [line for d in compare(old, new) for line in held(d, {"": (old, new)})[1]]
+        assert bool(otherwise) == (left_out != "pixels"), left_out  # where no pixels are named, none can be left out

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, product
@@ -332,10 +332,10 @@ def input_category(question: Question) -> str:
 # ---- one release -----------------------------------------------------------------------------------------------------
 
 
-def faults(observation: Observation) -> list[Difference]:
-    """What a release does wrong, and where it does otherwise than with arrays, worst first."""
+def faults(observation: Observation, of: Container[str] | None = None) -> list[Difference]:
+    """What a release does wrong, and where it does otherwise than with arrays, worst first; ``of`` some rows or all."""
     found = []
-    ran = [name for name, row in observation.rows.items() if not row.skipped]
+    ran = [name for name, row in observation.rows.items() if not row.skipped and (of is None or name in of)]
     for name in ran:
         question, row = questions.parse(name), observation.rows[name]
         array = observation.rows.get(replace(question, path="ndarray", signature=None, after=None).id, row)
@@ -661,8 +661,10 @@ def _subject(selections: Sequence[Selection], keys: Sequence[Key]) -> str:
 def _clause(chosen: Mapping[str, tuple[Any, ...]]) -> str:
     words = [_images(chosen["image"])]
     if "dtype" in chosen:
-        whole = chosen["dtype"] == _WHOLE
-        words.append("integer" if whole else listed(sorted(chosen["dtype"], key=_DTYPES.index)))
+        dtypes = sorted(chosen["dtype"], key=_DTYPES.index)
+        if set(_WHOLE) <= set(dtypes):
+            dtypes = ["integer", *(dtype for dtype in dtypes if dtype not in _WHOLE)]
+        words.append(listed(dtypes))
     words.append(listed(PATHS.get(path, path) for path in chosen["path"]))
     known = set(chosen["mode"]) <= {*KERAS_MODES, "identity"}
     if None not in chosen["module"]:

@@ -143,6 +143,12 @@ class Change:
         return self.lines[0]
 
     @property
+    def releases(self) -> tuple[str, ...]:
+        """The release on every backend that the change is in."""
+        version = self.release.split("==")[1]
+        return self.release, *(f"{line}=={version}" for line in self.lines[1:])
+
+    @property
     def when(self) -> str:
         """The release that made the change, or the interval in which it was made."""
         return self.release if self.adjacent else f"after {self.before}, by {self.release}"
@@ -187,9 +193,7 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
     for step in steps:
         together.setdefault(step.versions, {})[step.new.running.get("backend", "")] = step
     changes: list[Change] = []
-    for backends in sorted(
-        reversed(together.values()), key=lambda found: next(iter(found.values())).date, reverse=True
-    ):
+    for backends in sorted(together.values(), key=lambda found: next(iter(found.values())).date)[::-1]:
         for found in compare_backends({name: (step.old, step.new) for name, step in backends.items()}):
             first, *others = (backends[name] for name in dict.fromkeys(name for name, _ in found.keys))
             lines = tuple(step.after.line for step in (first, *others))

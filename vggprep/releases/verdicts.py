@@ -166,10 +166,12 @@ def _cause(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> tuple[str, C
         found = [suspicion for suspicion in suspicions if _alike(y, suspicion, u)]
         if found and dtype == y_dtype:
             return found[0].words, found[0].kind
-        if len(found) == 1:  # else the lost precision hides which it was
+        if len(found) == 1:
             return f"{found[0].words}, only as precise as {dtype}", found[0].kind or "precision"
+        if found:  # the lost precision hides which it was
+            break
     # Right, but for a rounding to something narrower on the way.
-    for dtype in narrower:
+    for dtype in () if found else narrower:
         if _faithful(x, y, mode, dtype):
             return f"only as precise as {dtype}", "precision"
     return "wrong values for no known reason", ""
