@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import RAISES, RIGHT, question
 
 from vggprep.releases import environments, record
 from vggprep.releases.observation import Observation, ObservationError
-from vggprep.releases.questions import KERAS_MODES, parse
+from vggprep.releases.questions import KERAS_MODES, array, parse
 from vggprep.releases.record import FILE, Change, Recorded, adjacent, history, pack, read, shipped, unpack
 
 
@@ -102,6 +105,44 @@ KNOWN = [
 def test_what_is_known_of_releases_is_found_in_the_data(release: str, words: tuple[str, ...]) -> None:
     found = change(release, *words)
     assert found.when == ("after keras==3.0.0, by keras==3.0.5" if release == "keras==3.0.5" else found.release)
+
+
+def test_causes_that_are_exact_give_the_recorded_bits() -> None:
+    """What a row is said to have computed, computed here in its dtype, has the digest that was recorded."""
+    mean, torch_mean, std = (
+        np.array(v, "float32") for v in ([103.939, 116.779, 123.68], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    seen: dict[str, int] = {}
+    for name, row in ((n, r) for release in shipped().names() for n, r in shipped().observation(release).rows.items()):
+        asked, cause = parse(name), row.cause
+        if row.verdict != "wrong" or len(asked.shape) not in (3, 4):
+            continue
+        x, first = array(asked), asked.effective_format == "channels_first"
+        axis = x.ndim - 3 if first else x.ndim - 1
+        along = {"height": x.ndim - 2 if first else x.ndim - 3}.get(cause.split()[-1], axis)
+        single = x.astype("float32")
+
+        def shaped(v: Any, axis: int) -> Any:
+            return v.reshape([3 if i == axis else 1 for i in range(x.ndim)])  # noqa: B023
+
+        with np.errstate(all="ignore"):
+            if cause.startswith("computed in integers"):
+                cut = np.trunc(mean).astype(row.dtype)
+                results = [np.flip(x, axis).astype(row.dtype) - shaped(cut, along)]
+            elif cause == "x / 127 - 1":  # JAX multiplies by the reciprocal
+                results = [single / np.float32(127) - 1, single * (np.float32(1) / np.float32(127)) - 1]
+            elif cause == "x - 1, nothing divided":
+                results = [single - 1]
+            elif cause == "not divided by 255":
+                results = [(single - shaped(torch_mean, axis)) / shaped(std, axis)]
+            elif cause == "the result of mode caffe with the mean along the height":
+                results = [np.flip(single, axis) - shaped(mean, along)]
+            else:
+                continue
+        digests = [hashlib.sha256(f"{y.dtype.name}{list(y.shape)}".encode() + y.tobytes()) for y in results]
+        assert row.digest in {digest.hexdigest()[:16] for digest in digests}, (name, row)
+        seen[cause] = seen.get(cause, 0) + 1
+    assert len(seen) == 6
 
 
 def test_releases_are_adjacent_if_none_was_published_between_them() -> None:

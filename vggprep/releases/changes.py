@@ -160,7 +160,8 @@ class _Changed(NamedTuple):
     def image(self) -> tuple[Any, ...]:
         """What kind of image it is."""
         asked = self.question
-        return self.key[0], asked.known_mode, asked.effective_format, len(asked.shape), input_category(asked)
+        kind = input_category(asked) or ("unknown rank" if asked.signature == "unknown" else "")
+        return self.key[0], asked.known_mode, asked.effective_format, len(asked.shape), kind
 
 
 # ---- what a row was or is --------------------------------------------------------------------------------------------
