@@ -144,7 +144,7 @@ def diff(
         click.echo(json.dumps(document, indent=2))
     else:
         click.echo(f"{name} -> {new}{only}: {rows} rows compared")
-        if also := record.beside(before, after):
+        if whole and (also := record.beside(before, after)):
             click.echo(f"Also different, and perhaps the cause: {_versions(also)}.")
         _print_differences(found, f" but what {baseline} accepts" if whole else "")
         if same and whole:
@@ -217,7 +217,8 @@ def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) 
     else:
         click.echo(f"{release}{_only(narrow)}: {len(rows)} rows")
         _print_sentences(found, FAULTS)
-        click.echo("" if found else "\nnothing is wrong, or otherwise than with arrays")
+        if not found:
+            click.echo("\nnothing is wrong, or otherwise than with arrays")
     raise SystemExit(1 if found else 0)
 
 
