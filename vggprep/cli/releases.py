@@ -176,13 +176,13 @@ def _versions(also: Mapping[str, tuple[str, str]]) -> str:
 
 def _print_sentences(found: Sequence[Difference], titles: Mapping[Kind, str]) -> None:
     for kind, differences in groupby(found, lambda difference: difference.kind):
-        click.echo(f"\n{titles[kind]}")
+        click.echo(f"\n{titles[kind]}{' (this matters)' if kind in MATTERS else ''}")
         for difference in differences:
             click.echo(f"  {difference.sentence}")
 
 
 def _print_differences(found: Sequence[Difference], but: str) -> None:
-    _print_sentences(found, {k: f"{title}{' (this matters)' if k in MATTERS else ''}" for k, title in TITLES.items()})
+    _print_sentences(found, TITLES)
     matters = sum(difference.matters for difference in found)
     count = f"{len(found)} difference{'s' * (len(found) != 1)}"
     verb = "matters" if matters in (0, 1) else "matter"
