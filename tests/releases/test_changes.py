@@ -17,7 +17,7 @@ from vggprep.releases.record import shipped
 
 
 def differences(old: Row, new: Row, **attributes: Any) -> list[Difference]:
-    asked = question("tensor", **attributes).id
+    asked = question(**{"path": "tensor", **attributes}).id
     return compare(Observation({}, {asked: old}), Observation({}, {asked: new}))
 
 
@@ -107,7 +107,7 @@ def test_rows_of_one_cause_are_one_sentence_and_the_worst_comes_first() -> None:
     first, last = compare(Observation({}, old), Observation({}, new))
     assert first.sentence == (
         "3-D channels_first float32 eager tensors and graphs in caffe mode: now right; "
-        "before, the mean along the height, silently where that is 3 long, else raises TypeError. "
+        "before, the mean along the height where exactly 3 high, raises TypeError where 4 high. "
         "3 rows; up to 19.7 grey levels."
     )
     assert last.kind == "rounding"
@@ -130,7 +130,7 @@ def test_what_is_said_not_to_have_changed_has_the_same_bits(old: str, new: str) 
 
     def of(asked: Question) -> bool:
         plain = not (asked.layout or asked.floatx or asked.after or asked.signature or 0 in asked.shape)
-        data_format = asked.effective_format or "channels_last"
+        data_format = "channels_last" if asked.effective_format is None else asked.effective_format
         traits = (("D", f"{len(asked.shape)}-D"), ("channels", data_format), ("float|uint|integer", asked.dtype))
         named = all(trait in family.split() or not re.search(rf"\b\d?-?({some})", family) for some, trait in traits)
         known = {"channels_last": asked.shape[-1:], "channels_first": asked.shape[-3:-2]}.get(data_format) == (3,)
@@ -148,3 +148,27 @@ def test_nothing_is_said_not_to_have_changed_where_everything_did() -> None:
     there = Observation({"processor": "another"}, new.rows)  # whose XLA may round in its own way
     assert unchanged(observed(xla=RIGHT), observed(xla=replace(RIGHT, digest="c")), []) == ""
     assert unchanged(old, there, compare(old, there)) == ""
+
+
+@pytest.mark.parametrize("old", [RIGHT, RAISES])
+def test_overwriting_the_input_is_a_change_of_its_own(old: Row) -> None:
+    new = replace(old, digest=old.digest and "c", written=True)
+    assert next(iter(differences(old, new, path="ndarray"))).kind == "writes"
+    assert any(difference.matters for difference in differences(old, new, path="ndarray"))
+
+
+def test_what_a_call_that_raised_left_of_a_tensor_is_compared_only_if_both_probes_tell() -> None:
+    asked = question("tensor").id
+    before, after = {asked: RAISES}, {asked: replace(RAISES, written=True)}
+    assert compare(Observation({}, before), Observation({"probe": "2"}, after)) == []
+    (found,) = compare(Observation({"probe": "2"}, before), Observation({"probe": "2"}, after))
+    assert found.kind == "writes"
+
+
+def test_variables_of_two_libraries_are_not_compared() -> None:
+    asked = question("variable").id
+    old, new = (
+        Observation({"target": "keras", "keras": v}, {asked: r}) for v, r in (("2.15.0", RAISES), ("3.0.0", RIGHT))
+    )
+    assert compare(old, new) == []
+    assert len(compare(Observation(new.running, old.rows), new)) == 1

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from support import Array
 
 from vggprep import preprocess_input
 from vggprep.releases import observation, probe, questions
-from vggprep.releases.observation import Interpreter, Observation, ObservationError, Row, observe, read, write
+from vggprep.releases.observation import (
+    Interpreter,
+    Observation,
+    ObservationError,
+    Row,
+    clarified,
+    observe,
+    read,
+    write,
+)
 
 
 @pytest.fixture
@@ -209,3 +219,14 @@ def test_where_floatx_chose_a_narrow_dtype_for_integers_its_precision_is_enough(
     said = probe.describe_array(preprocess_input(questions.array(asked), mode="caffe").astype("float16"))
     assert observation._judged(asked, said).cause == "uint8 in, float16 out"
     assert observation._judged(narrow, said).verdict == "right"
+
+
+def test_a_setting_that_all_its_rows_raise_alike_and_a_mode_taken_for_another_are_understood() -> None:
+    rows = {question(mode=mode, floatx="bfloat16").id: Row(error="ValueError") for mode in ("caffe", "tf")}
+    same = Row("uint8", (4, 5, 3), "a", verdict="wrong", cause="computed in integers")
+    rows |= {question().id: same, question(mode="odd").id: replace(same, verdict="undefined", cause="")}
+    found = list(clarified(dict(rows)).values())
+    assert [row.type for row in found] == ["setting", "setting", "", ""]
+    assert found[-1].cause == "taken for mode caffe"
+    one_works = {**rows, question(floatx="bfloat16").id: same}
+    assert {row.type for row in clarified(one_works).values()} == {""}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stand_in import question, write_stand_in
 
 from vggprep.releases import probe
 from vggprep.releases.observation import Interpreter, Row, observe
-from vggprep.releases.questions import Question
+from vggprep.releases.questions import Question, encode
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,24 @@ def test_a_row_that_hangs_is_ended_and_the_rest_still_run(stand_in: dict[str, st
     hang, after = ask(stand_in, question("test-hang"), question(), row_seconds=1)
     assert hang.fatal == "no answer in 1 s"
     assert after.verdict == "right"
+
+
+def test_what_a_call_that_raises_has_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halve_and_raise(x: Any, **_: str) -> None:
+        x /= 2
+        raise RuntimeError
+
+    module = types.SimpleNamespace(preprocess_input=halve_and_raise)
+    target: Any = types.SimpleNamespace(module=lambda _: module, torch=None, jax=None, multi_backend=False)
+    monkeypatch.setattr(probe, "to_tensor", lambda x, _: x.copy())  # the tensor is not the array that it is made of
+    asked = question("tensor")
+    said = probe.answer(asked.ask(), {asked.array_name: encode(asked)}, target)
+    assert (said["error"], said["written"]) == ("RuntimeError", True)
+
+
+def test_a_setting_that_is_refused_is_no_error_of_preprocess_input(tmp_path: Path) -> None:
+    found = write_stand_in(tmp_path)
+    with open(tmp_path / "keras/backend.py", "a") as file:
+        file.write("def set_floatx(value): raise ValueError(value)\n")
+    refused, right = ask(found, question(floatx="bfloat16"), question())
+    assert (refused.error, refused.type, right.verdict) == ("ValueError", "setting", "right")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import RAISES, RIGHT, question
 
 from vggprep.releases import environments, record
 from vggprep.releases.observation import Observation, ObservationError
-from vggprep.releases.questions import KERAS_MODES, parse
+from vggprep.releases.questions import KERAS_MODES, array, parse
 from vggprep.releases.record import FILE, Change, Recorded, adjacent, history, pack, read, shipped, unpack
 
 
@@ -22,8 +25,8 @@ def changes() -> tuple[Change, ...]:
 
 def change(release: str, *words: str) -> Change:
     """The first change of that release whose sentence has all the words."""
-    found = [c for c in changes() if c.release == release and all(word in c.difference.sentence for word in words)]
-    assert found, [c.difference.sentence for c in changes() if c.release == release]
+    found = [c for c in changes() if release in c.releases and all(word in c.difference.sentence for word in words)]
+    assert found, [c.difference.sentence for c in changes() if release in c.releases]
     return found[0]
 
 
@@ -62,34 +65,84 @@ KNOWN = [
     ("keras==2.1.2", ("graphs", "caffe mode", "now right", "before, raises TypeError or AttributeError")),
     ("keras==2.1.2", ("data_format 'unknown'", "now raises ValueError; before, raises AssertionError")),
     ("keras==2.1.3", ("torch mode", "now right; before, the result of mode caffe")),
-    ("keras==2.1.3", ("caffe mode asked after torch: now the mean of mode torch; before, right",)),
-    ("keras==2.2.0", ("nteger arrays: now right; before, raises TypeError",)),
+    (
+        "keras==2.1.3",
+        ("caffe mode after a call in torch mode in the same process: now the mean of mode torch; before, right",),
+    ),
+    ("keras==2.2.0", ("nteger and bool arrays", "now right; before, raises TypeError")),
     ("keras-applications==1.0.7", ("mobilenet_v2: now right; before, x / 128 - 1",)),
-    ("tensorflow==2.2.0", ("caffe mode asked after torch: now right; before, the mean of mode torch",)),
+    (
+        "tensorflow==2.2.0",
+        ("caffe mode after a call in torch mode in the same process: now right; before, the mean of mode torch",),
+    ),
     ("tensorflow==2.3.0", ("with mode 'unknown'", "now raises ValueError; before, taken for mode caffe")),
-    ("tensorflow==2.5.0", ("4-D channels_first", "torch mode: now right; before, the std along the width, silently")),
-    ("tensorflow==2.5.0", ("float16, bfloat16", "torch mode: now raises TypeError; before, right")),
-    ("keras==2.7.0", ("float16", "torch mode: now right; before, raises TypeError")),
-    ("keras==3.0.0", ("loat64", "caffe and torch mode: now right; before, only as precise as float32")),
+    (
+        "tensorflow==2.5.0",
+        ("4-D channels_first", "now right; before, the std along the width where exactly 3 wide"),
+    ),
+    ("tensorflow==2.5.0", ("hannels_last float16 and bfloat16", "now raises TypeError; before, right")),
+    ("keras==2.7.0", ("float16", "torch mode", "now right; before, raises TypeError")),
+    ("keras==3.0.0", ("loat64", "caffe and torch mode", "now right; before, only as precise as float32")),
     ("keras==3.0.0", ("4 channels in, 3 out",)),
-    ("keras==3.0.5", ("floatx bfloat16",)),
+    ("keras==3.0.5", ("floatx bfloat16: now computed in integers; before, set_floatx raises ValueError",)),
     ("keras==3.0.0", ("unknown rank: now raises ValueError; before, right",)),
     ("keras==3.5.0", ("ariables", "now right; before, raises")),
     # On torch and JAX the same variables were silently wrong before.
-    ("keras[torch]==3.5.0", ("Uint8 and int32 variables in tf mode", "now right; before, x / 128 - 1")),
-    ("keras[jax]==3.5.0", ("Bool variables in tf and torch mode: now right; before, wrong",)),
+    ("keras[torch]==3.5.0", ("Uint8 and int32 variables in tf mode: now right; before, x / 127 - 1",)),
+    ("keras[jax]==3.5.0", ("ool variables in tf mode: now right; before, x - 1, nothing divided",)),
     ("keras==3.6.0", ("omplex64 eager tensors",)),
-    ("keras[jax]==3.6.0", ("Complex64 eager tensors",)),
+    ("keras[jax]==3.6.0", ("omplex64 eager tensors",)),
     # Not known before it was recorded: Keras 3.7.0 takes a mean that fits the last axis for a bias along that axis.
-    ("keras==3.7.0", ("4-D channels_first float32 functional models", "now the mean along the width; before, right")),
-    ("keras==3.12.0", ("3-D channels_first", "now right; before, the mean along the height, silently")),
+    (
+        "keras==3.7.0",
+        ("4-D channels_first float32 functional models", "exactly 3 wide: now the mean along the width; before, right"),
+    ),
+    ("keras==3.12.0", ("3-D channels_first", "now right; before, the mean along the height where exactly 3 high")),
 ]
 
 
 @pytest.mark.parametrize(("release", "words"), KNOWN, ids=[f"{release}-{i}" for i, (release, _) in enumerate(KNOWN)])
 def test_what_is_known_of_releases_is_found_in_the_data(release: str, words: tuple[str, ...]) -> None:
     found = change(release, *words)
-    assert found.when == ("after keras==3.0.0, by keras==3.0.5" if release == "keras==3.0.5" else release)
+    assert found.when == ("after keras==3.0.0, by keras==3.0.5" if release == "keras==3.0.5" else found.release)
+
+
+def test_causes_that_are_exact_give_the_recorded_bits() -> None:
+    """What a row is said to have computed, computed here in its dtype, has the digest that was recorded."""
+    mean, torch_mean, std = (
+        np.array(v, "float32") for v in ([103.939, 116.779, 123.68], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    seen: dict[str, int] = {}
+    for name, row in ((n, r) for release in shipped().names() for n, r in shipped().observation(release).rows.items()):
+        asked, cause = parse(name), row.cause
+        if row.verdict != "wrong" or len(asked.shape) not in (3, 4):
+            continue
+        x, first = array(asked), asked.effective_format == "channels_first"
+        axis = x.ndim - 3 if first else x.ndim - 1
+        along = {"height": x.ndim - 2 if first else x.ndim - 3}.get(cause.split()[-1], axis)
+        single = x.astype("float32")
+
+        def shaped(v: Any, axis: int) -> Any:
+            return v.reshape([3 if i == axis else 1 for i in range(x.ndim)])  # noqa: B023
+
+        with np.errstate(all="ignore"):
+            if cause.startswith("computed in integers"):
+                cut = np.trunc(mean).astype(row.dtype)
+                results = [np.flip(x, axis).astype(row.dtype) - shaped(cut, along)]
+            elif cause == "x / 127 - 1":  # JAX multiplies by the reciprocal
+                results = [single / np.float32(127) - 1, single * (np.float32(1) / np.float32(127)) - 1]
+            elif cause == "x - 1, nothing divided":
+                results = [single - 1]
+            elif cause == "not divided by 255":
+                results = [(single - shaped(torch_mean, axis)) / shaped(std, axis)]
+            elif cause == "the result of mode caffe with the mean along the height":
+                results = [np.flip(single, axis) - shaped(mean, along)]
+            else:
+                continue
+        digests = [hashlib.sha256(f"{y.dtype.name}{list(y.shape)}".encode() + y.tobytes()) for y in results]
+        assert row.digest in {digest.hexdigest()[:16] for digest in digests}, (name, row)
+        seen[cause] = seen.get(cause, 0) + 1
+    assert len(seen) == 6
 
 
 def test_releases_are_adjacent_if_none_was_published_between_them() -> None:

@@ -1,4 +1,4 @@
-"""``vggprep observe``, ``vggprep diff`` and ``vggprep history``."""
+"""``vggprep observe``, ``vggprep diff``, ``vggprep history`` and ``vggprep show``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
 from vggprep.releases import accepted, counterpart, load_side, observation, record
-from vggprep.releases.changes import MATTERS, PATHS, TITLES, Difference, common, compare, listed, unchanged
+from vggprep.releases.changes import (
+    FAULTS,
+    MATTERS,
+    PATHS,
+    TITLES,
+    Difference,
+    Kind,
+    common,
+    compare,
+    faults,
+    listed,
+    unchanged,
+)
 from vggprep.releases.observation import Interpreter, Observation
 from vggprep.releases.questions import KERAS_MODES, Question, parse
 from vggprep.spec import DATA_FORMATS, DTYPES, MODES
@@ -36,6 +48,22 @@ def _narrowing(name: str, choices: Sequence[str], help: str) -> Callable[[FC], F
 
     metavar = f"[{'|'.join(choices)}]"
     return click.option(name, multiple=True, metavar=metavar, callback=known, help=f"{help} (repeatable).")
+
+
+def _narrow(command: FC) -> FC:
+    """The options that narrow what is compared or shown."""
+    for option in (
+        _narrowing("--dtype", (*DTYPES, "longdouble", "complex64"), "Rows of this input dtype only"),
+        _narrowing("--data-format", DATA_FORMATS, "Rows in this data format only"),
+        _narrowing("--path", tuple(PATHS), "Rows that call on this path only"),
+        _narrowing("--mode", tuple(MODES), "Rows in this mode only"),
+    ):
+        command = option(command)
+    return command
+
+
+def _only(narrow: Mapping[str, Sequence[str]]) -> str:
+    return "".join(f", {key.replace('_', ' ')} {listed(values, 'or')}" for key, values in narrow.items() if values)
 
 
 @click.command()
@@ -60,10 +88,7 @@ def observe(target: str, output: Path, python: str | None) -> None:
 @click.command()
 @click.argument("old")
 @click.argument("new")
-@_narrowing("--mode", tuple(MODES), "Rows in this mode only")
-@_narrowing("--path", tuple(PATHS), "Rows that call on this path only")
-@_narrowing("--data-format", DATA_FORMATS, "Rows in this data format only")
-@_narrowing("--dtype", (*DTYPES, "longdouble", "complex64"), "Rows of this input dtype only")
+@_narrow
 @click.option(
     "--baseline",
     metavar="FILE.json",
@@ -104,7 +129,7 @@ def diff(
         name = counterpart(after) if old == "recorded" else old
         before = load_side(name, install=install, progress=lambda d, a: advance(f"observing {name}", d / a))
     before, after = (_narrowed(side, narrow) for side in (before, after))
-    only = "".join(f", {key.replace('_', ' ')} {listed(values, 'or')}" for key, values in narrow.items() if values)
+    only = _only(narrow)
     rows = len(common(before, after))
     if not rows:
         remedy = "leave out an option" if only else "observe again with this vggprep"
@@ -119,6 +144,8 @@ def diff(
         click.echo(json.dumps(document, indent=2))
     else:
         click.echo(f"{name} -> {new}{only}: {rows} rows compared")
+        if whole and (also := record.beside(before, after)):
+            click.echo(f"Also different, and perhaps the cause: {_versions(also)}.")
         _print_differences(found, f" but what {baseline} accepts" if whole else "")
         if same and whole:
             click.echo(f"Not changed: ordinary {same}.")
@@ -139,15 +166,60 @@ def _narrowed(observed: Observation, narrow: Mapping[str, Sequence[str]]) -> Obs
     return Observation(observed.running, {name: row for name, row in observed.rows.items() if wanted(parse(name))})
 
 
-def _print_differences(found: Sequence[Difference], but: str) -> None:
+_NAMES = {"python": "Python", "numpy": "NumPy", "tensorflow": "TensorFlow", "jax": "JAX"}
+
+
+def _versions(also: Mapping[str, tuple[str, str]]) -> str:
+    """What else differed between two runs."""
+    return ", ".join(f"{_NAMES.get(key, key)} {old} to {new}" for key, (old, new) in also.items())
+
+
+def _print_sentences(found: Sequence[Difference], titles: Mapping[Kind, str]) -> None:
     for kind, differences in groupby(found, lambda difference: difference.kind):
-        click.echo(f"\n{TITLES[kind]}{' (this matters)' if kind in MATTERS else ''}")
+        click.echo(f"\n{titles[kind]}{' (this matters)' if kind in MATTERS else ''}")
         for difference in differences:
             click.echo(f"  {difference.sentence}")
+
+
+def _print_differences(found: Sequence[Difference], but: str) -> None:
+    _print_sentences(found, TITLES)
     matters = sum(difference.matters for difference in found)
     count = f"{len(found)} difference{'s' * (len(found) != 1)}"
     verb = "matters" if matters in (0, 1) else "matter"
     click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else f"\nnothing differs{but}")
+
+
+@click.command()
+@click.argument("release")
+@_narrow
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option("--install", is_flag=True, help="Install and observe a release that is not in the record.")
+def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) -> None:
+    """Say what one release does wrong, or otherwise than with arrays, worst first.
+
+    RELEASE is named as in diff; a file written by observe or python:INTERPRETER will do, too. Exit code 1 if there is
+    anything to say.
+
+    \b
+    vggprep show keras==3.15.1
+    vggprep show keras[torch]==3.15.1 --path tensor --mode tf
+    """
+    with progress() as advance:
+        observed = load_side(release, install=install, progress=lambda d, a: advance(f"observing {release}", d / a))
+    ran = _narrowed(observed, narrow).rows
+    rows = {name for name, row in ran.items() if not row.skipped}
+    if not rows:
+        fail(f"{release} has no row that it could run{_only(narrow)}; leave out an option")
+    found = faults(observed, rows)
+    if as_json:
+        said = [{key: value for key, value in d.to_json().items() if key != "matters"} for d in found]
+        click.echo(json.dumps({"release": observed.running, "faults": said}, indent=2))
+    else:
+        click.echo(f"{release}{_only(narrow)}: {len(rows)} rows")
+        _print_sentences(found, FAULTS)
+        if not found:
+            click.echo("\nnothing is wrong, or otherwise than with arrays")
+    raise SystemExit(1 if found else 0)
 
 
 @click.command()
@@ -156,7 +228,7 @@ def _print_differences(found: Sequence[Difference], but: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool) -> None:
-    """List the changes of behaviour in the recorded releases, with the release that made each.
+    """List the changes of behaviour in the recorded releases, with the release that made each, newest first.
 
     \b
     vggprep history
@@ -167,6 +239,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         rows = [
             {
                 "line": c.line,
+                "lines": list(c.lines),
                 "before": c.before,
                 "release": c.release,
                 "adjacent": c.adjacent,
@@ -179,7 +252,8 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         return
     table = Table("line", "release", "what changed", show_lines=True)
     for change in found:
-        table.add_row(*map(escape, (change.line, change.when, change.difference.sentence)))
+        also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
+        table.add_row(*map(escape, (", ".join(change.lines), change.when + also, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     click.echo(f"{len(record.shipped().releases)} releases are recorded.")
     reasons: dict[str, list[str]] = {}

@@ -1,22 +1,29 @@
-"""What differs between two observations, grouped by cause, in sentences that a person can act on.
+"""What differs between two observations, and what is wrong in one, grouped by cause, in sentences.
 
 A row differs if its dtype, shape, values, error or aliasing do. Messages, warnings and everything about the machine do
 not count. What matters is a wrong value, before or now, and working input that is refused or written to now.
+
+A sentence is made of data: selections of rows, and what each row in them was and is. Every row that a selection covers
+is as the sentence says, or the selection is made narrower. One that names no setting, memory layout, module or earlier
+call is about calls without any.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations, product
 from typing import Any, Literal, NamedTuple
 
 from vggprep.releases import questions
 from vggprep.releases.observation import Observation, Row
 from vggprep.releases.questions import KERAS_MODES, Question
-from vggprep.releases.verdicts import channel_axis, defined
-from vggprep.spec import DATA_FORMATS, INTEGERS, RANKS
+from vggprep.releases.verdicts import channel_axis, defined, free_axes
+from vggprep.spec import DATA_FORMATS, DTYPES, INTEGERS, RANKS
 
 Kind = Literal["value", "crash", "refusal", "writes", "outside", "error", "dtype", "aliasing", "rounding"]
 
@@ -33,20 +40,68 @@ TITLES: dict[Kind, str] = {
 }
 """The kinds of difference in words, worst first."""
 
+FAULTS: dict[Kind, str] = {
+    "value": "wrong values",
+    "crash": "the interpreter is killed",
+    "refusal": "what is defined raises",
+    "writes": "the input is overwritten",
+    "outside": "unlike arrays, outside the definition",
+}
+"""The kinds of fault of one release in words, worst first."""
+
 KINDS = tuple(TITLES)
 MATTERS = KINDS[:4]
+
+Key = tuple[str, str]
+"""A backend and the id of a question."""
+
+
+class State(NamedTuple):
+    """What a row was or is, as far as rows that changed for one cause have it in common."""
+
+    kind: Literal["dies", "raises", "setting", "right", "result", "dtype", "ownership"]
+    detail: str = ""
+    axis: str = ""
+
+    def __str__(self) -> str:
+        form = {"dies": "the process dies ({})", "raises": "raises {}", "right": "right"}.get(self.kind, "{}")
+        return form.format(self.detail)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows by their traits: the values that each may have; a trait that is not mentioned may have any."""
+
+    traits: Mapping[str, tuple[Any, ...]]
+
+    def covers(self, key: Key) -> bool:
+        """Whether a row is meant."""
+        found = traits(*key)
+        return all(found[trait] in values for trait, values in self.traits.items())
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows that differ for one cause: what they have in common, what they were and are, and the worst grey levels."""
+    """Rows that differ for one cause: what they have in common, what they were and are, and the worst grey levels.
+
+    ``selections`` are the rows that ``subject`` names; ``keys`` are those and the ones that it only counts. ``levels``
+    are those of both sides, the worse first; ``against`` is what the old side is.
+    """
 
     kind: Kind
     subject: str
     old: str
     new: str
-    rows: tuple[str, ...]
+    keys: tuple[Key, ...]
     levels: float | None
+    selections: tuple[Selection, ...] = ()
+    off: str = ""
+    against: str = "before"
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The ids of the questions."""
+        return tuple(dict.fromkeys(question_id for _, question_id in self.keys))
 
     @property
     def matters(self) -> bool:
@@ -56,11 +111,12 @@ class Difference:
     @property
     def sentence(self) -> str:
         """The whole of it for a person."""
-        count = _rows(len(self.rows))
-        off = "" if not self.levels else f"; {_up_to(self.levels)}"
+        count = _rows(len(self.keys))
         if self.kind == "rounding":
             return f"{self.subject}: other bits, the same values to rounding. {count}."
-        return f"{self.subject}: now {self.new}; before, {self.old}. {count}{off}."
+        now = self.new if self.against == "arrays" else f"now {self.new}"
+        then = f"; {self.against}, {self.old}" if self.old else ""
+        return f"{self.subject}: {now}{then}. {count}{self.off}."
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -83,67 +139,56 @@ def _rows(count: int) -> str:
 def _up_to(levels: float) -> str:
     if levels == math.inf:
         return "NaN or infinities made or lost"
-    if levels >= 1e6:
-        return f"up to {levels:.1g} grey levels"
-    return f"up to {levels:,.0f} grey levels" if levels >= 100 else f"up to {levels:.3g} grey levels"
+    shown = f"{levels:.1g}" if levels >= 1e6 else f"{levels:,.0f}" if levels >= 100 else f"{levels:.3g}"
+    return f"up to {shown} grey level{'s' * (shown != '1')}"
 
 
-class _State(NamedTuple):
-    """What a row was or is, as far as rows that changed for one cause have it in common."""
+class _Changed(NamedTuple):
+    """One row and one thing that changed in it: what it was, what it is."""
 
-    kind: Literal["dies", "raises", "right", "result", "another result", "dtype", "ownership"]
-    detail: str = ""
-
-    def __str__(self) -> str:
-        if self.kind == "dies":
-            return f"the process dies ({self.detail})"
-        if self.kind == "raises":
-            return f"raises {self.detail}"
-        return self.detail or {"result": "some result"}.get(self.kind, self.kind)
-
-
-@dataclass(frozen=True)
-class _Changed:
-    id: str
-    question: Question
+    key: Key
     kind: Kind
+    states: tuple[State, State]
     old: Row
     new: Row
 
     @property
-    def states(self) -> tuple[_State, _State]:
-        """What the row was and is."""
-        if self.kind == "rounding":
-            return _State("right"), _State("right")
-        if self.kind in ("aliasing", "writes"):
-            return _ownership(self.old), _ownership(self.new)
-        if self.kind == "dtype":
-            return _State("dtype", self.old.dtype), _State("dtype", self.new.dtype)
-        old, new = _state(self.old), _state(self.new)
-        # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
-        if self.old.error and not self.new.error:
-            old = _State("raises")
-        return (_State("another result") if old == new else old), new
+    def question(self) -> Question:
+        return questions.parse(self.key[1])
 
     @property
     def image(self) -> tuple[Any, ...]:
         """What kind of image it is."""
         asked = self.question
-        return asked.known_mode, asked.effective_format, len(asked.shape), input_category(asked)
+        kind = input_category(asked) or ("unknown rank" if asked.signature == "unknown" else "")
+        return self.key[0], asked.known_mode, asked.effective_format, len(asked.shape), kind
 
 
-def _state(row: Row) -> _State:
+# ---- what a row was or is --------------------------------------------------------------------------------------------
+
+
+def state(question: Question, row: Row) -> State:
+    """What came back, in words that hold for this row."""
     if row.fatal:
-        return _State("dies", row.fatal)
+        return State("dies", row.fatal)
     if row.error:
-        return _State("raises", row.error)
-    return _State("right") if row.verdict == "right" else _State("result", row.cause)
+        if row.type == "setting":
+            return State("setting", f"set_{'floatx' if question.floatx else 'image_data_format'} raises {row.error}")
+        return State("raises", row.error)
+    if row.verdict == "right":
+        return State("right")
+    axis = re.search(r"along the (\w+)$", row.cause) if row.cause.count(" along the ") == 1 else None
+    shape = "" if row.shape == question.shape else " in another shape"
+    words = row.cause or f"{row.dtype} values{shape}, for which nothing is defined"
+    return State("result", words, axis[1] if axis and row.cause_kind == "axis" else "")
 
 
-def _ownership(row: Row) -> _State:
+def _ownership(row: Row) -> State:
+    if row.error:
+        return State("ownership", f"raises {row.error}{' and writes to the input' * row.written}")
     written = "the input is written to" if row.written else "the input is left alone"
     back = {"same": "returned itself", "shared": "shares memory with the result"}.get(row.aliasing)
-    return _State("ownership", f"{written} and {back}" if back else written)
+    return State("ownership", f"{written} and {back}" if back else written)
 
 
 # ---- comparing -------------------------------------------------------------------------------------------------------
@@ -155,54 +200,102 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
     XLA rounds with the instructions that the processor has (fused, or of half precision), so how it rounds on two
     processors says nothing about two releases.
     """
-    one_processor = old.running.get("processor") == new.running.get("processor")
-    changed = []
-    for question_id in common(old, new):
-        before, after = old.rows[question_id], new.rows[question_id]
-        if before is after:
-            continue
-        question = questions.parse(question_id)
-        kind = _kind_of(question, before, after)
-        if kind and (one_processor or (kind, question.path) != ("rounding", "xla")):
-            changed.append(_Changed(question_id, question, kind, before, after))
-    differences = [_difference(rows) for rows in _merged(_grouped(changed))]
-    return sorted(differences, key=lambda d: (KINDS.index(d.kind), -(d.levels or 0), -len(d.rows), d.subject))
+    return compare_backends({"": (old, new)})
+
+
+def compare_backends(steps: Mapping[str, tuple[Observation, Observation]]) -> list[Difference]:
+    """``compare`` for the same two releases on several backends: what changed on more than one is one difference."""
+    changed: list[_Changed] = []
+    for backend, (old, new) in steps.items():
+        one_processor = old.running.get("processor") == new.running.get("processor")
+        told = {"probe"} <= old.running.keys() & new.running.keys()
+        for name in common(old, new):
+            before, after = old.rows[name], new.rows[name]
+            if before is after:
+                continue
+            question = questions.parse(name)
+            for kind, states in _changes(question, before, after, told):
+                if one_processor or (kind, question.path) != ("rounding", "xla"):
+                    changed.append(_Changed((backend, name), kind, states, before, after))
+    ran = {backend: _mask([(backend, name) for name in common(*step)]) for backend, step in steps.items()}
+    differences = [_difference(rows, ran) for rows in _merged(_grouped(changed))]
+    return _worst_first(differences)
+
+
+def _worst_first(differences: Iterable[Difference]) -> list[Difference]:
+    return sorted(differences, key=lambda d: (KINDS.index(d.kind), -(d.levels or 0), -len(d.keys), d.subject))
 
 
 def common(old: Observation, new: Observation) -> dict[str, None]:
-    """The rows that both observations could run, in order."""
+    """The rows that both observations could run, in order.
+
+    Variables of Keras 2 are TensorFlow's, those of Keras 3 its own: two things that are not compared.
+    """
+    same = _variables(old) == _variables(new)
     found = (name for name, row in old.rows.items() if name in new.rows and not (row.skipped or new.rows[name].skipped))
-    return dict.fromkeys(found)
+    return dict.fromkeys(name for name in found if same or questions.parse(name).path != "variable")
+
+
+def _variables(observation: Observation) -> str:
+    """What a variable is in an observation."""
+    running = observation.running
+    own = running.get("target", "keras") == "keras" and not running.get("keras", "3").startswith(("2.", "1."))
+    return "keras" if own else "tensorflow"
 
 
 def behaves_alike(question_id: str, one: Row, other: Row) -> bool:
     """Whether two answers to a question are the same but for rounding."""
-    return _kind_of(questions.parse(question_id), one, other) in (None, "rounding")
+    return all(kind == "rounding" for kind, _ in _changes(questions.parse(question_id), one, other, True))
+
+
+def _changes(question: Question, old: Row, new: Row, told: bool) -> list[tuple[Kind, tuple[State, State]]]:
+    """What differs between two answers to one question: the result, and what became of the input.
+
+    ``told`` is whether both tell what became of a tensor in a call that raised; before vggprep 0.2 none did.
+    """
+    found: list[tuple[Kind, tuple[State, State]]] = []
+    if kind := _kind_of(question, old, new):
+        before, after = state(question, old), state(question, new)
+        if kind == "rounding":
+            before = after = State("right")
+        elif kind == "dtype":
+            before, after = State("dtype", old.dtype), State("dtype", new.dtype)
+        elif before == after:
+            after = before._replace(detail=f"{after}, with other values")
+        elif before.kind == "raises" and not new.error:
+            # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
+            before = State("raises")
+        found.append((kind, (before, after)))
+    raised = bool(old.error or new.error)
+    known = not (old.fatal or new.fatal) and (told or not raised or question.path == "ndarray")
+    in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
+    if known and new.written and not old.written and in_domain and (new.error or not old.error):
+        found.append(("writes", (_ownership(old), _ownership(new))))
+    elif known and not raised and (old.aliasing, old.written) != (new.aliasing, new.written):
+        found.append(("aliasing", (_ownership(old), _ownership(new))))
+    return found
 
 
 def _kind_of(question: Question, old: Row, new: Row) -> Kind | None:
-    """The kind of difference between two answers to one question; None if there is none."""
-    in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
-    newly_written = new.written and not old.written and in_domain
+    """The kind of difference between two results; None if there is none."""
     if old.fatal or new.fatal:
         return None if old.fatal == new.fatal else "crash" if new.fatal else "error"
+    in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
     verdicts = (_verdict(question, old), _verdict(question, new))
     counts = len(question.shape) in RANKS
     if old.error or new.error:
         if old.error == new.error:
-            return "writes" if newly_written else None
+            return None
         if counts and "wrong" in verdicts:
             return "value"
         return "refusal" if in_domain and old.verdict == "right" else "error"
-    if (old.digest, old.dtype, old.shape) != (new.digest, new.dtype, new.shape):
-        if _same_but_for_rounding(old, new):
-            return "rounding"
-        if "wrong" in verdicts:
-            return "value" if counts else "outside"
-        return "dtype" if verdicts == ("right", "right") else "outside"
-    if newly_written:
-        return "writes"
-    return "aliasing" if (old.aliasing, old.written) != (new.aliasing, new.written) else None
+    if (old.digest, old.dtype, old.shape) == (new.digest, new.dtype, new.shape):
+        return None
+    if _same_but_for_rounding(old, new):
+        return "rounding"
+    if "wrong" in verdicts:
+        return "value" if counts else "outside"
+    return "dtype" if verdicts == ("right", "right") else "outside"
 
 
 def _verdict(question: Question, row: Row) -> str:
@@ -234,13 +327,43 @@ def input_category(question: Question) -> str:
         return "channels"
     if len(question.shape) not in RANKS:
         return "rank"
-    if question.signature == "unknown":
-        return "unknown rank"
-    if question.layout in ("list", "object", "text", "read-only"):
-        return question.layout
-    if question.dtype == "complex64":
-        return "complex"
-    return "integers" if question.dtype in INTEGERS else ""
+    return "complex" if question.dtype == "complex64" else ""
+
+
+# ---- one release -----------------------------------------------------------------------------------------------------
+
+
+def faults(observation: Observation, of: Container[str] | None = None) -> list[Difference]:
+    """What a release does wrong, and where it does otherwise than with arrays, worst first; ``of`` some rows or all."""
+    found = []
+    ran = [name for name, row in observation.rows.items() if not row.skipped and (of is None or name in of)]
+    for name in ran:
+        question, row = questions.parse(name), observation.rows[name]
+        array = observation.rows.get(replace(question, path="ndarray", signature=None, after=None).id, row)
+        found += [_Changed(("", name), kind, states, array, row) for kind, states in _faults_of(question, row, array)]
+    mask = {"": _mask(("", name) for name in ran)}
+    return _worst_first(_difference(rows, mask, "arrays") for rows in _grouped(found))
+
+
+def _faults_of(question: Question, row: Row, array: Row) -> list[tuple[Kind, tuple[State, State]]]:
+    found: list[tuple[Kind, tuple[State, State]]] = []
+    is_, on_arrays = state(question, row), state(question, array)
+    in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
+    same = (row.error, row.fatal, row.shape, row.cause) == (array.error, array.fatal, array.shape, array.cause)
+    unlike = not same or (row.verdict == "undefined" and row.dtype != array.dtype)
+    if on_arrays == is_ or on_arrays.kind == "setting":
+        on_arrays = State("result")
+    if row.fatal:
+        found.append(("crash", (on_arrays, is_)))
+    elif _verdict(question, row) == "wrong" and len(question.shape) in RANKS:
+        found.append(("value", (on_arrays, is_)))
+    elif in_domain and row.error and row.type != "setting":
+        found.append(("refusal", (on_arrays, is_)))
+    elif unlike and row.verdict != "right" and row.type != "setting":
+        found.append(("outside", (on_arrays, is_)))
+    if row.written and in_domain:
+        found.append(("writes", (State("result"), _ownership(row))))
+    return found
 
 
 # ---- grouping --------------------------------------------------------------------------------------------------------
@@ -256,8 +379,7 @@ def _grouped(changed: list[_Changed]) -> list[list[_Changed]]:
 def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
     """Move rows that raised to those that were silently wrong for the same cause: the same images in another size."""
     # Silently wrong: along an axis that happens to be 3 long.
-    values = [rows for rows in groups if rows[0].kind == "value"]
-    silent = [rows for rows in values if "axis" in (rows[0].old.cause_kind, rows[0].new.cause_kind)]
+    silent = [rows for rows in groups if rows[0].kind == "value" and any(state.axis for state in rows[0].states)]
     images = [{row.image for row in rows} for rows in silent]
     kept = list(silent)
     for rows in groups:
@@ -275,26 +397,47 @@ def _merged(groups: list[list[_Changed]]) -> list[list[_Changed]]:
 def _joins(row: _Changed, silent: _Changed, images: set[tuple[Any, ...]]) -> bool:
     """Whether a row raised where ``silent`` was wrong, both right at the other end, for the same kind of images."""
     (old, new), (silent_old, silent_new) = row.states, silent.states
-    mended = silent_new.kind == new.kind == "right" and row.old.error
-    broken = silent_old.kind == old.kind == "right" and row.new.error
-    return bool(mended or broken) and row.image in images
+    mended = silent_new.kind == new.kind == "right" and old.kind == "raises"
+    broken = silent_old.kind == old.kind == "right" and new.kind == "raises"
+    other_size = traits(*row.key)[silent_old.axis or silent_new.axis] not in (None, 0, 3)
+    return bool(mended or broken) and other_size and row.image in images
 
 
-def _difference(rows: list[_Changed]) -> Difference:
+def _difference(rows: list[_Changed], ran: Mapping[str, int], against: str = "before") -> Difference:
     kind, (old, new) = rows[0].kind, rows[0].states
     joined = [row for row in rows if row.states != (old, new)]
     was, now = str(old), str(new)
-    if old == _State("raises"):
+    if old == State("raises"):
         was = f"raises {listed(dict.fromkeys(row.old.error for row in rows), 'or')}"
     if joined:
+        axis = old.axis or new.axis
         errors = listed(dict.fromkeys(row.old.error or row.new.error for row in joined), "or")
-        otherwise = f", silently where that is 3 long, else raises {errors}"
-        was, now = (was + otherwise, now) if new.kind == "right" else (was, now + otherwise)
-    wrong = [row.levels for changed in rows for row in (changed.old, changed.new) if row.verdict == "wrong"]
+        others = listed(map(str, sorted({traits(*row.key)[axis] for row in joined})), "or")
+        form = f"{{}} where exactly 3 {_LONG[axis]}, raises {errors} where {others} {_LONG[axis]}"
+        was, now = (form.format(was), now) if new.kind == "right" else (was, form.format(now))
+    sides = [_worst(row.old for row in rows), _worst(row.new for row in rows)]
+    if against == "arrays":
+        sides[0] = None
+    worst, off = max(sides, key=_weight), ""
+    if kind not in ("value", "outside"):
+        worst = None
+    elif all(sides):
+        off = f"; {_up_to(sides[1] or 0)} off now, {_up_to(sides[0] or 0)} before"
+    elif worst:
+        off = f"; {_up_to(worst)}"
+    keys = tuple(row.key for row in rows)
+    selections = _cover(keys, {backend: ran[backend] for backend, _ in keys})
+    subject = _subject(selections, keys)
+    return Difference(kind, subject, was, now, keys, worst, selections, off, against)
+
+
+def _weight(level: float | None) -> tuple[bool, bool, float]:
     # An infinite error, a NaN moved or lost, says less than the worst of the others.
-    worst = max((level for level in wrong if level), key=lambda level: (level < math.inf, level), default=None)
-    levels = worst if kind in ("value", "outside") else None
-    return Difference(kind, _subject([row.question for row in rows]), was, now, tuple(row.id for row in rows), levels)
+    return bool(level), level is not None and level < math.inf, level or 0
+
+
+def _worst(rows: Iterable[Row]) -> float | None:
+    return max((row.levels for row in rows if row.verdict == "wrong" and row.levels), key=_weight, default=None)
 
 
 # ---- what did not change ---------------------------------------------------------------------------------------------
@@ -330,7 +473,7 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
 
 def _is_ordinary(asked: Question) -> bool:
     peculiar = asked.layout or asked.floatx or asked.after or asked.signature or 0 in asked.shape
-    return not peculiar and input_category(asked) in ("", "integers")
+    return not peculiar and not input_category(asked)
 
 
 def _is_of(image: tuple[Any, ...], family: tuple[tuple[Any, ...], ...]) -> bool:
@@ -365,54 +508,209 @@ PATHS = {
     "variable": "variables",
 }
 
+_LONG = {"batch": "images long", "depth": "deep", "height": "high", "width": "wide"}
+_PIXELS = {
+    "bytes": "with whole numbers from 0 to 255",
+    "wide": "with values outside 0 to 255",
+    "nonfinite": "with NaN and infinities",
+}
+_FORMS = {
+    "signature": "traced with {}",
+    "layout": "from {} input",
+    "image_data_format": "with image_data_format {}",
+    "floatx": "with floatx {}",
+    "after": "{}",
+    "empty": "of empty images",
+    "left out": "with {} left out",
+}
+_SAID = {
+    ("signature", "unknown"): "unknown rank",
+    ("signature", "channels"): "only the channels known",
+    ("after", "graph"): "in a process whose first call is a float64 graph in caffe mode",
+    ("after", "float16"): "in a process whose first call has floatx float16",
+    **{("after", str(mode)): f"after a call in {mode} mode in the same process" for mode in KERAS_MODES},
+}
+_DTYPES = (*DTYPES, "longdouble", "complex64")
+_BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
-def _subject(asked: Sequence[Question]) -> str:
-    """What the rows have in common: rank, format, dtypes, where, mode, and what is peculiar about them."""
-    words = []
-    ranks = {len(question.shape) for question in asked}
-    formats = {question.effective_format for question in asked}
-    dtypes = list(dict.fromkeys(question.dtype for question in asked))
-    if len(ranks) == 1:
-        words.append(f"{ranks.pop()}-D")
-    if len(formats) == 1 and (only := formats.pop()) in DATA_FORMATS:
-        words.append(str(only))
-    if set(dtypes) <= set(INTEGERS) and len(dtypes) > 3:
-        words.append("integer")
-    elif len(dtypes) <= 3:
-        words.append(listed(dtypes))
-    words.append(listed(PATHS.get(path, path) for path in dict.fromkeys(question.path for question in asked)))
-    modules = dict.fromkeys(question.module for question in asked if question.module)
-    modes = dict.fromkeys(question.mode for question in asked if question.mode is not None and not question.module)
-    if modules and not modes:
-        words.append(f"of {_some(modules)}")
-    elif modes.keys() < set(KERAS_MODES) and modes:
-        words.append(f"in {listed(modes)} mode")
-    elif not modes.keys() <= set(KERAS_MODES):
-        words.append(f"with mode {_some(map(repr, modes))}")
-    text = " ".join(words + _peculiarities(asked))
+# What an ordinary call does not have.
+_CIRCUMSTANCES = ("module", "signature", "layout", "image_data_format", "floatx", "after", "empty", "left out")
+
+_WHOLE = tuple(dtype for dtype in INTEGERS if dtype != "bool")
+
+# A selection need not mention these; if it does, it is since others are otherwise.
+_FREE = ("pixels", *_LONG, "dtype", "backend")
+_ORDERS = (
+    ("pixels", *_LONG, "path", "image", "mode", "dtype", "backend", "channels", *_CIRCUMSTANCES),
+    ("pixels", *_LONG, "dtype", "backend", "mode", "image", "path", "channels", *_CIRCUMSTANCES),
+)
+_MOST = 3  # selections that a sentence names
+
+
+@cache
+def traits(backend: str, question_id: str) -> Mapping[str, Any]:
+    """What a selection may ask of a row."""
+    asked = questions.parse(question_id)
+    missing = {"mode": asked.mode is None, "data_format": asked.data_format is None}
+    left_out = " and ".join(name for name, so in missing.items() if so and not asked.module)
+    axes = free_axes(asked.shape, asked.effective_format)
+    return {
+        "backend": backend,
+        "path": asked.path,
+        "mode": asked.known_mode or asked.mode,
+        "image": (len(asked.shape), DATA_FORMATS[0] if asked.effective_format is None else asked.effective_format),
+        "dtype": asked.dtype,
+        "channels": _channels(asked),
+        "pixels": asked.pixels if asked.pixels in _PIXELS else "bytes",
+        **{axis: axes.get(axis) for axis in _LONG},
+        **{key: getattr(asked, key) for key in _CIRCUMSTANCES[:-2]},
+        "empty": 0 in asked.shape or None,
+        "left out": left_out or None,
+    }
+
+
+_BITS: dict[Key, int] = {}
+_MASKS: dict[tuple[str, Any], int] = {}
+
+
+def _mask(keys: Iterable[Key]) -> int:
+    """A set of rows as an integer, one bit a row, so that sets of thousands are intersected at once."""
+    mask = 0
+    for key in keys:
+        if key not in _BITS:
+            _BITS[key] = 1 << len(_BITS)
+            for had in traits(*key).items():
+                _MASKS[had] = _MASKS.get(had, 0) | _BITS[key]
+        mask |= _BITS[key]
+    return mask
+
+
+def _meant(chosen: Mapping[str, Iterable[Any]], universe: int, but: str = "") -> int:
+    """The rows of a universe that have the chosen traits, all but one."""
+    for trait, values in chosen.items():
+        if trait != but:
+            any_of = 0
+            for value in values:
+                any_of |= _MASKS.get((trait, value), 0)
+            universe &= any_of
+    return universe
+
+
+def _cover(keys: Sequence[Key], ran: Mapping[str, int]) -> tuple[Selection, ...]:
+    """Selections that mean rows of ``keys`` and no other that ran; first those of ordinary calls.
+
+    Rows under circumstances that a selection of ordinary calls would mean without them need none of their own.
+    """
+    universe, wanted = sum(ran.values()), _mask(keys)
+    kinds: dict[tuple[bool, ...], list[Key]] = {(False,) * len(_CIRCUMSTANCES): []}
+    for key in keys:
+        had = traits(*key)
+        kinds.setdefault(tuple(had[trait] is not None for trait in _CIRCUMSTANCES), []).append(key)
+    found: list[Selection] = []
+    for circumstances, rest in kinds.items():
+        if any(circumstances):
+            rest = [key for key in rest if not any(_meant_otherwise(one, key) for one in found)]
+        values = {trait: dict.fromkeys(traits(*key)[trait] for key in rest) for trait in _ORDERS[0]}
+        while rest:
+            grown = [_grown(rest[0], values, wanted, universe, order) for order in _ORDERS]
+            best = max(grown, key=lambda one: _meant(one.traits, universe).bit_count())
+            # Rows with the same traits that answered unlike each other are meant by none.
+            found += [best] * best.covers(rest[0])
+            rest = [key for key in rest[1:] if not best.covers(key)]
+    return tuple(found[:_MOST])
+
+
+def _meant_otherwise(selection: Selection, key: Key) -> bool:
+    """Whether a selection of ordinary calls would mean a row if it had no circumstances."""
+    return Selection({t: v for t, v in selection.traits.items() if t not in _CIRCUMSTANCES}).covers(key)
+
+
+def _grown(
+    seed: Key, values: Mapping[str, Iterable[Any]], wanted: int, universe: int, order: Sequence[str]
+) -> Selection:
+    """The traits of one row, with as many more values of each as mean no row but those that are wanted."""
+    chosen: dict[str, tuple[Any, ...]] = {trait: (value,) for trait, value in traits(*seed).items()}
+    for trait in (*order, *order):
+        if trait not in chosen:
+            continue
+        without = _meant(chosen, universe, but=trait)
+        if trait in _FREE and not without & ~wanted:
+            del chosen[trait]
+        else:
+            meant = {value: without & _MASKS.get((trait, value), 0) for value in values[trait]}
+            chosen[trait] = tuple(value for value, rows in meant.items() if rows and not rows & ~wanted)
+    without, named = _meant(chosen, universe, but="dtype"), chosen.pop("dtype", None)
+    dtypes = named or tuple(value for value in values["dtype"] if without & _MASKS["dtype", value])
+    if set(dtypes) <= set(_WHOLE) and len(dtypes) > 3 and not _meant({"dtype": _WHOLE}, without) & ~wanted:
+        dtypes = _WHOLE
+    if named or len(dtypes) <= 3 or dtypes == _WHOLE:
+        chosen["dtype"] = dtypes
+    return Selection(chosen)
+
+
+def _subject(selections: Sequence[Selection], keys: Sequence[Key]) -> str:
+    """What the selections mean, and how many rows are meant by none of them."""
+    left = [traits(*key) for key in keys if not any(one.covers(key) for one in selections)]
+    odd = sum(any(had[trait] is not None for trait in _CIRCUMSTANCES) for had in left)
+    clauses = [_clause(selection.traits) for selection in selections]
+    clauses += [f"{_rows(len(left) - odd).replace(' ', ' other ')}"] if len(left) > odd else []
+    clauses += [f"{_rows(odd)} with a module, setting, layout or earlier call"] if odd else []
+    text = "; ".join(clauses)
     return text[0].upper() + text[1:]
 
 
-def _peculiarities(asked: Sequence[Question]) -> list[str]:
-    """What all the rows have that plain images do not."""
-    words = []
-    category = input_category(asked[0])
-    if category == "unknown data_format":
-        words.append(f"with data_format {_some(dict.fromkeys(repr(question.data_format) for question in asked))}")
-    if category == "channels" and (counts := sorted(filter(None, {_channels(question) for question in asked}))):
+def _clause(chosen: Mapping[str, tuple[Any, ...]]) -> str:
+    words = [_images(chosen["image"])]
+    if "dtype" in chosen:
+        dtypes = sorted(chosen["dtype"], key=_DTYPES.index)
+        if set(_WHOLE) <= set(dtypes):
+            dtypes = ["integer", *(dtype for dtype in dtypes if dtype not in _WHOLE)]
+        words.append(listed(dtypes))
+    words.append(listed(PATHS.get(path, path) for path in chosen["path"]))
+    known = set(chosen["mode"]) <= {*KERAS_MODES, "identity"}
+    if None not in chosen["module"]:
+        words.append(f"of {listed(chosen['module'])}")
+    elif known and set(chosen["mode"]) != set(KERAS_MODES):
+        words.append(f"in {listed([mode for mode in KERAS_MODES if mode in chosen['mode']])} mode")
+    elif not known:
+        words.append(f"with mode {listed(map(_argument, chosen['mode']))}")
+    formats = dict.fromkeys(data_format for _, data_format in chosen["image"])
+    if not formats.keys() <= set(DATA_FORMATS):
+        words.append(f"with data_format {listed(map(_argument, formats))}")
+    if set(chosen["channels"]) not in ({3}, {None}):
+        counts = sorted(filter(None, chosen["channels"]))
         words.append(f"with {listed(map(str, counts), 'or')} channel{'s' * (counts != [1])}")
-    if category == "unknown rank":
-        words.append("traced with unknown rank")
-    for key, text in (("floatx", "with floatx {}"), ("after", "asked after {}"), ("layout", "from {} input")):
-        found = dict.fromkeys(getattr(question, key) for question in asked)
-        if None not in found:
-            words.append(text.format(_some(map(str, found))))
-    return words
+    for trait, form in _FORMS.items():
+        if None not in chosen[trait]:
+            values = [_SAID.get((trait, value), str(value)) for value in chosen[trait]]
+            words.append(form.format(listed(values, "or")))
+    sizes = {axis: sorted(filter(None, chosen[axis])) for axis in _LONG if axis in chosen}
+    long = [f"{'exactly ' * (s == [3])}{listed(map(str, s), 'or')} {_LONG[axis]}" for axis, s in sizes.items() if s]
+    words += [listed(long)] if long else []
+    if "pixels" in chosen:
+        words.append(listed([_PIXELS[pixels] for pixels in chosen["pixels"]], "or"))
+    if "backend" in chosen:
+        words.append(f"on {listed(_BACKENDS.get(backend, backend) for backend in chosen['backend'])}")
+    return " ".join(filter(None, words))
 
 
-def _some(words: Iterable[str]) -> str:
-    found = list(words)
-    return listed(found) if len(found) <= 4 else f"{', '.join(found[:4])} and others"
+def _images(images: Iterable[tuple[int, str]]) -> str:
+    """Ranks and data formats; nothing for every image."""
+    ranks: dict[str, tuple[int, ...]] = {}
+    for rank, data_format in sorted(images, key=lambda image: (image[1] != DATA_FORMATS[0], image)):
+        ranks[data_format] = (*ranks.get(data_format, ()), rank)
+    shown = {those: "" if those == RANKS else listed([f"{rank}-D" for rank in those]) for those in ranks.values()}
+    if len(shown) == 1 and (len(ranks) == 2 or not ranks.keys() <= set(DATA_FORMATS)):
+        return next(iter(shown.values()))
+    return listed([f"{shown[those]} {data_format}".strip() for data_format, those in ranks.items()])
+
+
+def _argument(value: str) -> str:
+    """An argument as Python has it."""
+    try:
+        return repr(json.loads(value))
+    except ValueError:
+        return repr(value)
 
 
 def listed(words: Iterable[str], conjunction: str = "and") -> str:

@@ -20,7 +20,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,7 @@ from vggprep.files import json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
 from vggprep.releases.verdicts import CauseKind, judge
-from vggprep.spec import FLOATS
+from vggprep.spec import DATA_FORMATS, FLOATS
 
 Array = npt.NDArray[Any]
 Answer = Mapping[str, Any]
@@ -52,7 +52,8 @@ class Row:
     """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
     ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``. ``aliasing`` is ``same`` if the
-    input itself came back, ``shared`` if the result shares its memory.
+    input itself came back, ``shared`` if the result shares its memory. ``type`` is ``array``, ``tensor`` or ``other``,
+    or ``setting`` if Keras refused the setting, so that ``preprocess_input`` was not called.
     """
 
     dtype: str = ""
@@ -92,6 +93,7 @@ class Row:
         return cls(**known)
 
 
+_NOTHING = Row()
 _DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Row)}
 
 
@@ -172,7 +174,32 @@ def observe(
                     if progress:
                         progress(len(rows), len(asked))
             remaining = [question for question in remaining if question.id not in rows]
-    return Observation(running, {question.id: rows[question.id] for question in asked})
+    return Observation(running, clarified({question.id: rows[question.id] for question in asked}))
+
+
+def clarified(rows: dict[str, Row]) -> dict[str, Row]:
+    """Rows that are understood from others of the same observation.
+
+    An unknown mode or data format whose result is that of a known one, bit for bit, was taken for it. A setting that
+    all its rows raise alike is what raises; before vggprep 0.2 the probe did not tell.
+    """
+    refused: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        if "floatx=" in name and not row.skipped and questions.parse(name).floatx:
+            refused.setdefault(str(questions.parse(name).floatx), []).append(name)
+        elif row.verdict == "undefined" and not row.cause and " mode=" in name:
+            asked = questions.parse(name)
+            others = [(replace(asked, mode=m), f"mode {m}") for m in questions.KERAS_MODES if asked.known_mode is None]
+            if asked.effective_format not in (None, *DATA_FORMATS):
+                others = [(replace(asked, data_format=str(known)), str(known)) for known in DATA_FORMATS]
+            alike = [word for other, word in others if rows.get(other.id, _NOTHING).digest == row.digest]
+            if alike:
+                rows[name] = replace(row, cause=f"taken for {alike[0]}")
+    for names in refused.values():
+        errors = {(rows[name].error, rows[name].type) for name in names}
+        if len(names) > 1 and len(errors) == 1 and next(iter(errors))[0]:
+            rows.update({name: replace(rows[name], type="setting") for name in names})
+    return rows
 
 
 @contextmanager
@@ -356,4 +383,4 @@ def read(path: Path) -> Observation:
         whole = False
     if not whole:
         raise ObservationError(f"{path} is truncated or damaged; observe again")
-    return Observation(running, rows)
+    return Observation(running, clarified(rows))

@@ -35,6 +35,10 @@ class UnavailableError(Exception):
     """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras."""
 
 
+class SettingError(Exception):
+    """Keras refuses a setting, before ``preprocess_input`` is called."""
+
+
 class Target:
     """The Keras under observation: its modules, its backend, and the framework that makes its tensors."""
 
@@ -85,6 +89,8 @@ class Target:
             "machine": platform.machine(),
             "system": platform.system(),
             "processor": processor(),
+            # From 2 on, what became of a tensor in a call that raised is told, and a setting that raises is called one.
+            "probe": "2",
         }
         for module in (self.tf, self.torch, self.jax):
             if module is not None:
@@ -371,16 +377,17 @@ def error_name(error: BaseException) -> str:
     return type(error).__name__
 
 
-def settings(target: Target, row: Row) -> List[Any]:
-    """Set floatx and image_data_format as the row wants; return what undoes it."""
-    undo = []  # type: List[Any]
+def settings(target: Target, row: Row, undo: List[Any]) -> None:
+    """Set floatx and image_data_format as the row wants; add what undoes it to ``undo``."""
     for name in ("floatx", "image_data_format"):
         if name in row:
             before = getattr(target.keras.backend, name)()
             change = getattr(target.keras.backend, "set_" + name)
-            change(row[name])
+            try:
+                change(row[name])
+            except Exception as error:
+                raise SettingError(error)
             undo.append((change, before))
-    return undo
 
 
 def bytes_of(x: Any, target: Target) -> Optional[bytes]:
@@ -404,6 +411,7 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
     """What came back for one row."""
     said = {"id": row["id"]}  # type: Row
     undo = []  # type: List[Any]
+    given = []  # type: List[Any]
     x = passed = before = None  # type: Any
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -413,9 +421,10 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
             x = LAYOUTS[row.get("layout", "C")](load_array(arrays[row["array"]], target))
 
             def function(value: Any) -> Any:
+                given.append(value)
                 return module.preprocess_input(value, **arguments)
 
-            undo = settings(target, row)
+            settings(target, row, undo)
             before = bytes_of(x, target)
             passed, y = PATHS[row["path"]](target, function, x, row)
             found = to_array(y, target)
@@ -428,9 +437,12 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
                 said["aliasing"] = aliasing(passed, y, target)
         except UnavailableError as reason:
             said["skipped"] = str(reason)
+        except SettingError as refused:
+            said["type"] = "setting"
+            said["error"], said["message"] = error_name(refused.args[0]), first_line(refused.args[0])
         except Exception as error:
             said["error"], said["message"] = error_name(error), first_line(error)
-            passed = x
+            passed = given[0] if given else x
         finally:
             for change, value in undo:
                 change(value)

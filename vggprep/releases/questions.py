@@ -81,7 +81,7 @@ class Question:
     def effective_format(self) -> str | None:
         """The data format as passed, else as set; None if neither."""
         passed = None if self.data_format == "null" else self.data_format
-        return passed or self.image_data_format
+        return self.image_data_format if passed is None else passed
 
     def ask(self) -> dict[str, Any]:
         """The row as the probe wants it."""

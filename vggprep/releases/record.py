@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from vggprep.releases.changes import Difference, compare
+from packaging.version import Version
+
+from vggprep.releases.changes import Difference, compare_backends
 from vggprep.releases.environments import PUBLISHED
-from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.observation import Observation, ObservationError, Row, clarified
 from vggprep.releases.questions import parse
 
 FILE = Path(__file__).with_name("record.json.xz")
@@ -58,7 +60,7 @@ class Record:
             row = self.answers[_at(runs, index)]
             if row is not None:
                 rows[question_id] = row
-        return Observation(self.releases[index].running, rows)
+        return Observation(self.releases[index].running, clarified(rows))
 
 
 def _at(runs: Sequence[int], index: int) -> int:
@@ -122,13 +124,13 @@ def read(path: Path) -> Record:
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between two successive recorded releases of a line.
+    """One difference between two successive recorded releases of a line, or of several: a line for each backend.
 
     ``adjacent``: no release was published between the two, so the later one made the change. ``also_changed`` is what
     else differed between the two runs (TensorFlow, NumPy, Python), which may be the cause as well.
     """
 
-    line: str
+    lines: tuple[str, ...]
     before: str
     release: str
     adjacent: bool
@@ -136,23 +138,67 @@ class Change:
     difference: Difference
 
     @property
+    def line(self) -> str:
+        """The line of ``release``; where the change is in several, the first."""
+        return self.lines[0]
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The release on every backend that the change is in."""
+        version = self.release.split("==")[1]
+        return self.release, *(f"{line}=={version}" for line in self.lines[1:])
+
+    @property
     def when(self) -> str:
         """The release that made the change, or the interval in which it was made."""
         return self.release if self.adjacent else f"after {self.before}, by {self.release}"
 
 
+class _Step(NamedTuple):
+    """From one recorded release to the next of its line."""
+
+    before: Recorded
+    after: Recorded
+    old: Observation
+    new: Observation
+
+    @property
+    def versions(self) -> tuple[Any, ...]:
+        """What is the same where a change may be one on several backends."""
+        names = (self.before.name, self.after.name)
+        return self.line, *(name.split("==")[1] for name in names), *beside(self.old, self.new).items()
+
+    @property
+    def line(self) -> str:
+        """The line, whatever the backend."""
+        return self.after.line.split("[")[0]
+
+    @property
+    def date(self) -> tuple[bool, str, Version]:
+        """What orders the steps: Keras on all its backends, then other lines."""
+        return self.line == "keras", self.line, Version(self.new.running["keras"])
+
+
 def history(mode: str | None = None, path: str | None = None, of: Record | None = None) -> list[Change]:
-    """Every change of behaviour in the record, in the order of releases, worst first within one.
+    """Every change of behaviour in the record, newest first, worst first within a release.
 
     ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
     """
     recorded = of or shipped()
-    changes: list[Change] = []
-    for line, releases in groupby(recorded.releases, lambda release: release.line):
+    steps: list[_Step] = []
+    for _, releases in groupby(recorded.releases, lambda release: release.line):
         observations = [(release, recorded.observation(release.name)) for release in releases]
-        for (before, old), (after, new) in pairwise(observations):
-            also, is_next = _also_changed(old, new), adjacent(before.name, after.name)
-            changes += [Change(line, before.name, after.name, is_next, also, found) for found in compare(old, new)]
+        steps += [_Step(before, after, old, new) for (before, old), (after, new) in pairwise(observations)]
+    together: dict[tuple[Any, ...], dict[str, _Step]] = {}
+    for step in steps:
+        together.setdefault(step.versions, {})[step.new.running.get("backend", "")] = step
+    changes: list[Change] = []
+    for backends in sorted(together.values(), key=lambda found: next(iter(found.values())).date)[::-1]:
+        for found in compare_backends({name: (step.old, step.new) for name, step in backends.items()}):
+            first, *others = (backends[name] for name in dict.fromkeys(name for name, _ in found.keys))
+            lines = tuple(step.after.line for step in (first, *others))
+            is_next, also = adjacent(first.before.name, first.after.name), beside(first.old, first.new)
+            changes.append(Change(lines, first.before.name, first.after.name, is_next, also, found))
     return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
 
 
@@ -160,7 +206,8 @@ def _touches(change: Change, key: Literal["mode", "path"], value: str | None) ->
     return value is None or any(getattr(parse(row), key) == value for row in change.difference.rows)
 
 
-def _also_changed(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
+def beside(old: Observation, new: Observation) -> dict[str, tuple[str, str]]:
+    """What else differed between two runs: the versions of Python, NumPy and the frameworks."""
     keys = ("python", "numpy", "tensorflow", "torch", "jax")
     found = {key: (old.running.get(key, "none"), new.running.get(key, "none")) for key in keys}
     return {key: (before, after) for key, (before, after) in found.items() if before != after}

@@ -46,6 +46,13 @@ def channel_axis(rank: int, data_format: str | None) -> int | None:
     return {3: 0, 4: 1, 5: 1}.get(rank)
 
 
+def free_axes(shape: tuple[int, ...], data_format: str | None) -> dict[str, int]:
+    """The lengths of the axes but the channels', by name: height, width, batch and depth; empty for other ranks."""
+    axis = channel_axis(len(shape), data_format)
+    names = _AXES.get(len(shape), ()) if axis is not None else ()
+    return dict(zip(names, (side for i, side in enumerate(shape) if i != axis), strict=bool(names)))
+
+
 def defined(shape: tuple[int, ...], dtype: str, mode: ModeName | None, data_format: str | None) -> bool:
     """Whether the definition covers the input: a known mode and format, rank 3 or 4, 3 channels, real numbers."""
     axis = channel_axis(len(shape), data_format)
@@ -81,7 +88,7 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: ModeName | None,
     x, y = (as_float64(np.moveaxis(values, axis, -1)) for values in (x, y))
     levels = _levels(x, y, mode)
     if MODES[mode].steps and _unit_roundoff(y_dtype) is None:
-        return Judgement("wrong", levels, "all True" if y_dtype == "bool" else "computed in integers")
+        return Judgement("wrong", levels, *_integers(x, y, mode, y_dtype))
     if not _faithful(x, y, mode, y_dtype):
         return Judgement("wrong", levels, *_cause(x, y, mode, y_dtype))
     if not _wide_enough(x_dtype, y_dtype):
@@ -121,6 +128,18 @@ def _levels(x: Float64, y: Float64, mode: ModeName) -> float:
     return float(off[finite].max(initial=0.0))
 
 
+def _integers(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> tuple[str, CauseKind]:
+    """What an integer result is: the truncated means of mode caffe are seen to lie along another axis, or not."""
+    if y_dtype == "bool":
+        return ("all True" if y.all() else "a bool result"), ""
+    for axis in range(x.ndim - 1):
+        with np.errstate(all="ignore"):
+            along = _along(x, "caffe", mean=axis, truncated=True) if x.shape[axis] == 3 else None
+            if along is not None and np.array_equal(y, as_float64(along.astype(np.int64).astype(y_dtype))):
+                return f"computed in integers, the mean along the {_AXES[x.ndim][axis]}", "axis"
+    return "computed in integers", ""
+
+
 # ---- causes ----------------------------------------------------------------------------------------------------------
 
 
@@ -144,16 +163,18 @@ def _cause(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> tuple[str, C
     narrower = [dtype for dtype in ("float32", "float16", "bfloat16") if FORMATS[dtype].unit_roundoff > precision]
     for dtype in (y_dtype, *narrower):
         u = _unit_roundoff(dtype) or precision
-        for suspicion in suspicions:
-            if _alike(y, suspicion, u):
-                if dtype == y_dtype:
-                    return suspicion.words, suspicion.kind
-                return f"{suspicion.words}, only as precise as {dtype}", suspicion.kind or "precision"
+        found = [suspicion for suspicion in suspicions if _alike(y, suspicion, u)]
+        if found and dtype == y_dtype:
+            return found[0].words, found[0].kind
+        if len(found) == 1:
+            return f"{found[0].words}, only as precise as {dtype}", found[0].kind or "precision"
+        if found:  # the lost precision hides which it was
+            break
     # Right, but for a rounding to something narrower on the way.
-    for dtype in narrower:
+    for dtype in () if found else narrower:
         if _faithful(x, y, mode, dtype):
             return f"only as precise as {dtype}", "precision"
-    return "wrong in a way of its own", ""
+    return "wrong values for no known reason", ""
 
 
 def _alike(y: Float64, suspicion: Suspicion, u: float) -> bool:
@@ -173,12 +194,18 @@ def _suspicions(x: Float64, mode: ModeName) -> Iterator[Suspicion]:
         if other != mode and MODES[other].steps:
             yield Suspicion(f"the result of mode {other}", *real(x, "forward", other))
     if mode == "tf":
-        yield Suspicion("x / 128 - 1", x / 128 - 1, magnitude)
+        for divisor in (127, 128):
+            yield Suspicion(f"x / {divisor} - 1", x / divisor - 1, magnitude)
+        yield Suspicion("x - 1, nothing divided", x - 1, np.abs(x) + 1)
     if mode in ("caffe", "torch"):
         stale: ModeName = "torch" if mode == "caffe" else "caffe"
         values = _along(x, mode, means=stale)
         yield Suspicion(f"the mean of mode {stale}", values, magnitude + np.abs(values))
         yield from _other_axes(x, mode)
+    if mode == "torch":
+        yield Suspicion("not divided by 255", *real(x * 255, "forward", mode))
+        for suspicion in _other_axes(x, "caffe"):
+            yield suspicion._replace(words=f"the result of mode caffe with {suspicion.words}")
     if mode != "caffe":
         yield Suspicion("the channels swapped", np.flip(right, -1), np.flip(magnitude, -1))
 
@@ -197,16 +224,25 @@ def _other_axes(x: Float64, mode: ModeName) -> Iterator[Suspicion]:
 
 
 def _along(
-    x: Float64, mode: ModeName, swap: int = -1, mean: int = -1, std: int = -1, means: ModeName | None = None
+    x: Float64,
+    mode: ModeName,
+    swap: int = -1,
+    mean: int = -1,
+    std: int = -1,
+    means: ModeName | None = None,
+    truncated: bool = False,
 ) -> Float64:
-    """Mode caffe or torch with swap, mean and std along these axes, and the means of the mode ``means``."""
+    """Mode caffe or torch with swap, mean and std along these axes, and the means of the mode ``means``, perhaps cut
+    to whole numbers.
+    """
     y = np.flip(x, swap) if mode == "caffe" else x
     with np.errstate(all="ignore"):
         for step, axis in zip(MODES[mode].steps, (mean,) if mode == "caffe" else (-1, mean, std), strict=True):
             if step.operation == "divide":
                 y = y / _shaped(step, x.ndim, axis)
             else:
-                y = y - _shaped(_SUBTRACTIONS[means or mode], x.ndim, axis)
+                subtracted = _shaped(_SUBTRACTIONS[means or mode], x.ndim, axis)
+                y = y - (np.trunc(subtracted) if truncated else subtracted)
     return y
 
 
