@@ -476,7 +476,7 @@ claimed = vggprep.Implementation("claimed", from_pil, takes="pil")
             "returns images of 224x224 whatever their",
         ),
         (["check", "--inverse", "theirs:deprocess", "--mode", "caffe"], 0, "accepts 224x224: judged at that size"),
-        (["identify", "theirs:swapped", "--input-order", "bgr"], 1, "refuses images of 8x32 and accepts 299x299"),
+        (["identify", "theirs:swapped", "--input-order", "bgr"], 0, "refuses images of 8x32 and accepts 299x299"),
         (["identify", "theirs:swapped", "--size", "299X299"], 1, "channel 0 = R - 103.939"),
         (
             ["prove", "theirs:from_pil", "--takes", "pil", "--size", "224x224", "--mode", "caffe", "--dtype", "uint8"],

@@ -32,7 +32,7 @@ VERBS = {
         "catalogue",
         "List the checks, or tell what one of them demands, which faults it catches, and how to see it fail.",
     ),
-    "faults": ("catalogue", "List the known wrong implementations, or tell the story of one of them."),
+    "faults": ("catalogue", "List the known wrong implementations, or tell the story of one and how to see it fail."),
 }
 
 
