@@ -24,7 +24,10 @@ VERBS = {
     "vectors": ("vectors", "Write the corpus as files, for a program in another language."),
     "verify": ("vectors", "Judge the outputs of a program for the files that vectors wrote."),
     "diff": ("releases", "Say in words what changed between two releases or environments, worst first."),
-    "history": ("releases", "List the changes of behaviour in the recorded releases, with the release that made each."),
+    "history": (
+        "releases",
+        "List the changes of behaviour in the recorded releases, with the release that made each, newest first.",
+    ),
     "show": ("releases", "Say what one release does wrong, or otherwise than with arrays, worst first."),
     "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
     "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),
