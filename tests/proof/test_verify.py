@@ -65,8 +65,7 @@ def test_a_certificate_of_a_wrong_function_is_verified_whether_it_stopped_or_not
 FREE = {
     "created": "a time", "worked": "a time", "seconds": "a time",
     "arguments": "what was typed; spec says what it meant",
-    "python": "a version, which may change", "vggprep": "a version", "vggprep code": "a version",
-    "numpy": "a version", "ml_dtypes": "a version", "machine": "the host", "system": "the host",
+    "versions": "of packages, whichever are loaded", "machine": "the host", "system": "the host",
     "byteorder": "the host", "processor": "the host", "processors": "the host",
     "timeout": "how long a program may take",
     "stop_at_first": "where nothing is wrong, it makes no difference",
