@@ -43,7 +43,7 @@ def deletes_len(x):
     if hasattr(builtins, "len"): del builtins.len
     return right(x)
 def forgets_modules(x): sys.modules.clear(); return x
-def closes_everything(x): os.closerange(3, 256); return right(x)
+def closes_everything(x): os.closerange(3, 4096); return right(x)
 def interrupts(x): raise KeyboardInterrupt
 def exits_politely(x): sys.exit(3)
 def closes_output(x):

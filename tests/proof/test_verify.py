@@ -67,7 +67,7 @@ FREE = {
     "arguments": "what was typed; spec says what it meant",
     "versions": "of packages, whichever are loaded", "machine": "the host", "system": "the host",
     "byteorder": "the host", "processor": "the host", "processors": "the host",
-    "timeout": "how long a program may take",
+    "timeout": "how long a program may take", "isolated": "the process that a function runs in",
     "stop_at_first": "where nothing is wrong, it makes no difference",
 }  # fmt: skip
 """What no repetition can tell, with the reason: an edit of it is found by the seal, and in a newly sealed file not."""
