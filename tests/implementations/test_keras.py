@@ -345,7 +345,7 @@ def test_every_path_conforms_with_the_shipped_ledger(path: str) -> None:
 def test_without_a_ledger_eager_tensors_fail_and_the_diagnosis_names_the_causes() -> None:
     report = judged("tensor", known=False, selection=Selection(dtypes=("uint8", "float32")))
     assert not report.conforms
-    assert {"integer_arithmetic", "alpha_dropped"} <= diagnosed(report)
+    assert "integer_arithmetic" in diagnosed(report)
     failing = {(r.check, r.mode) for r in report.results if r.status == "failed"}
     assert ("every_byte", "caffe") in failing
     assert not [check for check, mode in failing if mode in ("tf", "torch")]
