@@ -76,7 +76,7 @@ def known(
     admit: Callable[[Statement], bool] = lambda statement: True,
 ) -> Statement | None:
     """Of what has a name, the first that fits all that was seen."""
-    for single in (False, True) if _is_wide(shown) else (False,):
+    for single in (False, True) if is_wide(shown) else (False,):
         for each in candidates(direction, mode):
             if single and each.kind == "rounding":
                 in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
@@ -91,14 +91,14 @@ def known(
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
     """What is measured of that which has no name."""
-    for single in (False, True) if _is_wide(shown) else (False,):
+    for single in (False, True) if is_wide(shown) else (False,):
         for statement in affine_maps(shown, direction, mode):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
     return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
 
 
-def _is_wide(shown: Sequence[Seen]) -> bool:
+def is_wide(shown: Sequence[Seen]) -> bool:
     """Whether an output has more bits than float32: what is in it may have been computed with fewer."""
     return any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
 

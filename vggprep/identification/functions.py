@@ -15,7 +15,7 @@ from vggprep.checks.subject import Subject
 from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine, Float64
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.statements import Seen, unit_roundoff
+from vggprep.explanation.statements import Seen, Statement, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
@@ -191,12 +191,10 @@ def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, chan
     evidence = _evidence(shown)
     modes = sorted(MODES, key=lambda mode: mode != asked)
     levels = {mode: _level(mode, shown) for mode in modes}
-    fitting = [
-        statement
-        for mode in modes
-        for statement in candidates("forward", mode)
-        if statement.kind != "rounding" and search.reproduces(statement, evidence)
-    ]
+    fitting: list[Statement] = []
+    for single in (False, True) if search.is_wide(evidence) else (False,):
+        known = (replace(each, single=single) for mode in modes for each in candidates("forward", mode))
+        fitting = fitting or [e for e in known if e.kind != "rounding" and search.reproduces(e, evidence)]
     fitting.sort(key=lambda statement: _RANKS.index(statement.kind))
     maps = {(known.name, known.mode) for known in affine.known_maps()}
     for mode in modes:
