@@ -352,13 +352,17 @@ one raised first."""
 _SWITCH_INTERVAL = 1e-5  # seconds: a race that a few bytecodes make is otherwise met once in twenty runs
 
 
-def call_together(function: Callable[..., Any], calls: Sequence[Call], rounds: int) -> list[Together]:
-    """Call the function from as many threads at once as there are calls, ``rounds`` times each."""
+def call_together(
+    function: Callable[..., Any], calls: Sequence[Call], rounds: int, gives_way: bool = True
+) -> list[Together]:
+    """Call the function from as many threads at once as there are calls, ``rounds`` times each.
+
+    ``gives_way``: under a profile that lets threads meet anywhere. Keras is called without: an interpreter crashed.
+    """
     if (remote := _remote(function)) is not None:
         return remote.call_together(calls, rounds)
     start = Barrier(len(calls))
-    # Not in Keras and model files: frameworks have threads of their own, and interpreters that crash under a profile.
-    gives_way = not str(getattr(function, "__module__", "")).startswith("vggprep.implementations.")
+    gives_way = gives_way and getattr(function, "__module__", "") != "vggprep.implementations.keras"
 
     def work(mine: Call) -> Together:
         results = []
@@ -400,7 +404,7 @@ def _giving_way() -> Callable[[Any, str, Any], None]:
     left = iter(range(_EVENTS))
 
     def event(frame: Any, what: str, about: Any) -> None:
-        # It is never taken off from within: interpreters may crash if it is.
+        # It is not taken off from within, which interpreters may not stand.
         if what in ("call", "c_call") and next(left, None) is not None:
             time.sleep(_PAUSE)
 

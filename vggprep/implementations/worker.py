@@ -83,8 +83,9 @@ class _Server:
         at, how = place
         function = self._function(at, how, direction)
         if what == "together":
-            calls, rounds = rest
-            return call_together(function, [Call(memory.array(), *words) for memory, *words in calls], rounds)
+            calls, rounds, gives_way = rest
+            together = [Call(memory.array(), *words) for memory, *words in calls]
+            return call_together(function, together, rounds, gives_way)
         if what == "again":
             key, values, mode, data_format = rest
             outcome = self._kept[key] = call_again(function, self._kept[key], values, mode, data_format)
