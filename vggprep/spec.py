@@ -6,13 +6,19 @@ happened yet; code that computes with them rounds them to the dtype it computes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
 
-Operation = Literal["divide", "subtract"]
-ModeName = Literal["caffe", "tf", "torch", "identity"]
+Operation = Literal["divide", "subtract", "multiply", "add"]
+OPERATIONS: tuple[Operation, ...] = ("divide", "subtract", "multiply", "add")
+Constant = str | int | float | Decimal
+Constants = Constant | Sequence[Constant]
+ModeName = str
+"""The name of a mode: of Keras's four, of a published one, or of one's own that ``known`` was given."""
 DataFormat = Literal["channels_last", "channels_first"]
 Direction = Literal["forward", "inverse"]
 Level = Literal["exact", "faithful"]
@@ -30,31 +36,130 @@ DTYPES = INTEGERS + FLOATS
 class Step:
     """One elementary operation, applied to every pixel: ``value = value <operation> constants[channel]``.
 
-    ``constants`` holds one decimal string for each output channel, in the order of the output.
+    ``constants`` holds one decimal string for each output channel, in the order of the output. A number stands for
+    the shortest decimal that gives it back, one constant for three.
+
+    >>> Step("divide", 127.5).constants
+    ('127.5', '127.5', '127.5')
     """
 
     operation: Operation
     constants: tuple[str, str, str]
+
+    def __init__(self, operation: Operation, constants: Constants) -> None:
+        if operation not in OPERATIONS:
+            raise ValueError(f"the operation of a step must be one of {', '.join(OPERATIONS)}; got {operation!r}")
+        each = [decimal(c) for c in (constants if isinstance(constants, (tuple, list)) else (constants,))]
+        if len(each) not in (1, 3):
+            raise ValueError(f"a step needs one constant or three, one for each channel; got {len(each)}")
+        if operation in ("divide", "multiply") and any(Fraction(c) == 0 for c in each):
+            raise ValueError(f"a step that {operation}s by 0 cannot be undone; got {', '.join(each)}")
+        first, second, third = each * (3 // len(each))
+        object.__setattr__(self, "operation", operation)
+        object.__setattr__(self, "constants", (first, second, third))
 
 
 @dataclass(frozen=True)
 class Mode:
     """One way to preprocess an RGB image with values 0..255.
 
-    ``order`` gives, for each output channel, the input channel it is made from: ``(0, 1, 2)`` keeps RGB,
-    ``(2, 1, 0)`` makes BGR. ``steps`` follow one after the other, each rounded to the dtype computed in.
+    ``order`` gives, for each output channel, the input channel it is made from: ``(0, 1, 2)`` or ``"RGB"`` keeps RGB,
+    ``(2, 1, 0)`` or ``"BGR"`` makes BGR. ``steps`` follow one after the other, each rounded to the dtype computed in.
+    ``source`` says where the definition comes from.
+
+    Raises:
+        ValueError: no order of three channels; a constant that is no finite number, or 0 where it divides or
+            multiplies; a number of constants other than one and three.
     """
 
-    name: ModeName
+    name: str
     order: tuple[int, int, int]
     steps: tuple[Step, ...]
-    summary: str
-    source: str
+    summary: str = ""
+    source: str = ""
+
+    def __init__(
+        self,
+        name: str,
+        order: str | Sequence[int],
+        steps: Iterable[Step | tuple[Operation, Constants]] = (),
+        summary: str = "",
+        source: str = "",
+    ) -> None:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise ValueError(f"a mode needs a name of printable characters; got {name!r}")
+        first, second, third = _channels(order)
+        made = tuple(step if isinstance(step, Step) else Step(*step) for step in steps)
+        fields = {"name": name, "order": (first, second, third), "steps": made, "summary": summary, "source": source}
+        for field, value in fields.items():
+            object.__setattr__(self, field, value)
 
     @property
     def channel_order(self) -> str:
         """The output's channel order in letters, for instance ``"BGR"``."""
         return "".join("RGB"[channel] for channel in self.order)
+
+    @property
+    def definition(self) -> tuple[tuple[int, int, int], tuple[Step, ...]]:
+        """What it does to values: two modes with the same definition differ in name alone."""
+        return self.order, self.steps
+
+    @classmethod
+    def affine(
+        cls,
+        name: str,
+        *,
+        scale: Constants = 1,
+        mean: Constants = 0,
+        std: Constants = 1,
+        order: str | Sequence[int] = "RGB",
+        source: str = "",
+    ) -> Mode:
+        """``(x * scale - mean) / std``, each one number or three, in the order of the output.
+
+        A ``scale`` such as ``"1/255"`` is carried out as a division by 255. Steps that do nothing are left out.
+
+        >>> Mode.affine("half", scale="1/255", mean=0.5, std=0.5).steps[0]
+        Step(operation='divide', constants=('255', '255', '255'))
+        """
+        reciprocals = [_reciprocal(c) for c in (scale if isinstance(scale, (tuple, list)) else (scale,))]
+        steps = [
+            Step("divide", [c for c in reciprocals if c]) if all(reciprocals) else Step("multiply", scale),
+            Step("subtract", mean),
+            Step("divide", std),
+        ]
+        neutral = {"subtract": 0, "divide": 1, "multiply": 1}
+        kept = [s for s in steps if any(Fraction(c) != neutral[s.operation] for c in s.constants)]
+        return cls(name, order, kept, source=source)
+
+
+def decimal(constant: Constant) -> str:
+    """A constant as the decimal that it is written as; a float as the shortest decimal that gives it back."""
+    try:
+        text = str(constant).strip()
+        value = Decimal(text)
+    except (InvalidOperation, ValueError):
+        raise ValueError(f"a constant must be a decimal number; got {constant!r}") from None
+    if isinstance(constant, bool) or not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(f"a constant must be a finite decimal number; got {constant!r}")
+    return text.replace("_", "")
+
+
+_LARGEST_EXPONENT = 30
+"""Decimal exponent of the largest constants, and of the smallest: float32 holds them."""
+
+
+def _reciprocal(constant: Constant) -> str | None:
+    """What ``1/n`` divides by."""
+    above, slash, below = str(constant).partition("/")
+    return below.strip() if slash and above.strip() in ("1", "1.0") else None
+
+
+def _channels(order: str | Sequence[int]) -> tuple[int, ...]:
+    channels = tuple("RGB".find(c) for c in order.upper()) if isinstance(order, str) else tuple(order)
+    if sorted(channels) != [0, 1, 2]:
+        raise ValueError(f"order must name each of the three channels once, as RGB, BGR or (2, 1, 0); got {order!r}")
+    return channels
 
 
 def _each(constant: str) -> tuple[str, str, str]:
@@ -102,7 +207,36 @@ _IDENTITY = Mode(
 )
 
 MODES: Mapping[ModeName, Mode] = MappingProxyType({mode.name: mode for mode in (_CAFFE, _TF, _TORCH, _IDENTITY)})
-"""The four modes by name."""
+"""Keras's four modes by name."""
+
+_KNOWN: dict[str, Mode] = dict(MODES)
+
+
+def known(mode: str | Mode) -> ModeName:
+    """The name under which ``definition`` finds a mode in this process from now on.
+
+    Raises:
+        ValueError: an unknown name, or a mode whose name already stands for another definition.
+    """
+    if isinstance(mode, str):
+        return definition(mode).name
+    if not isinstance(mode, Mode):
+        raise ValueError(f"mode must be a name or a Mode; got {mode!r}")
+    other = _KNOWN.setdefault(mode.name, mode)
+    if other.definition != mode.definition:
+        raise ValueError(f"two different modes are named {mode.name}: give one of them another name")
+    return mode.name
+
+
+def definition(name: ModeName) -> Mode:
+    """The mode of that name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if isinstance(name, str) and name in _KNOWN:
+        return _KNOWN[name]
+    raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
 
 MODELS: Mapping[str, ModeName] = MappingProxyType(
     {

@@ -398,6 +398,8 @@ def test_what_a_function_wants_is_found_by_calling_it(
     ],
 )
 def test_advice_is_one_line_that_says_what_to_do(note: Callable[..., Any], said: str) -> None:
+    if note is from_pil:
+        pytest.importorskip("PIL")
     (found,) = recognised(Implementation("it", note))[1]
     assert str(found).startswith(said)
 

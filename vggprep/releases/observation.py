@@ -19,7 +19,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
@@ -257,8 +257,10 @@ def _lines(stream: IO[bytes]) -> queue.Queue[bytes]:
     lines: queue.Queue[bytes] = queue.Queue()
 
     def follow() -> None:
-        for line in stream:
-            lines.put(line)
+        # Whoever ends the probe closes its output, which may come between two reads.
+        with suppress(ValueError):
+            for line in stream:
+                lines.put(line)
         lines.put(b"")
 
     threading.Thread(target=follow, daemon=True).start()
