@@ -327,7 +327,7 @@ def canonical_bytes(array: Array) -> bytes:
     """Bytes that are the same wherever the values, dtype and shape are: little-endian, C order, one NaN."""
     head = f"{oracle.name_of(array.dtype)}{array.shape}".encode()
     if oracle.name_of(array.dtype) != "bfloat16":
-        array = array.astype(array.dtype.newbyteorder("<"))
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if array.dtype.kind == "f" or oracle.name_of(array.dtype) == "bfloat16":
         missing = np.isnan(array)
         if missing.any():

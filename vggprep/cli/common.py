@@ -223,7 +223,7 @@ def long_progress() -> Iterator[Callable[[int, int, float], None]]:
 
         def report(done: int, total: int, rate: float) -> None:
             nonlocal last
-            speed = f"{rate / 1e6:,.0f} million values a second"
+            speed = f"{rate / 1e6:,.3g} million values a second"
             bar.update(task, description=speed, completed=done, total=total)
             if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES and done > total / 100:
                 last = time.monotonic()
