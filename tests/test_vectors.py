@@ -26,10 +26,8 @@ Function = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("vectors") / "set"
-    write(path)
-    return path
+def folder(vectors_folder: Path) -> Path:
+    return vectors_folder
 
 
 @pytest.fixture(scope="session")
