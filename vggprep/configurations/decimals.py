@@ -29,3 +29,10 @@ def decimal_of(value: Fraction) -> str:
     size = len(str(abs(value.numerator))) + len(str(value.denominator)) * 4
     with localcontext(prec=size if terminates(value) else DIGITS):
         return number(Decimal(value.numerator) / Decimal(value.denominator))
+
+
+def rounded(value: Fraction) -> str:
+    """The decimal that is this number, if 17 digits are enough, else the shortest that is the same float64."""
+    with localcontext(prec=DIGITS):
+        nearest = Decimal(value.numerator) / Decimal(value.denominator)
+    return number(nearest if Fraction(nearest) == value else repr(float(value)))

@@ -146,7 +146,8 @@ def _three(fields: Fields, key: str, default: Any = None, *, positive: bool = Fa
         value = value["config"]["value"]  # an array as Keras serialises it
     each = _flat(value) if isinstance(value, list | tuple) else [value]
     for one in each:
-        if isinstance(one, bool) or not isinstance(one, int | float | Decimal) or not Decimal(str(one)).is_finite():
+        is_number = isinstance(one, int | float | Decimal) and not isinstance(one, bool)
+        if not is_number or not Decimal(str(one)).is_finite():
             raise VggprepError(f"{key} must be finite numbers; got {one!r}")
         if positive and one <= 0:
             raise VggprepError(f"{key} is divided by and must be positive; got {number(one)}")
@@ -235,10 +236,10 @@ def _hugging_face(f: Fields) -> _Found:
     has_constants = f.get("image_mean") is not None or f.get("image_std") is not None
     if _flag(f, "do_normalize", has_constants and not kind.startswith("MobileViT")):
         mean, std = _mean_and_std(f, "image_mean", "image_std")
-        if steps and any(abs(Decimal(c)) > 1 for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
+        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
             raise VggprepError(f"image_mean {', '.join(mean)} is in 0..255, and nothing says whether pixels are "
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
-        if steps and any(abs(Decimal(c)) > 4 for c in mean):
+        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
         notes += _exchanged(tuple(steps), mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
@@ -253,6 +254,10 @@ _OF_THE_IMAGE = {
     "Pix2Struct": "normalises each image by its own mean and deviation: no mode does that",
     "ImageGPT": "replaces pixels by the nearest of its colour clusters: no mode does that",
 }
+
+
+_OF_UNITS = 4
+"""Means and deviations of pixels in 0..1 are smaller, those of grey levels larger."""
 
 
 def _mean_and_std(f: Fields, mean: str, std: str) -> tuple[Three, Three]:
@@ -280,9 +285,10 @@ def _mean_std(f: Fields) -> _Found:
     """
     mean, std = _mean_and_std(f, "mean", "std")
     rgb = next((f[key] for key in ("to_rgb", "bgr_to_rgb") if key in f), None)
-    grey = rgb is not None or any(abs(Decimal(c)) > 1 for c in mean + std)
+    grey = rgb is not None or any(abs(Decimal(c)) > _OF_UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
-    notes = ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
+    notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
+    notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
     return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(before, mean, std))
 
