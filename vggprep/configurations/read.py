@@ -18,6 +18,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 from vggprep.configurations.decimals import decimal_of, number, terminates
 from vggprep.errors import VggprepError
@@ -77,58 +78,61 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise VggprepError(
-            f"{path} is no text file; a configuration is JSON, TOML, XML, INI or a command line"
-        ) from None
+        raise VggprepError(f"{path} is no text file, which a configuration is") from None
     except IsADirectoryError:
         raise VggprepError(f"{path} is a folder; name the configuration file in it") from None
-    except OSError as error:
-        raise VggprepError(f"cannot read {path}: {error.strerror}") from None
-    return _read(
-        str(path), _parsed(str(path), text, path.suffix.lower()), name or "/".join(path.parts[-2:]).lstrip("/")
-    )
+    except (OSError, ValueError) as error:
+        raise VggprepError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return _read(str(path), text, name or "/".join(path.parts[-2:]).lstrip("/"), path.suffix.lower())
 
 
 def read_text(text: str, name: str) -> Configuration:
     """As ``read``, of what a file holds."""
-    return _read("the text", _parsed("the text", text), name)
+    return _read("the text", text, name)
 
 
-def _parsed(where: str, text: str, suffix: str = "") -> Fields:
-    """The mapping that a text holds, whatever its syntax."""
+def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Configuration:
     try:
-        if text.lstrip()[:1] == "{" or suffix == ".json":
+        document = _parsed(given, suffix) if isinstance(given, str) else given
+        if _is_own(document):
+            return _own(document, name)
+        found, format, unjudged = _search(document)
+        steps = tuple(step for step in found.steps if not _does_nothing(step))
+        mode = Mode(name or _name_of(found.order, steps), found.order, steps, source=f"{format}: {where}")
+        return Configuration(mode, format, unjudged, found.notes)
+    except RecursionError:
+        raise VggprepError(f"{where}: nested too deeply") from None
+    except (VggprepError, ValueError) as error:
+        raise VggprepError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+def _parsed(text: str, suffix: str) -> Fields:
+    """The mapping that a text holds, whatever its syntax."""
+    start = text.lstrip()[:1]
+    if start == "{" or suffix == ".json":
+        try:
             parsed = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-            return parsed if isinstance(parsed, dict) else {"list": parsed}
-        if suffix == ".toml" or re.search(r"^\s*\[\[steps\]\]|^\s*steps *= *\[", text, flags=re.MULTILINE):
+        except ValueError as error:
+            raise VggprepError(f"not valid JSON: {error}") from None
+        return parsed if isinstance(parsed, dict) else {"list": parsed}
+    if suffix == ".toml" or re.search(r"^\s*\[\[steps\]\]|^\s*steps *= *\[", text, flags=re.MULTILINE):
+        try:
             return tomllib.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise VggprepError(f"{where} is broken: {' '.join(str(error).split())}") from None
-    if call := re.search(r"\bblobFromImages?(?:WithParams)?\s*\(", text):
+        except ValueError as error:
+            raise VggprepError(f"not valid TOML: {error}") from None
+    if start == "<":
+        return {"openvino": _intermediate(text)}
+    if call := re.search(r"\bblobFromImages?\s*\(", text):
         return {"blobFromImage": _call(text[call.start() :])}
-    if re.search(r"(?<![\w-])--?(mean_values|scale_values|scale|reverse_input_channels)\b", text):
+    if _OPTION.search(text):
         return {"openvino": _command_line(text)}
-    if re.search(r"^\s*net-scale-factor|^\s*offsets\s*[=:]|^\s*model-color-format", text, flags=re.MULTILINE):
+    if re.search(r"^\s*(net-scale-factor|offsets|model-color-format)\s*[=:]", text, flags=re.MULTILINE):
         return {"deepstream": _ini(text)}
     return {}
 
 
 def _no_number(constant: str) -> None:
     raise ValueError(f"{constant} is no number that a mode can have")
-
-
-def _read(where: str, document: Fields, name: str) -> Configuration:
-    try:
-        if _is_own(document):
-            return _own(document, name)
-        found, format, unjudged = _search(document)
-        steps = tuple(step for step in found.steps if not _does_nothing(step))
-        mode = Mode(name or _name_of(found.order, steps), found.order, steps, source=f"{format}: {where}")
-    except VggprepError as error:
-        raise VggprepError(f"{where}: {error}") from None
-    except ValueError as error:
-        raise VggprepError(f"{where}: {' '.join(str(error).split())}") from None
-    return Configuration(mode, format, unjudged, found.notes)
 
 
 def _name_of(order: str, steps: tuple[Step, ...]) -> str:
@@ -185,24 +189,30 @@ def _reversed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _is_own(document: Fields) -> bool:
-    return "steps" in document and "order" in document
+    steps = document.get("steps")
+    return isinstance(steps, list | tuple) and ("order" in document or all(isinstance(s, Mapping) for s in steps))
 
 
 def _own(document: Fields, name: str) -> Configuration:
+    """``name``, ``order`` and ``steps`` such as ``{ divide = 255 }``; constants are kept as they are written."""
     unknown = set(document) - {"name", "order", "steps", "summary", "source"}
     if unknown:
         raise VggprepError(f"a mode has name, order, steps, summary and source; got {', '.join(sorted(unknown))}")
-    order = document["order"]
-    if not isinstance(order, str) and not (isinstance(order, list | tuple) and all(type(c) is int for c in order)):
-        raise VggprepError(f"order must be RGB, BGR or three indices; got {order!r}")
     steps = []
-    for step in document["steps"] if isinstance(document["steps"], list | tuple) else [None]:
+    for step in document["steps"]:
+        if isinstance(step, Mapping) and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
+            step = {step["operation"]: step["constants"]}
         if not isinstance(step, Mapping) or len(step) != 1 or next(iter(step)) not in OPERATIONS:
             raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {step!r}")
         ((operation, constants),) = step.items()
         steps.append(Step(operation, constants))
+    order = document.get("order", "RGB")
+    if not isinstance(order, str | list | tuple) or not all(type(c) is int for c in order if not isinstance(c, str)):
+        raise VggprepError(f"order must be RGB, BGR or three indices; got {order!r}")
     texts = {key: document.get(key, "") for key in ("summary", "source")}
-    return Configuration(Mode(document.get("name", name), order, steps, **texts), "toml")
+    return Configuration(
+        Mode(document.get("name") or name or _name_of(str(order), tuple(steps)), order, steps, **texts), "toml"
+    )
 
 
 # Other people's ---------------------------------------------------------------------------------------------------
@@ -219,7 +229,7 @@ def _hugging_face(f: Fields) -> _Found:
             raise VggprepError(f"{kind} {why}")
     if f.get("do_color_quantize") or f.get("do_grayscale"):
         raise VggprepError("do_color_quantize and do_grayscale do not work channel by channel: no mode does that")
-    if kind.startswith(("LayoutLMv2", "LayoutXLM")):  # neither rescales nor normalises, always reverses
+    if kind.startswith(("LayoutLMv2", "LayoutXLM")):  # neither rescales nor normalises
         return _Found((), "BGR")
     values = {"do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_flip_channel_order"}
     if not values & f.keys():
@@ -246,12 +256,16 @@ def _hugging_face(f: Fields) -> _Found:
     if kind.startswith("EfficientNet") and _flag(f, "include_top", True):
         steps.append(Step("divide", _three(f, "image_std", positive=True)))
         notes += ("include_top divides by image_std once more",)
-    flips = _flag(f, "do_flip_channel_order", kind.startswith(("MobileViT", "Tvp")))
+    flips = _flag(f, "do_flip_channel_order", kind.startswith(_REVERSING))
     return _Found(_reversed(tuple(steps)) if flips else tuple(steps), "BGR" if flips else "RGB", notes)
 
 
+_REVERSING = ("MobileViT", "Tvp", "PPLCNet", "PPOCRV5ServerDet", "PPOCRV6SmallRec", "UVDoc")
+"""Of transformers 5.24: processors that reverse the channels at the end, if no flag says otherwise."""
+
 _OF_THE_IMAGE = {
     "Pix2Struct": "normalises each image by its own mean and deviation: no mode does that",
+    "Kosmos2_5": "normalises each image by its own mean and deviation: no mode does that",
     "ImageGPT": "replaces pixels by the nearest of its colour clusters: no mode does that",
 }
 
@@ -476,9 +490,10 @@ def _chained(found: list[tuple[str, _Found]]) -> _Found:
 
 # What is not judged -------------------------------------------------------------------------------------------------
 
-_SIZES = ("size", "crop_size", "input_size", "image_size", "input_shape", "infer-dims")
-_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""Pillow's numbers for ``resample``."""
+_SIZES = ("size", "crop_size", "input_size", "image_size", "infer-dims")
+_PILLOW = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+_OPENCV = ("nearest", "bilinear", "bicubic", "area", "lanczos")
+"""Their numbers for ``resample`` and ``interpolation``."""
 
 
 def _unjudged(value: Any) -> tuple[str, ...]:
@@ -488,11 +503,13 @@ def _unjudged(value: Any) -> tuple[str, ...]:
         if f.get("do_resize", True) is not False:
             found += [f"{key.replace('_', ' ')} {_size(f[key])}" for key in _SIZES if f.get(key) and _kind(f) == ""
                       and (key != "crop_size" or f.get("do_center_crop", True) is not False)]  # fmt: skip
-            resample = f.get("resample", f.get("interpolation"))
-            if isinstance(resample, int) and 0 <= resample < len(_RESAMPLING) and not isinstance(resample, bool):
-                resample = _RESAMPLING[resample]
+            resample = f.get("interpolation")
+            for key, names in (("resample", _PILLOW), ("interpolation", _OPENCV)):
+                if type(number_of := f.get(key)) is int and 0 <= number_of < len(names):
+                    resample = names[number_of]
             found += [resample] if isinstance(resample, str) and resample else []
         found += [f"crop {number(f['crop_pct'])}"] if isinstance(f.get("crop_pct"), int | float | Decimal) else []
+        found += [f"input shape {f['input_shape']}"] if isinstance(f.get("input_shape"), str) else []
         found += ["crop"] if f.get("crop") is True else []
         found += ["padding"] if f.get("do_pad") is True else []
         found += [_kind(f)] if _kind(f) in _GEOMETRY or "Crop" in _kind(f) or "Resiz" in _kind(f) else []
@@ -542,6 +559,21 @@ def _command_line(text: str) -> Fields:
         if len(lists) > 1:
             raise VggprepError(f"--{key} has values for {len(lists)} inputs; leave those of one")
         fields[key] = _numbers(lists[0] if lists else value) if key != "input_shape" else value
+    return fields
+
+
+def _intermediate(text: str) -> Fields:
+    """What an IR of OpenVINO says of preprocessing that is not among its operations: ``rt_info``, older ``meta_data``.
+
+    Of ``conversion_parameters``, the operations that ``mo`` inserted do the same.
+    """
+    try:
+        elements = {e.tag: e.get("value", "") for e in ElementTree.fromstring(text).iter() if e.get("value")}
+    except ElementTree.ParseError as error:
+        raise VggprepError(f"not valid XML: {error}") from None
+    fields: dict[str, Any] = {k: _numbers(v) for k, v in elements.items() if k in ("mean_values", "scale_values")}
+    if "reverse_input_channels" in elements:
+        fields["reverse_input_channels"] = elements["reverse_input_channels"].lower() in ("true", "yes", "1")
     return fields
 
 
