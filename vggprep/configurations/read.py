@@ -580,7 +580,7 @@ def _intermediate(text: str) -> Fields:
 def _ini(text: str) -> Fields:
     """Keys of DeepStream's configuration, INI or YAML, that bear on values or size."""
     fields: dict[str, Any] = {}
-    for key, value in re.findall(r"^\s*([\w-]+)\s*[=:]\s*([^#\n]*)", text, flags=re.MULTILINE):
+    for key, value in re.findall(r"^[ \t]*([\w-]+)[ \t]*[=:]([^#\n]*)", text, flags=re.MULTILINE):
         if key in ("net-scale-factor", "offsets", "model-color-format"):
             numbers = _numbers(value)
             fields[key] = numbers if key != "model-color-format" else numbers[0] if numbers else ""
@@ -623,10 +623,12 @@ def _constant(name: str, node: ast.expr) -> Any:
     if isinstance(node, ast.Tuple | ast.List):
         return [_constant(name, one) for one in node.elts]
     if name in ("swapRB", "crop"):
-        flag = node.value if isinstance(node, ast.Constant) else getattr(node, "id", "").lower() == "true"
-        if isinstance(flag, bool):
-            return flag
-    if name == "size":
+        word = ast.unparse(node).lower()
+        if word in ("true", "false"):
+            return word == "true"
+        if name == "swapRB":
+            raise VggprepError(f"swapRB is not written as true or false: {ast.unparse(node)}")
+    if name in ("size", "crop"):
         return ast.unparse(node)
     value = _folded(node)
     if value is None:

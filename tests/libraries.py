@@ -1,7 +1,8 @@
 """Configuration files as their own libraries write them, and what these libraries make of pixels.
 
-``python libraries.py FOLDER`` writes the files that are kept in ``data``. Each sample gives a configuration, the name
-of its file, and a function from an image of bytes, RGB, height x width x 3, to floats of the same shape.
+``python tests/libraries.py FOLDER`` writes the files; ``tests/configurations/data`` keeps them. Each sample gives a
+configuration, the name of its file, and a function from an image of bytes, RGB, height x width x 3, to floats of the
+same shape.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Library = Callable[[], Iterator["Sample"]]
 class Sample(NamedTuple):
     file: str
     text: str
-    apply: Callable[[Array], Array]
+    apply: Callable[[Array], Any]
     version: str
 
 
@@ -53,7 +54,7 @@ def transformers() -> Iterator[Sample]:
 
 
 def _processor(name: str, processor: Any, version: str) -> Sample:
-    def apply(image: Array) -> Array:
+    def apply(image: Array) -> Any:
         video = type(processor).__name__.startswith(("Tvp", "Vivit"))
         given = [[image]] if video else [image]
         found = np.asarray(processor(given, return_tensors="np", input_data_format="channels_last")["pixel_values"])
@@ -77,7 +78,7 @@ def timm() -> Iterator[Sample]:
         config = timm.data.resolve_data_config(model=model)
         last_two = timm.data.create_transform(**config).transforms[-2:]
 
-        def apply(image: Array, steps: Any = last_two) -> Array:
+        def apply(image: Array, steps: Any = last_two) -> Any:
             value = Image.fromarray(image)
             for step in steps:
                 value = step(value)
@@ -96,7 +97,7 @@ def torchvision() -> Iterator[Sample]:
             preset(crop_size=16, resize_size=16) if name == "image" else preset(crop_size=(16, 16), resize_size=(16,))
         )
 
-        def apply(image: Array, made: Any = made) -> Array:
+        def apply(image: Array, made: Any = made) -> Any:
             import torch
 
             tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
@@ -118,7 +119,7 @@ def albumentations() -> Iterator[Sample]:
     ):
         made = A.Compose([A.Resize(16, 16), A.Normalize(**options)])
 
-        def apply(image: Array, made: Any = made) -> Array:
+        def apply(image: Array, made: Any = made) -> Any:
             return np.asarray(made(image=image)["image"])
 
         text = json.dumps(A.to_dict(made))
@@ -148,7 +149,7 @@ def keras() -> Iterator[Sample]:
         text = layer.to_json() if name == "model" else json.dumps(keras.saving.serialize_keras_object(layer))
         leading = layer.layers[:2] if name == "model" else [layer]
 
-        def apply(image: Array, leading: Any = leading) -> Array:
+        def apply(image: Array, leading: Any = leading) -> Any:
             value = image[None].astype(np.float32)
             for one in leading:
                 value = one(value)
@@ -165,7 +166,7 @@ def keras_hub() -> Iterator[Sample]:
         image_size=(16, 16), scale=[0.017, 0.0175, 0.0174], offset=[-2.1, -2.0, -1.8]
     )
 
-    def apply(image: Array) -> Array:
+    def apply(image: Array) -> Any:
         return np.asarray(keras.ops.convert_to_numpy(converter(image[None].astype(np.float32))))[0]
 
     text = json.dumps({"preprocessor": keras.saving.serialize_keras_object(converter)})
@@ -195,7 +196,7 @@ def openvino() -> Iterator[Sample]:
     steps.reverse_channels().mean([103.94, 116.78, 123.68]).scale([58.8, 58.8, 58.8])
     compiled = ov.compile_model(embedded.build(), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
-    def apply(image: Array) -> Array:
+    def apply(image: Array) -> Any:
         return np.asarray(next(iter(compiled([image[None].astype(np.float32)]).values())))[0]
 
     yield Sample("openvino_model.xml", text, apply, f"openvino {ov.__version__.partition('-')[0]}")
@@ -210,7 +211,7 @@ def opencv() -> Iterator[Sample]:
         ("single_mean", "cv2.dnn.blobFromImage(image, 0.007843, (16, 16), 127.5)"),
     ):
 
-        def apply(image: Array, call: str = call) -> Array:
+        def apply(image: Array, call: str = call) -> Any:
             blob = eval(call, {"cv2": cv2, "image": np.ascontiguousarray(image[..., ::-1])})
             return np.asarray(blob)[0].transpose(1, 2, 0)
 
