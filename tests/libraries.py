@@ -220,6 +220,34 @@ def opencv() -> Iterator[Sample]:
 
 LIBRARIES: tuple[Library, ...] = (transformers, timm, torchvision, albumentations, keras, keras_hub, openvino, opencv)
 
+
+def loaded(format: str, text: str, image: Array) -> Any:
+    """What the library of a format makes of an image by a file that vggprep wrote."""
+    if format == "opencv":
+        import cv2
+
+        blob = eval(text, {"cv2": cv2, "image": np.ascontiguousarray(image[..., ::-1])})
+        return np.asarray(blob)[0].transpose(1, 2, 0)
+    document = json.loads(text)
+    if format == "huggingface":
+        import transformers
+
+        kind = getattr(transformers, document.pop("image_processor_type"))
+        return _processor("", kind(**document), "").apply(image)
+    if format == "albumentations":
+        import albumentations
+
+        return albumentations.from_dict(document)(image=image)["image"]
+    import keras
+
+    if format == "kerashub":
+        import keras_hub  # noqa: F401
+    layer = keras.saving.deserialize_keras_object(document)
+    return np.asarray(keras.ops.convert_to_numpy(layer(image[None].astype(np.float32))))[0]
+
+
+LOADED = ("huggingface", "albumentations", "keras", "keras-normalization", "kerashub", "opencv")
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     versions = {}

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import libraries
 import numpy as np
 import pytest
 
-from vggprep.configurations import read
+from vggprep.configurations import read, write
 from vggprep.configurations.affine import lines
+from vggprep.published import PUBLISHED
+from vggprep.spec import MODES, Mode
 
 DATA = Path(__file__).parent / "data"
 MADE_WITH = json.loads((DATA / "MADE_WITH.json").read_text(encoding="utf-8"))
@@ -84,17 +87,36 @@ def test_what_a_file_says_is_read_from_it(file: str) -> None:
     )
 
 
+needs_libraries = pytest.mark.skipif(
+    "VGGPREP_REQUIRE_LIBRARIES" not in os.environ, reason="tox run -e configurations has the libraries"
+)
+
+
+def is_what_it_does(got: Any, mode: Mode) -> bool:
+    """Whether a library's result on ``BYTES`` is that of the mode, within eight roundings of float32."""
+    for channel, line in enumerate(lines(mode)):
+        x, scale, offset = BYTES[..., line.source], float(line.scale), float(line.offset)
+        bound = 8 * 2.0**-24 * (x * abs(scale) + abs(offset))
+        if not (abs(np.asarray(got, np.float64)[..., channel] - (x * scale + offset)) <= bound).all():
+            return False
+    return True
+
+
+@needs_libraries
+@pytest.mark.filterwarnings("default")  # theirs
 @pytest.mark.parametrize("library", libraries.LIBRARIES, ids=lambda library: library.__name__)
 def test_a_library_makes_of_bytes_what_is_read_from_its_file(library: libraries.Library, tmp_path: Path) -> None:
-    if "VGGPREP_REQUIRE_LIBRARIES" not in os.environ:
-        pytest.skip("tox run -e configurations has the libraries")
     for sample in library():
         (tmp_path / sample.file).write_text(sample.text, encoding="utf-8")
-        made = read(tmp_path / sample.file)
-        assert made.mode.definition == read(DATA / sample.file).mode.definition, sample.file
-        got = np.asarray(sample.apply(BYTES), np.float64)
-        for channel, line in enumerate(lines(made.mode)):
-            scale, offset = float(line.scale), float(line.offset)
-            right = BYTES[..., line.source] * scale + offset
-            bound = 8 * 2.0**-24 * (BYTES[..., line.source] * abs(scale) + abs(offset))
-            assert (abs(got[..., channel] - right) <= bound).all(), (sample.file, channel)
+        made = read(tmp_path / sample.file).mode
+        assert made.definition == read(DATA / sample.file).mode.definition, sample.file
+        assert is_what_it_does(sample.apply(BYTES), made), sample.file
+
+
+@needs_libraries
+@pytest.mark.filterwarnings("default")  # theirs
+@pytest.mark.parametrize("format", libraries.LOADED)
+def test_a_library_makes_of_a_file_that_was_written_for_it_what_the_mode_does(format: str) -> None:
+    for mode in (*MODES.values(), *PUBLISHED.values()):
+        if not (written := write(mode, format)).lost:
+            assert is_what_it_does(libraries.loaded(format, written.text, BYTES), mode), mode.name
