@@ -421,6 +421,11 @@ def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: i
     return result, scale
 
 
+def turns_round(mode: ModeName, channel: int) -> bool:
+    """Whether a preprocessed channel falls as the image's rises."""
+    return one_real(1, "forward", mode, channel) < one_real(0, "forward", mode, channel)
+
+
 @functools.cache
 def grey_levels(mode: ModeName) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""

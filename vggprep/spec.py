@@ -224,7 +224,7 @@ def known(mode: str | Mode) -> ModeName:
         return definition(mode).name
     if not isinstance(mode, Mode):
         raise ValueError(f"mode must be a name or a Mode; got {mode!r}")
-    other = _KNOWN.get(mode.name) or _published().get(mode.name) or _KNOWN.setdefault(mode.name, mode)
+    other = _KNOWN.get(mode.name) or published().get(mode.name) or _KNOWN.setdefault(mode.name, mode)
     if other.definition != mode.definition:
         raise ValueError(f"two different modes are named {mode.name}: give one of them another name")
     return mode.name
@@ -236,15 +236,21 @@ def definition(name: ModeName) -> Mode:
     Raises:
         ValueError: an unknown name.
     """
-    found = (_KNOWN.get(name) or _published().get(name)) if isinstance(name, str) else None
+    found = (_KNOWN.get(name) or published().get(name)) if isinstance(name, str) else None
     if found is None:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
     return found
 
 
+def is_known(name: object) -> bool:
+    """Whether ``definition`` finds a mode of that name."""
+    return isinstance(name, str) and (name in _KNOWN or name in published())
+
+
 @functools.cache
-def _published() -> Mapping[ModeName, Mode]:
-    # By name: that module is made of this one, and few need it.
+def published() -> Mapping[ModeName, Mode]:
+    """The modes of ``vggprep.published``, by name."""
+    # Found by name: that module is made of this one, and few need it.
     if importlib.util.find_spec("vggprep.published") is None:
         return {}
     found: Mapping[ModeName, Mode] = importlib.import_module("vggprep.published").PUBLISHED
@@ -266,6 +272,15 @@ def as_data(mode: Mode) -> dict[str, Any]:
     steps = [[step.operation, list(step.constants)] for step in mode.steps]
     said = {"summary": mode.summary, "source": mode.source}
     return {"name": mode.name, "order": mode.channel_order, "steps": steps} | {k: v for k, v in said.items() if v}
+
+
+def as_source(name: ModeName) -> str:
+    """What stands for a mode in Python that is run somewhere else: its name, or else its definition."""
+    if name in MODES or name in published():
+        return repr(name)
+    mode = definition(name)
+    steps = [(s.operation, s.constants if len({*s.constants}) > 1 else s.constants[0]) for s in mode.steps]
+    return f"vggprep.Mode({name!r}, {mode.channel_order!r}, {steps!r})"
 
 
 def from_data(data: Mapping[str, Any]) -> Mode:
