@@ -182,12 +182,13 @@ def _modes(config: pytest.Config) -> tuple[str, ...] | None:
         return None
     import click
 
-    from vggprep.cli.common import ModeType
+    from vggprep.cli.common import mode_named
+    from vggprep.errors import VggprepError
 
     try:
-        return tuple(ModeType().convert(word, None, None) for word in words)
-    except click.ClickException as error:
-        raise pytest.UsageError(f"--implementation-mode: {error.message}") from error
+        return tuple(map(mode_named, words))
+    except (click.ClickException, VggprepError) as error:
+        raise pytest.UsageError(f"--implementation-mode: {getattr(error, 'message', error)}") from error
 
 
 def _judge(

@@ -7,7 +7,7 @@ happened yet; code that computes with them rounds them to the dtype it computes 
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -251,8 +251,6 @@ def is_known(name: object) -> bool:
 def published() -> Mapping[ModeName, Mode]:
     """The modes of ``vggprep.published``, by name."""
     # Found by name: that module is made of this one, and few need it.
-    if importlib.util.find_spec("vggprep.published") is None:
-        return {}
     found: Mapping[ModeName, Mode] = importlib.import_module("vggprep.published").PUBLISHED
     return found
 
@@ -293,7 +291,6 @@ def from_data(data: Mapping[str, Any]) -> Mode:
         return Mode(**data)
     except TypeError as error:
         raise ValueError(f"not the definition of a mode: {error}") from error
-
 
 
 MODELS: Mapping[str, ModeName] = MappingProxyType(

@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vggprep.errors import VggprepError
 from vggprep.files import printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
@@ -53,24 +54,25 @@ level_option = click.option(
 )
 
 
-class ModeType(click.ParamType):
-    """A mode: the name of one of Keras's or of a published one, or a configuration file; the verb gets its name."""
+class ModeError(VggprepError):
+    """A mode that cannot be told from another one of its name."""
 
-    name = "mode"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ModeName:
-        """The name under which the mode is known from now on."""
-        if is_known(value):
-            return str(value)
-        if not Path(value).is_file():
-            names = ", ".join(map(repr, MODES))
-            self.fail(f"{value!r} is not one of {names}, the name of a published mode or a configuration file.")
-        from vggprep.configurations import read_mode
+def mode_named(word: str) -> ModeName:
+    """The name under which a mode is known from now on: one of Keras's, of a published one, or a configuration file."""
+    if is_known(word):
+        return word
+    if not Path(word).is_file():
+        names = ", ".join(map(repr, MODES))
+        raise click.BadParameter(
+            f"{word!r} is not one of {names}, the name of a published mode or a configuration file."
+        )
+    from vggprep.configurations import read_mode
 
-        try:
-            return known(read_mode(Path(value)))
-        except ValueError as error:
-            raise click.ClickException(f"{value}: {error}") from error
+    try:
+        return known(read_mode(Path(word)))
+    except ValueError as error:
+        raise ModeError(f"{word}: {error}") from error
 
 
 mode_option = click.option(
@@ -78,7 +80,7 @@ mode_option = click.option(
     "modes",
     metavar="MODE",
     multiple=True,
-    type=ModeType(),
+    callback=lambda context, option, words: tuple(map(mode_named, words)),
     help="This mode only (repeatable): caffe, tf, torch, identity, a published one, or a configuration file.",
 )
 
