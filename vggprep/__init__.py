@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vggprep.implementations import Implementation
     from vggprep.published import PUBLISHED
     from vggprep.pytest_plugin import parametrize_with_checks
-    from vggprep.spec import MODELS, MODES, Mode
+    from vggprep.spec import MODELS, MODES, Mode, Step
 
 __version__ = "0.1.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "Implementation",
     "Mode",
     "Result",
+    "Step",
     "check_implementation",
     "deprocess_input",
     "faults",
@@ -55,6 +56,7 @@ _HOMES = {
     "Implementation": "implementations",
     "Mode": "spec",
     "Result": "conformance.results",
+    "Step": "spec",
     "check_implementation": "conformance.judging",
     "deprocess_input": "functions",
     "identify": "identification.functions",
