@@ -75,7 +75,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Write the files that a page shows: Python whose first line is a comment with its name, others named above them."""
+    """Write the files that a page shows: Python that begins with its name as a comment, others with theirs above."""
     for name, block in re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", page.read_text("utf-8"), flags=re.S | re.M):
         (folder / name).write_text(block, encoding="utf-8")
     for language, block in blocks(page):

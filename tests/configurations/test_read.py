@@ -86,6 +86,11 @@ def mode(order: str, *steps: Any) -> Mode:
          mode("RGB", ("subtract", MEAN), ("divide", [2, 3, 0.5]))),
         ({"class_name": "Normalization", "config": {"mean": 1, "variance": 4, "invert": True}},
          mode("RGB", ("multiply", 2), ("add", 1))),
+        ({"class_name": "Sequential", "config": {"layers": [
+            {"class_name": "Rescaling", "config": {"scale": 2}}, {"class_name": "Resizing", "config": {}},
+            {"class_name": "Rescaling", "config": {"scale": 2}}, {"class_name": "Conv2D", "config": {}},
+            {"class_name": "Rescaling", "config": {"scale": 4}}]}},
+         mode("RGB", ("multiply", 2), ("multiply", 2))),
         # albumentations
         ({"__class_fullname__": "albumentations.augmentations.transforms.Normalize", "mean": MEAN, "std": STD},
          mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
@@ -122,6 +127,7 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
          mode("RGB", ("subtract", [1.5, 2, 3]), ("divide", 127.5))),
         ('<net><rt_info><mean_values value="1, 2, 3"/><scale_values value="[4.0]"/></rt_info></net>',
          mode("RGB", ("subtract", [1, 2, 3]), ("divide", 4))),
+        ('<net><mean_values value="data[1,2,3]"/></net>', mode("RGB", ("subtract", [1, 2, 3]))),
         ("[property]\n# net-scale-factor=1\nnet-scale-factor=0.5\noffsets=1;2;3;\nmodel-color-format=0\n",
          mode("RGB", ("subtract", [1, 2, 3]), ("multiply", 0.5))),
         ("property:\n  net-scale-factor: 0.0039\n  model-color-format: 1\n", mode("BGR", ("multiply", "0.0039"))),
@@ -156,7 +162,7 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({**NAMED, "image_mean": [float("nan"), 0, 0]}, "image_mean must be finite numbers; got nan"),
         ({**NAMED, "image_mean": [0.5, 0.5]}, "image_mean must be one number or three, one for each channel; got 2"),
         ({**NAMED, "image_std": [1, 1, 1, 1]}, "image_std must be one number or three, one for each channel; got 4"),
-        ({**NAMED, "image_mean": 1e-40}, "a constant must be a finite decimal number"),
+        ({**NAMED, "image_mean": 1e-40}, "image_mean must be finite numbers; got "),
         ({"image_mean": MEAN}, "image_std is missing"),
         ({"do_rescale": "yes"}, "do_rescale must be true or false; got 'yes'"),
         ({"do_rescale": False, "offset": True}, "offset needs do_rescale, which is false"),
@@ -176,6 +182,8 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({"color_layout": "G", "scale": 1}, "color_layout must be RGB or BGR; got G"),
         ([{"mean": MEAN, "std": STD}, {"mean": STD, "std": STD}], "it holds 2 different modes"),
         ({"order": "RGB", "steps": [{"halve": 2}]}, "a step is one of divide, subtract, multiply, add"),
+        ({"steps": [], "order": "RGB", "summary": 3}, "name, summary and source are texts"),
+        ({"mean_values": [1, 2, 3], "scale_values": "0.5", "reverse_input_channels": True}, "scale_values must be"),
         ({"order": "RGG", "steps": []}, "order must name each of the three channels once"),
         ({"order": "RGB", "steps": [{"divide": 0}]}, "a step that divides by 0 cannot be undone"),
         ({"order": "RGB", "steps": [], "scale": 1}, "a mode has name, order, steps, summary and source; got scale"),
@@ -191,6 +199,11 @@ def test_what_is_no_mode_is_one_line(document: Any, said: str, tmp_path: Path) -
         read_mode(tmp_path / "file.json")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "file.json") in str(caught.value)
+
+
+def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
+    with pytest.raises(VggprepError, match="mean must be finite numbers"):
+        read_text('{"mean": 1e999999999, "std": 1}', "bomb")
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
@@ -238,6 +251,7 @@ def test_a_mode_is_named_by_its_file_or_by_what_it_does(tmp_path: Path) -> None:
             {**NAMED, "size": {"shortest_edge": 224}, "resample": 3, "crop_size": {"height": 224, "width": 224}},
             ("size 224", "crop size 224x224", "bicubic"),
         ),
+        ({**NAMED, "size": 224, "do_resize": False, "resample": 3, "crop_size": 224}, ("crop size 224",)),
         ({**NAMED, "size": 224, "do_resize": False, "do_center_crop": False, "crop_size": 224}, ()),
         (
             {"mean": MEAN, "std": STD, "input_size": [3, 224, 224], "crop_pct": 0.875, "interpolation": "bilinear"},
