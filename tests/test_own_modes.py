@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-OPTIONS = ("--mode", "port_processor.json", "--dtype", "uint8", "--dtype", "float32", "--examples", "5")
+OPTIONS = ("--mode", "port_processor.json", "--dtype", "uint8", "--examples", "5")
 
 
 def test_a_function_of_the_image_alone_is_judged_in_the_mode_of_a_file(folder: Path) -> None:
@@ -134,27 +134,22 @@ def test_a_wrong_mode_is_one_line(folder: Path) -> None:
 @pytest.mark.parametrize("mode", ODD, ids=[mode.name for mode in ODD])
 def test_our_own_functions_conform_in_any_mode(mode: Mode) -> None:
     target = load("vggprep")[0]
-    one = package.Implementation(
-        "ours", target.preprocess, target.deprocess, level="exact", modes=[mode], dtypes=["uint8", "float16", "float32"]
-    )
-    assert check_implementation(one, examples=10).report.conforms
-    level = package.Implementation("faithful", target.preprocess, modes=[mode], dtypes=["float64", "int64"])
-    assert check_implementation(level, examples=10).report.conforms
+    few: dict[str, Any] = {"modes": [mode], "ranks": [3], "data_formats": ["channels_first"]}
+    one = package.Implementation("ours", target.preprocess, target.deprocess, level="exact", dtypes=["float16"], **few)
+    assert check_implementation(one, examples=5).report.conforms
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(mode=strategies.definitions())
 def test_a_drawn_mode_is_judged_like_any_other(mode: Mode) -> None:
-    def swapped(x: Any) -> Any:
-        return package.preprocess_input(x, mode=mode)[..., [1, 0, 2]]
+    def right(x: Any) -> Any:
+        return package.preprocess_input(x, mode=mode)
 
-    right = package.Implementation("right", lambda x: package.preprocess_input(x, mode=mode), modes=[mode], ranks=[3])
-    assert check_implementation(right, examples=0).report.conforms
-    wrong = check_implementation(
-        package.Implementation("wrong", swapped, modes=[mode], ranks=[3]), examples=0, on_fail=None
-    )
-    assert not wrong.report.conforms
-    assert {"failed"} <= {result.status for result in wrong if result.check == "channel_independence"}
+    few: dict[str, Any] = {"modes": [mode], "ranks": [3], "dtypes": ["float32"]}
+    assert check_implementation(package.Implementation("right", right, **few), examples=0).report.conforms
+    swapped = package.Implementation("swapped", lambda x: right(x)[..., [1, 0, 2]], **few)
+    found = check_implementation(swapped, examples=0, on_fail=None)
+    assert "failed" in {result.status for result in found if result.check == "channel_independence"}
 
 
 # Files ------------------------------------------------------------------------------------------------------------
