@@ -152,6 +152,16 @@ def test_a_drawn_mode_is_judged_like_any_other(mode: Mode) -> None:
     assert "failed" in {result.status for result in found if result.check == "channel_independence"}
 
 
+def test_where_a_mode_falls_an_output_that_rises_is_found() -> None:
+    falls = Mode("falls", "RGB", [("multiply", "-1")])
+    rises = package.Implementation(
+        "rises", lambda x: np.multiply(x, 1, dtype=np.float32), modes=[falls], dtypes=["uint8"], ranks=[3]
+    )
+    found = [r for r in check_implementation(rises, examples=0, on_fail=None) if r.check == "monotone"]
+    assert {(r.status, r.finding) for r in found} == {("failed", "rising")}
+    assert found[0].message == "the output rises from 254.0 to 255.0 as R rises to 255, in a falling mode"
+
+
 # Files ------------------------------------------------------------------------------------------------------------
 
 
