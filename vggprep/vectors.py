@@ -88,7 +88,7 @@ class Vector:
 
 def _word(mode: ModeName) -> str:
     """The name of a mode as a part of file names, and as one word of a line."""
-    return re.sub(r"[^A-Za-z0-9._]+", "_", mode)
+    return re.sub(r"[^A-Za-z0-9_]+", "_", mode)
 
 
 _SIZES = (0, 1, 2, 5, 17)

@@ -100,7 +100,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     found = document.get("entry", [])
     modes = document.get("mode", [])
     if not isinstance(found, list) or not isinstance(modes, list) or set(document) - {"entry", "mode"}:
-        raise LedgerError(f"{path}: a ledger holds [[entry]] and [[mode]] tables and nothing else")
+        raise LedgerError(f"{path}: a ledger holds [[entry]] tables and nothing else but [[mode]] tables")
     try:
         defined = [spec.known(spec.from_data(mode)) for mode in modes]
     except ValueError as error:
