@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,19 +27,25 @@ from vggprep.spec import DATA_FORMATS, Direction, ModeName
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is stated of the cause of a finding, if anything, and lines that show it."""
+    """What is stated of the cause of a finding, if anything, and lines that show it.
+
+    ``partly``: the statement is about images of 0..255 only, of those that were seen in the cell.
+    """
 
     statement: Statement | None = None
     reproducer: str = ""
     example: Example = ""
+    partly: bool = False
 
     @property
     def text(self) -> str:
         """The statement, and which others cannot be told from it."""
         if self.statement is None:
             return ""
-        also = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
-        return self.statement.text + (f" What was seen fits {' and '.join(also)}, too." if also else "")
+        faults = [fault.name for fault in FAULTS if fault.name in self.statement.also]
+        also = (*faults, *(name for name in self.statement.also if name not in faults and " " in name))[:3]
+        said = f"of images of 0..255 alone, it {self.statement.text}" if self.partly else self.statement.text
+        return said + (f" What was seen fits {', or '.join(also)}, too." if also else "")
 
     @property
     def cause(self) -> str:
@@ -55,6 +61,7 @@ UNEXPLAINED = Explanation()
 def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[Explanation]:
     """A cause and a reproducer for each finding of a check."""
     causes = _Causes(subject)
+    causes.settle(finding for _, finding in findings)
     stated = [causes.of(finding) for _, finding in findings]
     for direction in subject.directions:
         pixels = [f for _, f in findings if f.direction == direction and f.case is not None and f.deviation is not None]
@@ -68,14 +75,14 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
         example = cause if subject.implementation.compiled else number
         if example not in shown:
             shown[example] = _reproduce(subject, finding)
-        explanations.append(Explanation(statement, *shown[example]))
+        explanations.append(Explanation(statement, *shown[example], causes.explains_part(finding)))
     return explanations
 
 
 _OF_VALUES: frozenset[Kind] = frozenset(
     {
         "value", "lost_pixels", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "dtype_pixels",
-        "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "falling",
+        "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "falling", "memory_layout",
     }
 )  # fmt: skip
 """Kinds of findings that the values of a cell may explain."""
@@ -98,9 +105,32 @@ class _Causes:
         self._subject = subject
         self._seen = subject.seen()
         self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
+        self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
+
+    def settle(self, findings: Iterable[Finding]) -> None:
+        """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
+        keys = dict.fromkeys((f.direction, f.cell) for f in findings if f.kind in _OF_VALUES)
+        # Images of black and white tell nothing by themselves: they are looked at when statements are there to try.
+        for key in sorted(keys, key=lambda key: key[1].dtype == "bool"):
+            self._of_cells[key] = self._search(*key)
+        for kind, statements in self._likely.items():
+            cells = [key for key in keys if (key[0], key[1].mode) == kind]
+            if len(statements) < 2 and all(self._of_cells[key] for key in cells):
+                continue
+            fits = {s: [k for k in cells if search.reproduces(s, self._evidence(*k))] for s in statements}
+            for statement in sorted(statements, key=lambda s: len(fits[s])):
+                self._of_cells |= dict.fromkeys(fits[statement], statement)
+            for key in cells:
+                if self._of_cells[key] is None:
+                    usual = [seen for seen in self._evidence(*key) if np.abs(seen.x).max(initial=0) <= 255]
+                    self._partly |= {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
+
+    def explains_part(self, finding: Finding) -> bool:
+        """Whether the statement about a finding is about images of 0..255 alone."""
+        return (finding.direction, finding.cell) in self._partly and finding.kind in _OF_VALUES
 
     def of(self, finding: Finding) -> Statement | None:
         """The statement about a finding, if there is one."""
@@ -111,10 +141,12 @@ class _Causes:
 
     def _of_values(self, finding: Finding) -> Statement | None:
         key = finding.direction, finding.cell
-        if key not in self._of_cells:
-            self._of_cells[key] = self._search(*key)
+        if key in self._partly:
+            return self._partly[key]
         statement = self._of_cells[key]
         own = _own(finding)
+        if finding.kind == "memory_layout" and finding.case is not None:
+            own = Seen(finding.case, self._subject.run(finding.case))
         return statement if statement is None or own is None or search.reproduces(statement, [own]) else None
 
     def _search(self, direction: Direction, cell: Cell) -> Statement | None:

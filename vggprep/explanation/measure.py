@@ -147,9 +147,8 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the batch standardised by its own mean and deviation", lambda x: _standardised(x, None)),
     _of("of (x/255)^2.2", lambda x: np.sign(x) * (np.abs(x) / 255) ** 2.2),
     _of("of (x/255)^(1/2.2)", lambda x: np.sign(x) * (np.abs(x) / 255) ** (1 / 2.2)),
-    _of("of the grey image 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
-    _of("of the grey image (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
-    _Before("of an image whose bytes are taken as signed", _signed),
+    _of("of the grey image Y = 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
+    _of("of the grey image Y = (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
     *(
         _Before(
             f"of an image whose integers wrap around when {number} is subtracted",
@@ -157,6 +156,7 @@ _BEFORES: tuple[_Before, ...] = (
         )
         for number in (128, 127, 1)
     ),
+    _Before("of an image whose bytes are taken as signed", _signed),
 )
 
 
@@ -201,7 +201,8 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             channels = affine.readable(fitted, steep, slack)
             if clip is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            text = " ".join(filter(None, ["computes", ", ".join(map(str, channels)), before.words]))
+            said = ", ".join(map(str, channels)) if "grey" not in before.words else str(channels[0]).replace("R", "Y")
+            text = " ".join(filter(None, ["computes", said, before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
             elif not before.words and (expected := expected_map(direction, mode)) is not None:

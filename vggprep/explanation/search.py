@@ -149,14 +149,17 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     """A statement about pixels in another place, whose numbers are then explained."""
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
-    for numbers in (plain, known):
+    single = tuple(replace(each, single=True) for each in known) if is_wide(shown) else ()
+    for numbers in (plain, known, single):
         for geometry in GEOMETRIES:
             undone = [_undone(geometry, seen) for seen in shown]
             back = [seen for seen in undone if seen is not None]
             if len(back) < len(undone):
                 continue
             found = next((each for each in numbers if reproduces(each, back)), None)
-            if found is None and numbers is known:
+            if found is not None and numbers is single:
+                found = replace(found, text=f"{found.text}, but only to the precision of float32")
+            if found is None and numbers is (single or known):
                 found = next((m for m in affine_maps(back, direction, mode) if reproduces(m, back)), None)
             if found is not None:
                 return _at_another_place(geometry, found)
@@ -184,5 +187,11 @@ def _at_another_place(geometry: Geometry, numbers: Statement) -> Statement:
 
     text = f"{geometry.words}; apart from that, it {numbers.text}"
     return Statement(
-        "measured", f"{geometry.words}/{numbers.name}", text, predict, mode=numbers.mode, also=numbers.also
+        "measured",
+        f"{geometry.words}/{numbers.name}",
+        text,
+        predict,
+        mode=numbers.mode,
+        single=numbers.single,
+        also=numbers.also,
     )
