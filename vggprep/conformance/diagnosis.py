@@ -14,15 +14,17 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
+from vggprep.checks.contract import UNKNOWN
 from vggprep.checks.findings import Array, Kind
 from vggprep.conformance.results import Example
+from vggprep.conformance.words import predicate
 from vggprep.explanation import search
 from vggprep.explanation.statements import Seen, Statement, same
 from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
-from vggprep.spec import DATA_FORMATS, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class Explanation:
         if self.statement is None:
             return ""
         faults = [fault.name for fault in FAULTS if fault.name in self.statement.also]
-        also = (*faults, *(name for name in self.statement.also if name not in faults and " " in name))[:3]
+        also = (*faults, *(name for name in self.statement.also if " " in name))[:3]
         said = f"of images of 0..255 alone, it {self.statement.text}" if self.partly else self.statement.text
-        return said + (f" What was seen fits {', or '.join(also)}, too." if also else "")
+        return f"{said.rstrip('.')}. What was seen fits {' and '.join(also)}, too." if also else said
 
     @property
     def cause(self) -> str:
@@ -137,7 +139,33 @@ class _Causes:
         statement = self._of_values(finding) if finding.kind in _OF_VALUES else None
         if statement is None and (finding.kind in _OF_CALLS or finding.case is not None):
             statement = self._of_call(finding)
-        return statement
+        if finding.kind == "unknown_accepted" and statement is None:
+            statement = self._of_unknown(finding)
+        if statement is None or statement.kind != "mode" or not self._is_unknown(finding):
+            return statement
+        text = f"takes mode={finding.cell.mode!r} as any mode that it does not know: as {statement.mode}"
+        return replace(statement, name=f"unknown_mode_taken_as_{statement.mode}", text=text, also=())
+
+    def _of_unknown(self, finding: Finding) -> Statement | None:
+        """As which mode an unknown one is taken, by what comes out."""
+        arguments, output = finding.arguments(), finding.outcome and finding.outcome.output
+        right = preprocess_input if finding.direction == "forward" else deprocess_input
+        if arguments is None or output is None or finding.about["keyword"] != "mode":
+            return None
+        for mode in MODES:
+            if same(output, right(arguments.array, arguments.data_format, mode)):
+                text = f"takes any mode that it does not know as {mode}"
+                return Statement("steps", f"unknown_mode_taken_as_{mode}", text, lambda seen: None, mode=mode)
+        return None
+
+    def _is_unknown(self, finding: Finding) -> bool:
+        """Whether the mode of a finding gets the bits that no mode's name gets."""
+        if not self._subject.takes(finding.direction, "mode"):
+            return False
+        case = panel(finding.direction, finding.cell)
+        asked = self._subject.try_input(finding.direction, case.array(), UNKNOWN, case.data_format).output
+        output = self._subject.run(case).output
+        return asked is not None and output is not None and asked.tobytes() == output.tobytes()
 
     def _of_values(self, finding: Finding) -> Statement | None:
         key = finding.direction, finding.cell
@@ -259,9 +287,12 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
         return _lines(subject, finding.direction, mode, data_format, literal(array)), "arguments"
     if case is None:
         return "", ""
-    small = _one_pixel(subject, finding)
+    small = _one_pixel(subject, finding) or _two_pixels(subject, finding)
     if small is not None:
         return small, "pixel"
+    if math.prod(case.shape) == 0 and case.layout == "c" and case.dtype != "bfloat16":
+        x = f'np.zeros({case.array_shape}, dtype="{case.dtype}")'
+        return _lines(subject, case.direction, case.mode, case.data_format, x), "arguments"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
     hint = _HINTS.get(finding.kind)
     return "from vggprep.cases import Case\n" + shown + (f"\n# {hint}" if hint else ""), "case"
@@ -304,6 +335,29 @@ def _one_pixel(subject: Subject, finding: Finding) -> str | None:
         + f"\n# expected {_values(expected, digits)}"
         + (f" {_expected_dtype(subject, case, outcome)}" if case.direction == "forward" else "")
     )
+
+
+def _two_pixels(subject: Subject, finding: Finding) -> str | None:
+    """Lines that show what shape, dtype or memory comes back, on two pixels side by side."""
+    case = finding.case
+    if case is None or not (finding.kind in _HINTS or finding.kind == "shape" or finding.kind.startswith("dtype_")):
+        return None
+    shape = (1,) * (case.rank - 2) + (2, 3)
+    if case.values().size < 6:
+        return None
+    array = np.ascontiguousarray(to_format(case.values().reshape(-1, 3)[:2].reshape(shape), case.data_format))
+    outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
+    plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", shape)
+    hint = _HINTS.get(finding.kind, "")
+    shown = outcome.changed_input if finding.kind == "mutation" else outcome.shares_input
+    shown = shown and finding.kind != "overwritten_result"
+    if not hint and outcome.output is not None:
+        again = subject.unusable(plain, outcome, array.shape) or subject.wrong_dtype(plain, outcome)
+        shown = again is not None and again.kind == finding.kind
+        hint = predicate(again) if again is not None else ""
+    if not shown:
+        return None
+    return f"{_lines(subject, case.direction, case.mode, case.data_format, literal(array))}\n# {hint}"
 
 
 def _expected_dtype(subject: Subject, case: Case, outcome: Outcome) -> str:

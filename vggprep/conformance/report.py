@@ -164,12 +164,7 @@ def cause_text(group: Sequence[Result]) -> str:
     """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
     first = group[0]
     lines = [first.message]
-    where = (
-        f"{_listed(r.mode for r in group)}; "
-        f"{_listed(r.data_format for r in group)}; {_listed(r.dtype for r in group)}; "
-        f"rank {_listed(str(r.rank) for r in group)}"
-    )
-    lines.append(f"  in {where} ({len(group)} results)")
+    lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
@@ -177,11 +172,16 @@ def cause_text(group: Sequence[Result]) -> str:
     if first.diagnosis:
         lines.append(f"  {first.diagnosis}")
     for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis not in ("", first.diagnosis)):
-        lines.append(f"  {_listed(r.dtype for r in group if r.diagnosis == said)}: {said}")
+        lines.append(f"  in {_where([r for r in group if r.diagnosis == said])}: {said}")
     if first.reproducer:
         lines.append("  to see it:")
         lines += [f"    {line}" for line in first.reproducer.splitlines()]
     return "\n".join(lines)
+
+
+def _where(results: Sequence[Result]) -> str:
+    words = [_listed(getattr(r, name) for r in results) for name in ("mode", "data_format", "dtype")]
+    return f"{'; '.join(words)}; rank {_listed(str(r.rank) for r in results)} ({len(results)} results)"
 
 
 def _listed(values: Any) -> str:

@@ -214,6 +214,42 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size, plain_map)
 
 
+def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """Constants that rows or columns get and channels should: where an index meets another axis than it is meant for."""
+    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
+    expected = expected_map(direction, mode)
+    if plain is None or expected is None or (y := plain.y) is None or not np.isfinite(y).all():
+        return
+    slack = _ROUNDINGS * unit_roundoff(np.asarray(plain.outcome.output).dtype) * float(np.abs(y).max())
+    for words, axis in (("columns", -2), ("rows", -3)):
+        for order in ("RGB", "BGR"):
+            off = np.moveaxis(y - plain.x[..., ["RGB".index(c) for c in order]], axis, -1)
+            lines = off.reshape(-1, off.shape[-1])
+            usual = float(np.median(lines[:, -1]))
+            special = np.abs(lines[0] - usual) > 2 * slack
+            count = int(special.sum())
+            if np.ptp(lines, axis=0).max() > 2 * slack or not special[:count].all() or not 0 < count <= _FEW:
+                continue
+            values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
+            rest = affine.shortest(usual, slack)
+            text = (
+                f"computes {', '.join(order)} with {', '.join(f'{v:+.6g}' for v in values)} in {words} "
+                f"{', '.join(map(str, range(count)))} of every channel and {rest:+.6g} in the others, "
+                f"where {', '.join(map(str, expected))} is expected"
+            )
+            yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))
+
+
+_FEW = 4  # rows or columns that get constants of their own
+
+
+def _along(order: str, axis: int, values: Sequence[float], rest: float, seen: Seen) -> Float64:
+    y = seen.x[..., ["RGB".index(c) for c in order]]
+    offsets = np.full(y.shape[axis], rest)
+    offsets[: len(values)] = values[: y.shape[axis]]
+    return y + offsets.reshape(-1, *[1] * (-axis - 1))
+
+
 def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:
     """The map with slopes from the image whose values range furthest, which shows them best."""
     wide = [(seen, seen.y) for seen in evidence if seen.tells and seen.case.regime == "wide"]

@@ -13,7 +13,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps
+from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, offsets_along_an_axis
 from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
 from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
@@ -92,7 +92,7 @@ def known(
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
     """What is measured of that which has no name."""
     for single in (False, True) if is_wide(shown) else (False,):
-        for statement in affine_maps(shown, direction, mode):
+        for statement in (*affine_maps(shown, direction, mode), *offsets_along_an_axis(shown, direction, mode)):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
     return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
