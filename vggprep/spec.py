@@ -238,6 +238,7 @@ def definition(name: ModeName) -> Mode:
         return _KNOWN[name]
     raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
 
+
 MODELS: Mapping[str, ModeName] = MappingProxyType(
     {
         "convnext": "identity",

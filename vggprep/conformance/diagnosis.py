@@ -81,6 +81,13 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
     return explanations
 
 
+def named(subject: Subject, findings: Sequence[Finding]) -> list[str]:
+    """The cause of each finding; empty where it is not known."""
+    causes = _Causes(subject)
+    causes.settle(findings)
+    return [Explanation(causes.of(finding)).cause for finding in findings]
+
+
 _OF_VALUES: frozenset[Kind] = frozenset(
     {
         "value", "lost_pixels", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "dtype_pixels",
@@ -97,7 +104,7 @@ _OF_CALLS: frozenset[Kind] = frozenset(
 )  # fmt: skip
 """Kinds that a fault explains if it does the same, with the same effects on the input, in all calls of the cell."""
 
-_SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells that are looked into
+_SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells, and calls, that are looked into
 
 
 class _Causes:
@@ -110,13 +117,14 @@ class _Causes:
         self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
+        self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
         keys = dict.fromkeys((f.direction, f.cell) for f in findings if f.kind in _OF_VALUES)
-        # Images of black and white tell nothing by themselves: they are looked at when statements are there to try.
-        for key in sorted(keys, key=lambda key: key[1].dtype == "bool"):
+        # The plainest first. Images of black and white tell nothing: they wait for statements to try on them.
+        for key in sorted(keys, key=lambda key: (key[1].dtype == "bool", key[1].dtype not in ("uint8", "float32"))):
             self._of_cells[key] = self._search(*key)
         for kind, statements in self._likely.items():
             cells = [key for key in keys if (key[0], key[1].mode) == kind]
@@ -128,7 +136,9 @@ class _Causes:
             for key in cells:
                 if self._of_cells[key] is None:
                     usual = [seen for seen in self._evidence(*key) if np.abs(seen.x).max(initial=0) <= 255]
-                    self._partly |= {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
+                    self._partly |= (
+                        {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
+                    )
 
     def explains_part(self, finding: Finding) -> bool:
         """Whether the statement about a finding is about images of 0..255 alone."""
@@ -138,7 +148,9 @@ class _Causes:
         """The statement about a finding, if there is one."""
         statement = self._of_values(finding) if finding.kind in _OF_VALUES else None
         if statement is None and (finding.kind in _OF_CALLS or finding.case is not None):
-            statement = self._of_call(finding)
+            tries = finding.direction, finding.cell.mode, finding.kind
+            statement = self._of_call(finding) if self._vain_calls[tries] < _SEARCHES else None
+            self._vain_calls[tries] += statement is None
         if finding.kind == "unknown_accepted" and statement is None:
             statement = self._of_unknown(finding)
         if statement is None or statement.kind != "mode" or not self._is_unknown(finding):
@@ -148,7 +160,8 @@ class _Causes:
 
     def _of_unknown(self, finding: Finding) -> Statement | None:
         """As which mode an unknown one is taken, by what comes out."""
-        arguments, output = finding.arguments(), finding.outcome and finding.outcome.output
+        arguments, outcome = finding.arguments(), finding.outcome
+        output = None if outcome is None else outcome.output
         right = preprocess_input if finding.direction == "forward" else deprocess_input
         if arguments is None or output is None or finding.about["keyword"] != "mode":
             return None

@@ -244,10 +244,11 @@ _FEW = 4  # rows or columns that get constants of their own
 
 
 def _along(order: str, axis: int, values: Sequence[float], rest: float, seen: Seen) -> Float64:
-    y = seen.x[..., ["RGB".index(c) for c in order]]
+    y: Float64 = seen.x[..., ["RGB".index(c) for c in order]]
     offsets = np.full(y.shape[axis], rest)
     offsets[: len(values)] = values[: y.shape[axis]]
-    return y + offsets.reshape(-1, *[1] * (-axis - 1))
+    y += offsets.reshape(-1, *[1] * (-axis - 1))
+    return y
 
 
 def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:

@@ -149,6 +149,17 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     """A statement about pixels in another place, whose numbers are then explained."""
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
+    predicted: dict[Statement, Array | None] = {}
+
+    def fits_one(statement: Statement, first: Seen) -> bool:
+        output = first.outcome.output
+        if output is None or output.dtype.kind in "iub":
+            return True
+        if statement not in predicted:
+            predicted[statement] = statement.predict(first)
+        one = predicted[statement]
+        return one is not None and same(output, one, single=statement.single, size=statement.size)
+
     single = tuple(replace(each, single=True) for each in known) if is_wide(shown) else ()
     for numbers in (plain, known, single):
         for geometry in GEOMETRIES:
@@ -156,7 +167,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
             back = [seen for seen in undone if seen is not None]
             if len(back) < len(undone):
                 continue
-            found = next((each for each in numbers if reproduces(each, back)), None)
+            found = next((each for each in numbers if fits_one(each, back[0]) and reproduces(each, back)), None)
             if found is not None and numbers is single:
                 found = replace(found, text=f"{found.text}, but only to the precision of float32")
             if found is None and numbers is (single or known):
