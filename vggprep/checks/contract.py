@@ -391,8 +391,9 @@ def _note_defaults(subject: Subject, cell: Cell, direction: Direction) -> None:
     who = "the inverse" if direction == "inverse" else "it"
     if takes.mode_first:
         subject.remarks.add(f"{who} takes mode before data_format: by position, Keras takes data_format first")
-    caffe, last = (cell._replace(mode="caffe"), cell._replace(data_format="channels_last"))
-    for name, other, usual in (("mode", caffe, "caffe"), ("data_format", last, "channels_last")):
+    its = subject.implementation.default_format or "channels_last"
+    caffe, last = (cell._replace(mode="caffe"), cell._replace(data_format=its))
+    for name, other, usual in (("mode", caffe, "caffe"), ("data_format", last, its)):
         default = dict(takes.defaults).get(name, usual)
         wanted = {default, None} if name == "data_format" and takes.data_format else {default}
         for value in wanted - {usual}:

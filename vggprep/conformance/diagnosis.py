@@ -130,7 +130,7 @@ class _Causes:
             cells = [key for key in keys if (key[0], key[1].mode) == kind]
             if len(statements) < 2 and all(self._of_cells[key] for key in cells):
                 continue
-            fits = {s: [k for k in cells if search.reproduces(s, self._evidence(*k))] for s in statements}
+            fits = {s: [k for k in cells if self._fits(s, *k)] for s in statements}
             for statement in sorted(statements, key=lambda s: len(fits[s])):
                 self._of_cells |= dict.fromkeys(fits[statement], statement)
             for key in cells:
@@ -139,6 +139,10 @@ class _Causes:
                     self._partly |= (
                         {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
                     )
+
+    def _fits(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
+        evidence = list(self._evidence(direction, cell))
+        return search.explain(evidence, direction, cell.mode, [statement], thorough=False) is not None
 
     def explains_part(self, finding: Finding) -> bool:
         """Whether the statement about a finding is about images of 0..255 alone."""

@@ -201,7 +201,8 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             channels = affine.readable(fitted, steep, slack)
             if clip is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            said = ", ".join(map(str, channels)) if "grey" not in before.words else str(channels[0]).replace("R", "Y")
+            is_grey = "grey" in before.words
+            said = str(channels[0]).replace("R", "Y") if is_grey else ", ".join(map(str, channels))
             text = " ".join(filter(None, ["computes", said, before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
@@ -228,7 +229,9 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
             usual = float(np.median(lines[:, -1]))
             special = np.abs(lines[0] - usual) > 2 * slack
             count = int(special.sum())
-            if np.ptp(lines, axis=0).max() > 2 * slack or not special[:count].all() or not 0 < count <= _FEW:
+            if not 0 < count <= min(_FEW, len(special) - 2):
+                continue
+            if np.ptp(lines, axis=0).max() > 2 * slack or not special[:count].all():
                 continue
             values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
             rest = affine.shortest(usual, slack)

@@ -61,8 +61,9 @@ def explain(
     right = [each for each in candidates(direction, mode) if each.kind == "rounding"]
     if not shown or any(reproduces(each, telling or shown) for each in right):
         return None
+    in_single = is_wide(shown) and any(reproduces(replace(each, single=True), shown) for each in right)
     for statement in likely:
-        if reproduces(statement, shown):
+        if not (in_single and statement.single and statement.kind != "rounding") and reproduces(statement, shown):
             return statement
     if not thorough or not telling:
         return None
