@@ -75,7 +75,7 @@ GEOMETRIES: tuple[Geometry, ...] = (
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
     _axes(
         "adds a fourth channel",
-        lambda y: y[..., :3],
+        lambda y: y[..., :3] if y.shape[-1] == 4 else y[:0],
         lambda y: np.concatenate([y, np.full_like(y[..., :1], np.nan)], axis=-1),
     ),
 )
@@ -216,7 +216,7 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
 
 
 def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
-    """Constants that rows or columns get and channels should: where an index meets another axis than it is meant for."""
+    """Constants that rows or columns get and channels should: an index that meets another axis than it is meant for."""
     plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
     expected = expected_map(direction, mode)
     if plain is None or expected is None or (y := plain.y) is None or not np.isfinite(y).all():

@@ -22,6 +22,7 @@ from vggprep.releases.changes import Difference, compare_backends
 from vggprep.releases.environments import PUBLISHED
 from vggprep.releases.observation import Observation, ObservationError, Row, clarified
 from vggprep.releases.questions import parse
+from vggprep.releases.verdicts import defined
 
 FILE = Path(__file__).with_name("record.json.xz")
 FORMAT = "vggprep record of releases"
@@ -134,7 +135,8 @@ def no_longer_accepted(record: Record, release: str, path: str, refused: Sequenc
     answered: dict[tuple[Any, ...], bool] = {}
     for question_id, row in record.observation(nearest).rows.items():
         asked = parse(question_id)
-        if asked.path == path and not (asked.signature or asked.layout or asked.after or row.skipped):
+        usual = defined(asked.shape, asked.dtype, asked.known_mode, asked.data_format)
+        if asked.path == path and usual and not (asked.signature or asked.layout or asked.after or row.skipped):
             key = asked.known_mode, asked.data_format, asked.dtype, len(asked.shape)
             answered[key] = answered.get(key, True) and bool(row.dtype)
     lost = [cell for cell in refused if answered.get(tuple(cell))]
