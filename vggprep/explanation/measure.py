@@ -235,9 +235,10 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
                 continue
             values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
             rest = affine.shortest(usual, slack)
+            those = f"{words} {', '.join(map(str, range(count)))} of every channel"
             text = (
-                f"computes {', '.join(order)} with {', '.join(f'{v:+.6g}' for v in values)} in {words} "
-                f"{', '.join(map(str, range(count)))} of every channel and {rest:+.6g} in the others, "
+                f"computes {', '.join(order)} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
+                f"{f'{rest:+.6g}' if rest else 'nothing'} in the others, "
                 f"where {', '.join(map(str, expected))} is expected"
             )
             yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))

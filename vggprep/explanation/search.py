@@ -139,7 +139,7 @@ def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
 
 def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
     outputs = [oracle.as_float64(seen.outcome.output) for seen in telling if seen.outcome.output is not None]
-    if any(np.isfinite(output).any() for output in outputs):
+    if not outputs or any(np.isfinite(output).any() for output in outputs):
         return None
     return Statement(
         "measured", "nonfinite", "returns nothing but infinities and NaN", lambda seen: seen.outcome.output
