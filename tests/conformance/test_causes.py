@@ -100,7 +100,7 @@ def test_a_part_that_is_explained_is_said_to_be_a_part() -> None:
 
     (group,) = causes(judge(overflows, selection=replace(FEW, modes=("tf",)), checks=QUICK).results)
     whole, part = sorted({result.diagnosis for result in group}, key=lambda said: "of images" in said)
-    assert part == f"of images of 0..255 alone, it {whole}"
+    assert part == f"of images of 0..255, it {whole}"
     assert {result.dtype for result in group if result.diagnosis == part} == {"float16"}
     assert f"float16; rank 3, 4 (4 results): {part}" in cause_text(group)
 

@@ -31,7 +31,7 @@ from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
 class Explanation:
     """What is stated of the cause of a finding, if anything, and lines that show it.
 
-    ``partly``: the statement is about images of 0..255 only, of those that were seen in the cell.
+    ``partly``: the statement is about images of 0..255, of all that were seen in the cell.
     """
 
     statement: Statement | None = None
@@ -46,7 +46,7 @@ class Explanation:
             return ""
         faults = [fault.name for fault in FAULTS if fault.name in self.statement.also]
         also = (*faults, *(name for name in self.statement.also if " " in name))[:3]
-        said = f"of images of 0..255 alone, it {self.statement.text}" if self.partly else self.statement.text
+        said = f"of images of 0..255, it {self.statement.text}" if self.partly else self.statement.text
         return f"{said.rstrip('.')}. What was seen fits {' and '.join(also)}, too." if also else said
 
     @property
@@ -145,7 +145,7 @@ class _Causes:
         return search.explain(evidence, direction, cell.mode, [statement], thorough=False) is not None
 
     def explains_part(self, finding: Finding) -> bool:
-        """Whether the statement about a finding is about images of 0..255 alone."""
+        """Whether the statement about a finding is about images of 0..255, and not about all that was seen."""
         return (finding.direction, finding.cell) in self._partly and finding.kind in _OF_VALUES
 
     def of(self, finding: Finding) -> Statement | None:
