@@ -91,7 +91,9 @@ def known(
 
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
-    """What is measured of that which has no name."""
+    """What is measured of that which has no name, if an image tells."""
+    if not any(seen.tells for seen in shown):
+        return None
     for single in (False, True) if is_wide(shown) else (False,):
         for statement in (*affine_maps(shown, direction, mode), *offsets_along_an_axis(shown, direction, mode)):
             if reproduces(found := replace(statement, single=single), shown):
@@ -139,7 +141,7 @@ def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
 
 def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
     outputs = [oracle.as_float64(seen.outcome.output) for seen in telling if seen.outcome.output is not None]
-    if not outputs or any(np.isfinite(output).any() for output in outputs):
+    if any(np.isfinite(output).any() for output in outputs):
         return None
     return Statement(
         "measured", "nonfinite", "returns nothing but infinities and NaN", lambda seen: seen.outcome.output
