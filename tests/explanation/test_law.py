@@ -63,6 +63,7 @@ OWN: dict[str, Function] = {
     "grey": lambda x: np.repeat((x @ F([0.299, 0.587, 0.114]))[..., None], 3, axis=-1) / F(255),
     "gamma": lambda x: np.sign(x) * (np.abs(x) / F(255)) ** F(2.2),
     "constant": lambda x: np.full(x.shape, F(0.3)),
+    "black bytes": lambda x: np.zeros(x.shape, np.uint8),
     "divided by nothing": lambda x: (x - F(255)) / F(0),
 }
 
@@ -133,6 +134,8 @@ def behaviours() -> Iterator[tuple[str, ModeName, Direction, Function, str]]:
         )
     for words, function in OWN.items():
         yield words, "identity", "forward", after(function), ""
+    for mode in CLIPS:
+        yield f"black bytes for {mode}", mode, "forward", after(OWN["black bytes"]), "returns 0 whatever the image"
 
 
 # Nothing that is known or measured does these: nothing may be said.

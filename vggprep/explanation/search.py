@@ -67,7 +67,15 @@ def explain(
             return statement
     if not thorough or not telling:
         return None
-    return known(shown, direction, mode, admit) or measured(shown, direction, mode)
+    found = known(shown, direction, mode, admit) or measured(shown, direction, mode)
+    return None if found is None else plainer(found, shown, direction, mode)
+
+
+def plainer(statement: Statement, shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement:
+    """The statement, or that all is one number, where that says as much as two steps in a row would."""
+    maps = affine_maps(shown, direction, mode) if statement.kind == "steps" else ()
+    constants = (each for each in maps if each.name == "constant")
+    return next((each for each in constants if reproduces(each, shown)), statement)
 
 
 def known(

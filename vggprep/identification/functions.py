@@ -215,6 +215,7 @@ def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, chan
     if not evidence or not evidence[0].tells:
         return None
     best = next(iter(search.closest(fitting, evidence)), None) or search.measured(evidence, "forward", modes[0])
+    best = best and search.plainer(best, evidence, "forward", modes[0])
     if best is None or best.channels is not None:
         return None  # an affine map of no name is written out with what is near it
     also = dict.fromkeys(e.name for e in fitting if e.name != best.name and (e.name, e.mode) in maps)
