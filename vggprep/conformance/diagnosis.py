@@ -44,10 +44,11 @@ class Explanation:
         """The statement, and which others cannot be told from it."""
         if self.statement is None:
             return ""
-        faults = [fault.name for fault in FAULTS if fault.name in self.statement.also]
-        also = (*faults, *(name for name in self.statement.also if " " in name))[:3]
+        faults = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
+        steps = [text for text in self.statement.also if text.startswith(("computes ", "returns "))][:1]
         said = f"of images of 0..255, it {self.statement.text}" if self.partly else self.statement.text
-        return f"{said.rstrip('.')}. What was seen fits {' and '.join(also)}, too." if also else said
+        also = [f"What was seen fits {' and '.join(faults)}, too."] if faults else [f"Or it {text}." for text in steps]
+        return " ".join([f"{said.rstrip('.')}.", *also]) if also else said
 
     @property
     def cause(self) -> str:

@@ -179,6 +179,10 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
                 yield _cutting(name, text, start.compute, start.compute, step.compute)
             else:
                 yield on_values("steps", name, text, _then(start.compute, step.compute))
+    for step in _AFTER if direction == "forward" else ():
+        if step.cuts:
+            text = f"computes the image divided by 255, {step.words}"
+            yield _cutting(f"unit_{step.name}", text, lambda x: x / 255, lambda x: x / 255, step.compute)
     if direction == "forward":
         text = "applies mean and deviation of mode torch, without dividing by 255, to what mode tf has returned"
         yield on_values("steps", "torch_statistics_of_tf", text, lambda x: _statistics(_real("forward", "tf", x)))

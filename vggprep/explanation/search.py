@@ -144,7 +144,8 @@ def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
 def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
     """The first of the best, and what else fits."""
     first = closest(fitting, shown)[0]
-    return replace(first, also=tuple(dict.fromkeys(o.name for o in fitting if o.name != first.name)))
+    others = [each for each in fitting if each.name != first.name]
+    return replace(first, also=tuple(dict.fromkeys(e.text if e.kind == "steps" else e.name for e in others)))
 
 
 def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
