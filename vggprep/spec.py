@@ -293,7 +293,6 @@ def from_data(data: Mapping[str, Any]) -> Mode:
         raise ValueError(f"not the definition of a mode: {error}") from error
 
 
-
 MODELS: Mapping[str, ModeName] = MappingProxyType(
     {
         "convnext": "identity",

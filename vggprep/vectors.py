@@ -301,6 +301,8 @@ def verify(folder: Path, outputs: Path, level: Level = "faithful") -> Report:
             f"{outputs} holds none of the {len(cases)} files that are expected, such as {next(iter(cases))}.npy or .bin"
         )
     subject = _recorded(str(outputs), level, cases, found)
+    for name, outcome in found.items():
+        subject.remember(cases[name].case, outcome)
     notes = []
     extra = [name for name in there if name.removesuffix(".npy").removesuffix(".bin") not in cases]
     if extra:

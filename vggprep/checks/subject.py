@@ -132,6 +132,10 @@ class Subject:
             found.setdefault((case.direction, case.cell), []).append((case, outcome))
         return found
 
+    def remember(self, case: Case, outcome: Outcome) -> None:
+        """Take an outcome that is known from elsewhere for what a call on the case does."""
+        self._outcomes[case] = outcome
+
     def effects(self, case: Case) -> Outcome:
         """What a call on a case does to arrays; of a large case, without any array.
 
