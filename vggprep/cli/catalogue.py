@@ -12,26 +12,36 @@ import click
 from rich.table import Table
 
 from vggprep.checks import CHECKS
-from vggprep.cli.common import console, fail
-from vggprep.faults import FAULTS, Fault
+from vggprep.cli.common import console, fail, mode_named
+from vggprep.faults import FAULTS, Fault, in_mode, mutated
+from vggprep.spec import is_known
 
 _FUNCTIONS = {"forward": "preprocess_input", "inverse": "its inverse"}
 
 
 @click.command()
 @click.argument("name", required=False)
-def faults(name: str | None) -> None:
+@click.option("--mode", metavar="MODE", help="Those of this mode, with the mutations of its definition.")
+def faults(name: str | None, mode: str | None) -> None:
     """List the known wrong implementations, or tell the story of one and how to see it fail.
 
     \b
     vggprep faults
     vggprep faults slim_means
+    vggprep faults --mode clip
+    vggprep faults --mode preprocessor_config.json
     """
+    if mode is not None:
+        mode = mode_named(mode)
+    known = FAULTS if mode is None else in_mode(mode)
     if name is None:
-        rows = ((fault.name, fault.caught_by, fault.story) for fault in FAULTS)
-        _list(("fault", "caught by", "what it does"), rows, "vggprep faults NAME tells more about one of them")
+        rows = ((fault.name, fault.caught_by, fault.story) for fault in known)
+        more = "vggprep faults NAME tells more about one of them"
+        if mode is not None:
+            more = f"mutations that are {mode} exactly: {', '.join(mutated(mode).equal) or 'none'}"
+        _list(("fault", "caught by", "what it does"), rows, more)
         return
-    fault = _find("fault", name, {fault.name: fault for fault in FAULTS})
+    fault = _find("fault", name, {fault.name: fault for fault in (*known, *_mutations_named(name))})
     sentence = next(check.sentence for check in CHECKS if check.name == fault.caught_by)
     _tell(
         fault.name,
@@ -43,6 +53,12 @@ def faults(name: str | None) -> None:
         },
         fault,
     )
+
+
+def _mutations_named(name: str) -> tuple[Fault, ...]:
+    """The mutations of the mode before the colon."""
+    mode, colon, _ = name.rpartition(":")
+    return mutated(mode).faults if colon and is_known(mode) else ()
 
 
 @click.command()
@@ -109,4 +125,5 @@ def _tell(name: str, sentence: str, facts: Mapping[str, str], fault: Fault) -> N
         if value:
             table.add_row(key, value)
     out.print(table, markup=False)
-    out.print(f"to see it fail:\n  vggprep check vggprep.faults:{fault.name}", markup=False, soft_wrap=True)
+    if "." not in fault.name:  # of a mode that a file defines, which another process does not know by name
+        out.print(f"to see it fail:\n  vggprep check vggprep.faults:{fault.name}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ _WORDS: Mapping[Operation, str] = {
     "multiply": "multiply by",
     "add": "add",
 }
-_OPPOSITE: Mapping[Operation, Operation] = {
+OPPOSITE: Mapping[Operation, Operation] = {
     "divide": "multiply",
     "multiply": "divide",
     "subtract": "add",
@@ -35,7 +35,7 @@ def formula(mode: Mode) -> str:
 
 def python(mode: Mode) -> tuple[str, str]:
     """Lines that make ``y`` of ``x``, of shape ``(..., 3)``, 0..255, in float32; and bytes ``x`` of such a ``y``."""
-    back = tuple(Step(_OPPOSITE[step.operation], step.constants) for step in reversed(mode.steps))
+    back = tuple(Step(OPPOSITE[step.operation], step.constants) for step in reversed(mode.steps))
     inverse = [mode.order.index(channel) for channel in range(3)]
     moved = mode.channel_order != "RGB"
     start = f"x[..., {list(mode.order)}]" if moved else "x"

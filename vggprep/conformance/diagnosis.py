@@ -20,7 +20,7 @@ from vggprep.conformance.results import Example
 from vggprep.conformance.words import predicate
 from vggprep.explanation import search
 from vggprep.explanation.statements import Seen, Statement, same
-from vggprep.faults import FAULTS, Fault
+from vggprep.faults import FAULTS, Fault, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
@@ -44,7 +44,8 @@ class Explanation:
         """The statement, and which others cannot be told from it."""
         if self.statement is None:
             return ""
-        faults = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
+        known = FAULTS if self.statement.mode is None else in_mode(self.statement.mode)
+        faults = [fault.name for fault in known if fault.name in self.statement.also][:3]
         steps = [text for text in self.statement.also if text.startswith(("computes ", "returns "))][:1]
         said = f"of images of 0..255, it {self.statement.text}" if self.partly else self.statement.text
         also = [f"What was seen fits {' and '.join(faults)}, too."] if faults else [f"Or it {text}." for text in steps]
@@ -250,8 +251,8 @@ class _Causes:
         if self._does_all(right, direction, cell) and self._alike(outcome, call(right, *arguments)):
             return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
-        for fault in (*likely, *FAULTS):
-            if fault.direction != direction or not fault.stateless or cell.mode not in fault.modes:
+        for fault in (*likely, *in_mode(cell.mode)):
+            if fault.direction != direction or not fault.stateless:
                 continue
             if arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES:
                 continue

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep.cases import Cell, panel
+from vggprep.configurations.affine import lines
 from vggprep.faults import FAULTS
+from vggprep.faults.arithmetic import row
 from vggprep.functions import preprocess_input
 from vggprep.implementations.callables import call
-from vggprep.spec import MODES, ModeName
+from vggprep.published import PUBLISHED
+from vggprep.spec import MODES, Mode, ModeName
 
 Float64 = npt.NDArray[np.float64]
 
@@ -46,7 +48,7 @@ Affine = tuple[Channel, Channel, Channel]
 
 @dataclass(frozen=True)
 class KnownMap:
-    """An affine map with a name: a mode, a fault in a mode, or (no ``mode``) constants that other people use."""
+    """An affine map with a name: a mode, a fault in a mode, or (no ``mode``) other people's constants."""
 
     name: str
     story: str
@@ -54,39 +56,55 @@ class KnownMap:
     mode: ModeName | None = None
 
 
-def _family(name: str, story: str, order: str, scale: Sequence[float], offset: Sequence[float]) -> KnownMap:
-    first, second, third = (
-        Channel("RGB".index(c), s, o) for c, s, o in zip(order, 3 * list(scale), 3 * list(offset), strict=False)
-    )
-    return KnownMap(name, story, (first, second, third))
+def _known(mode: Mode, story: str, name: ModeName | None = None) -> KnownMap:
+    first, second, third = (Channel(c, float(scale), float(offset)) for c, scale, offset in lines(mode))
+    return KnownMap(mode.name, story, (first, second, third), name)
 
 
-_TORCH = [(1 / 255 / s, -m / s) for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+def published_maps() -> tuple[KnownMap, ...]:
+    """The published modes, but for those that have the values of a mode of Keras's."""
+    own = {lines(mode) for mode in MODES.values()}
+    return tuple(_known(m, f"{m.summary} ({m.source})", m.name) for m in PUBLISHED.values() if lines(m) not in own)
 
-FAMILIES: tuple[KnownMap, ...] = (
-    _family("divided_by_256", "divided by 256, a shift by eight bits", "RGB", [1 / 256], [0]),
-    _family("unit_range_in_bgr", "scaled to 0..1 in BGR order, as OpenCV's blobs for YOLO", "BGR", [1 / 255], [0]),
-    _family("facenet", "(x - 127.5)/128, as FaceNet and ArcFace", "RGB", [1 / 128], [-127.5 / 128]),
-    _family("facenet_in_bgr", "(x - 127.5)/128 in BGR order, as MTCNN in Caffe", "BGR", [1 / 128], [-127.5 / 128]),
-    _family("openpose", "x/256 - 0.5, as OpenPose", "RGB", [1 / 256], [-0.5]),
-    _family("centred", "x - 128: unsigned bytes made signed, as quantised models want them", "RGB", [1], [-128]),
-    _family("centred_at_half", "x - 127.5, without a scale", "RGB", [1], [-127.5]),
-    _family("half_range", "x/255 - 0.5: values from -0.5 to 0.5", "RGB", [1 / 255], [-0.5]),
-    _family(
-        "torch_in_bgr", "the torch mode with channels, means and deviations all in BGR order, as in PaddlePaddle",
-        "BGR", [s for s, _ in _TORCH[::-1]], [o for _, o in _TORCH[::-1]],
-    ),
-    _family(
-        "mmdetection_means_in_rgb", "means 123.675, 116.28 and 103.53 in RGB order without a scale",
-        "RGB", [1], [-123.675, -116.28, -103.53],
-    ),
-    _family("integer_means_in_rgb", "means 123, 117 and 104 in RGB order", "RGB", [1], [-123, -117, -104]),
-    _family(
-        "age_and_gender_means", "means 78.426, 87.769 and 114.896 in BGR order, of the age and gender Caffe models",
-        "BGR", [1], [-78.4263377603, -87.7689143744, -114.895847746],
-    ),
+
+_FAMILIES = (
+    ("divided_by_256", "divided by 256, a shift by eight bits", "RGB / 256"),
+    ("unit_range_in_bgr", "scaled to 0..1 in BGR order, as OpenCV's blobs for YOLO", "BGR / 255"),
+    ("scale_0_00392", "times 0.00392, which is 1/255 cut to three digits, as OpenCV's blobs for YOLO",
+     "RGB * 0.00392"),
+    ("facenet_in_bgr", "(x - 127.5)/128 in BGR order, as MTCNN in Caffe", "BGR - 127.5 / 128"),
+    ("openpose_in_rgb", "x/256 - 0.5 in RGB order", "RGB / 256 - 0.5"),
+    ("centred", "x - 128: unsigned bytes made signed, as quantised models want them", "RGB - 128"),
+    ("centred_at_half", "x - 127.5, without a scale", "RGB - 127.5"),
+    ("centred_at_122_5", "(x - 122.5)/122.5", "RGB - 122.5 / 122.5"),
+    ("half_range", "x/255 - 0.5: values from -0.5 to 0.5", "RGB / 255 - 0.5"),
+    ("torch_in_bgr", "the torch mode with channels, means and deviations all in BGR order, as in PaddlePaddle",
+     "BGR / 255 - 0.406 0.456 0.485 / 0.225 0.224 0.229"),
+    ("torch_rounded", "means 123.68, 116.78 and 103.94, deviations 58.395, 57.12 and 57.375",
+     "RGB - 123.68 116.78 103.94 / 58.395 57.12 57.375"),
+    ("torch_rounded_both", "means 123.68, 116.78 and 103.94, deviations 58.40, 57.12 and 57.38",
+     "RGB - 123.68 116.78 103.94 / 58.40 57.12 57.38"),
+    ("resnest", "means 123.68, 116.779 and 103.939, deviations 58.393, 57.12 and 57.375, as ResNeSt in Gluon",
+     "RGB - 123.68 116.779 103.939 / 58.393 57.12 57.375"),
+    ("nanodet", "the torch means in grey levels, times 0.017429, 0.017507 and 0.017125, BGR, as NanoDet in ncnn",
+     "BGR - 103.53 116.28 123.675 * 0.017429 0.017507 0.017125"),
+    ("satellite", "mean and deviation of the satellite images SAT-493M, DINOv3",
+     "RGB / 255 - 0.430 0.411 0.296 / 0.213 0.156 0.143"),
+    ("centernet_rounded", "CenterNet's mean and deviation to three digits, BGR",
+     "BGR / 255 - 0.408 0.447 0.470 / 0.289 0.274 0.278"),
+    ("mmdetection_means_in_rgb", "means 123.675, 116.28 and 103.53 in RGB order without a scale",
+     "RGB - 123.675 116.28 103.53"),
+    ("integer_means_in_rgb", "means 123, 117 and 104 in RGB order", "RGB - 123 117 104"),
+    ("opencv_face", "means 104, 177 and 123 of OpenCV's face detector, BGR", "BGR - 104 177 123"),
+    ("age_and_gender_means", "means 78.426, 87.769 and 114.896 in BGR order, of the age and gender Caffe models",
+     "BGR - 78.4263377603 87.7689143744 114.895847746"),
+    ("fcn_over_255", "the means of Caffe's ilsvrc_2012_mean.npy, then divided by 255, BGR",
+     "BGR - 104.00698793 116.66876762 122.67891434 / 255"),
 )  # fmt: skip
-"""Other people's constants that are not a fault of a mode, in addition to those in the gallery."""
+FAMILIES: tuple[KnownMap, ...] = tuple(
+    _known(Mode(name, text[:3], row(text).steps), story) for name, story, text in _FAMILIES
+)
+"""Other people's constants that are neither a published mode nor a fault of a mode."""
 
 
 def fit(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Affine, float] | None:
@@ -168,7 +186,7 @@ def undo(channels: Affine, y: Float64) -> Float64:
 
 @functools.cache
 def known_maps() -> tuple[KnownMap, ...]:
-    """Every mode, every fault that is affine, and every family; each map once."""
+    """Every mode, Keras's and published, every fault that is affine, and every family; each map once."""
     x = panel("forward", Cell("tf", "channels_last", "float64", 4)).values()
     pixels = x.reshape(-1, 3)
     found: list[KnownMap] = []
@@ -176,6 +194,7 @@ def known_maps() -> tuple[KnownMap, ...]:
         fitted = fit(pixels, preprocess_input(x, mode=name).reshape(-1, 3), 2.0**-53)
         assert fitted is not None
         found.append(KnownMap(name, mode.summary, fitted[0], name))
+    found += published_maps()
     for fault in FAULTS:
         if fault.preprocess is None or not fault.stateless or fault.caught_by not in ("value", "monotone"):
             continue

@@ -10,10 +10,12 @@ import numpy as np
 
 from vggprep import oracle
 from vggprep.cases import to_format
+from vggprep.configurations.affine import lines
 from vggprep.explanation import affine
 from vggprep.explanation.statements import ROUNDINGS, Array, Float64, Kind, Seen, Statement, unit_roundoff
-from vggprep.faults import FAULTS, Fault
+from vggprep.faults import Fault, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
+from vggprep.published import PUBLISHED
 from vggprep.spec import MODES, DataFormat, Direction, ModeName
 
 Function = Callable[..., Array]
@@ -24,19 +26,34 @@ def candidates(direction: Direction, mode: ModeName) -> tuple[Statement, ...]:
     """Everything that a function asked for a mode may be, the plainest first."""
     return (
         *_modes(direction, mode),
-        *(_fault(fault, mode) for fault in FAULTS if fault.direction == direction and _is_comparable(fault, mode)),
+        *(_fault(fault, mode) for fault in _faults(mode) if fault.direction == direction),
+        *(published_modes() if direction == "forward" else ()),
         *_families(direction),
         *_steps(direction, mode),
         *_modes("inverse" if direction == "forward" else "forward", mode),
     )
 
 
-def _is_comparable(fault: Fault, mode: ModeName) -> bool:
-    return fault.stateless and mode in fault.modes
+def _faults(mode: ModeName) -> Iterator[Fault]:
+    """Those that show in a mode, but for mutations that make it another mode that is known, which has a name."""
+    named = {lines(each) for each in (*MODES.values(), *PUBLISHED.values())}
+    for fault in in_mode(mode):
+        if fault.stateless and not (mode not in MODES and lines(fault.rows[mode]) in named):
+            yield fault
+
+
+@functools.cache
+def published_modes() -> tuple[Statement, ...]:
+    """That a function computes a published mode; those whose values are a mode's of Keras's are named as that."""
+    modes = (PUBLISHED[known.name] for known in affine.published_maps())
+    return tuple(
+        _statement("mode", m.name, f"computes the published mode {m.name}: {m.summary}", preprocess_input, m.name)
+        for m in modes
+    )
 
 
 def _modes(direction: Direction, asked: ModeName) -> Iterator[Statement]:
-    for name in MODES:
+    for name in dict.fromkeys((*MODES, asked)):
         if direction == "forward":
             kind: Kind = "rounding" if name == asked else "mode"
             yield _statement(kind, f"mode {name}", f"computes mode {name}", preprocess_input, name)

@@ -15,7 +15,9 @@ from types import ModuleType
 from vggprep.faults import constants, contract, inverse, symmetries, values
 from vggprep.faults.fault import Fault
 from vggprep.faults.honest import HONEST
+from vggprep.faults.mutations import mutated
 from vggprep.implementations import Implementation
+from vggprep.spec import ModeName, is_known
 
 
 def _faults(module: ModuleType) -> Iterator[Fault]:
@@ -32,14 +34,22 @@ FAULTS: tuple[Fault, ...] = tuple(
 """The gallery, in the order of the checks; diagnosis prefers the earlier of two faults that fit equally well."""
 
 
+def in_mode(mode: ModeName) -> tuple[Fault, ...]:
+    """The gallery of a mode: the faults that show in it, and the mutations of its definition."""
+    return (*(fault for fault in FAULTS if mode in fault.modes), *mutated(mode).faults)
+
+
 def __getattr__(name: str) -> Implementation:
     """A fault or an honest variant as something to judge: ``vggprep check vggprep.faults:NAME``."""
-    made = {fault.name: fault.implementation for fault in FAULTS}
+    mode, _, mutant = name.partition(":")
+    known = mutated(mode).faults if mutant and is_known(mode) else FAULTS
+    made = {fault.name: fault.implementation for fault in known}
     honest = {variant.name: variant for variant in HONEST}
     if name not in made and name not in honest:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = made[name]() if name in made else honest[name]
-    call = f"from vggprep import faults\nfaults.{name}.{{}}(x, {{!r}}, {{!r}})"
+    getter = f"faults.{name}" if name.isidentifier() else f"getattr(faults, {name!r})"
+    call = f"from vggprep import faults\n{getter.replace('{', '{{').replace('}', '}}')}.{{}}(x, {{!r}}, {{!r}})"
     return replace(
         found,
         source=lambda mode, data_format: call.format("preprocess", data_format, mode),
@@ -47,4 +57,4 @@ def __getattr__(name: str) -> Implementation:
     )
 
 
-__all__ = ["FAULTS", "HONEST", "Fault"]
+__all__ = ["FAULTS", "HONEST", "Fault", "in_mode", "mutated"]

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep import reference
+from vggprep.configurations.affine import lines
 from vggprep.functions import preprocess_input
-from vggprep.spec import MODES, DataFormat, Mode, ModeName, Operation, Step
+from vggprep.spec import MODES, DataFormat, Mode, ModeName, Operation, Step, definition
 
 Array = npt.NDArray[Any]
 
@@ -55,17 +56,17 @@ def right(x: Array, mode: ModeName) -> Array:
 
 def right_inverse(y: Array, mode: ModeName) -> Array:
     """The right inverse, unrounded."""
-    return reference.inverse(y, MODES[mode], computed(y))
+    return reference.inverse(y, definition(mode), computed(y))
 
 
 def in_order(x: Array, mode: ModeName) -> Array:
     """The channels in the order of the output, as floats."""
-    return floats(x[..., list(MODES[mode].order)])
+    return floats(x[..., list(definition(mode).order)])
 
 
 def through_half(x: Array, mode: ModeName) -> Array:
     """The mode computed in float16."""
-    return reference.forward(x, MODES[mode], np.dtype(np.float16)).astype(computed(x))
+    return reference.forward(x, definition(mode), np.dtype(np.float16)).astype(computed(x))
 
 
 def to_bytes(x: Array) -> Array:
@@ -95,26 +96,19 @@ def normalised(x: Array, mode: ModeName, axes: tuple[int, ...]) -> Array:
 
 def folded(mode: ModeName) -> tuple[Array, Array]:
     """The mode as ``x * scale + offset`` in float64, in the order of the output's channels."""
-    scale, offset = np.ones(3), np.zeros(3)
-    for step in MODES[mode].steps:
-        constants = np.array([float(constant) for constant in step.constants])
-        if step.operation == "divide":
-            scale, offset = scale / constants, offset / constants
-        else:
-            offset = offset - constants
-    return scale, offset
+    each = lines(definition(mode))
+    return np.array([float(line.scale) for line in each]), np.array([float(line.offset) for line in each])
 
 
-def row(text: str) -> Mode:
-    """A row of the table of modes in short: ``"RGB / 255 - 0.485 0.456 0.406 / 0.226"``.
+_SIGNS: dict[str, Operation] = {"/": "divide", "*": "multiply", "-": "subtract"}
+
+
+def row(text: str | Mode) -> Mode:
+    """A row of the table of modes in short: ``"RGB / 255 - 0.485 0.456 0.406 / 0.226"``; a mode is one already.
 
     First the order of the output's channels, then the steps; a single constant serves all three channels.
     """
-    red, green, blue = ("RGB".index(channel) for channel in text[:3])
-    steps = []
-    for sign, constants in re.findall(r"([-/])([\d. ]+)", text):
-        operation: Operation = "divide" if sign == "/" else "subtract"
-        each = constants.split()
-        first, second, third = each * (3 // len(each))
-        steps.append(Step(operation, (first, second, third)))
-    return Mode("identity", (red, green, blue), tuple(steps), "", "")
+    if isinstance(text, Mode):
+        return text
+    steps = [Step(_SIGNS[sign], constants.split()) for sign, constants in re.findall(r"([-/*])([\d. ]+)", text)]
+    return Mode("row", text[:3], steps)

@@ -1,17 +1,18 @@
 """Wrong constants, channel orders and steps: rows of the table of modes. The check ``value`` catches them all.
 
 Each fault has a row for every mode in which it shows: the order of the output's channels, then what is divided by
-(``/``) or subtracted (``-``), one number for all channels or three in the order of the output.
+(``/``) or subtracted (``-``), one number for all channels or three in the order of the output; or a published mode.
 """
 
 from __future__ import annotations
 
 from vggprep.faults.fault import Fault
 from vggprep.faults.fault import wrong_rows as fault
+from vggprep.published import PUBLISHED
+from vggprep.spec import MODES
 
-BGR = "103.939 116.779 123.68"
-MEAN = "0.485 0.456 0.406"
-STD = "0.229 0.224 0.225"
+BGR = " ".join(MODES["caffe"].steps[0].constants)
+MEAN, STD = (" ".join(step.constants) for step in MODES["torch"].steps[1:])
 
 ROWS: tuple[Fault, ...] = (
     # Channel order and means of mode caffe.
@@ -39,7 +40,7 @@ ROWS: tuple[Fault, ...] = (
         "The result is in RGB order, less the two-decimal means 123.68, 116.78 and 103.94, as TF-Slim and the MLPerf"
         " reference preprocess for VGG and ResNet.",
         "TF-Slim, MLPerf",
-        caffe="RGB - 123.68 116.78 103.94",
+        caffe=PUBLISHED["slim"],
     ),
     fault(
         "slim_means",
@@ -53,7 +54,7 @@ ROWS: tuple[Fault, ...] = (
         "The means are the whole numbers 104, 117 and 123, as in old Caffe prototxt files and in the servers and"
         " samples that followed them.",
         "Caffe, Triton",
-        caffe="BGR - 104 117 123",
+        caffe=PUBLISHED["squeezenet"],
     ),
     fault(
         "truncated_means",
@@ -66,19 +67,19 @@ ROWS: tuple[Fault, ...] = (
         "The means are 103.53, 116.28 and 123.675, which are the torch-mode means times 255 and not those of the Caffe"
         " weights, as in detection configurations.",
         "mmdetection",
-        caffe="BGR - 103.53 116.28 123.675",
+        caffe=PUBLISHED["detectron"],
     ),
     fault(
         "vggface_means",
         "The means are 93.5940, 104.7624 and 129.1863, those of the face data set VGGFace and not of ImageNet.",
         "VGGFace, version 1 weights",
-        caffe="BGR - 93.5940 104.7624 129.1863",
+        caffe=PUBLISHED["vggface"],
     ),
     fault(
         "vggface2_means",
         "The means are 91.4953, 103.8827 and 131.0912, those of the face data set VGGFace2 and not of ImageNet.",
         "VGGFace2 weights",
-        caffe="BGR - 91.4953 103.8827 131.0912",
+        caffe=PUBLISHED["vggface2"],
     ),
     fault(
         "one_mean",
@@ -134,7 +135,7 @@ ROWS: tuple[Fault, ...] = (
         "mean_127_std_128",
         "127 is subtracted and the rest divided by 128, whole-number constants from quantised TFLite models.",
         "TFLite",
-        tf="RGB - 127 / 128",
+        tf=PUBLISHED["efficientnet_lite"],
     ),
     fault(
         "mean_128_std_127",
@@ -181,18 +182,18 @@ ROWS: tuple[Fault, ...] = (
     fault(
         "half_mean_half_std",
         "Mean and standard deviation are 0.5 for every channel, which is the tf mode and not ImageNet's statistics.",
-        torch="RGB / 255 - 0.5 / 0.5",
+        torch=PUBLISHED["half"],
     ),
     fault(
         "clip_statistics",
         "Mean and standard deviation are those of the CLIP models and not ImageNet's.",
         "CLIP",
-        torch="RGB / 255 - 0.48145466 0.4578275 0.40821073 / 0.26862954 0.26130258 0.27577711",
+        torch=PUBLISHED["clip"],
     ),
     fault(
         "cifar10_statistics",
         "Mean and standard deviation are those of CIFAR-10 and not ImageNet's, copied along with a training script.",
-        torch="RGB / 255 - 0.4914 0.4822 0.4465 / 0.2470 0.2435 0.2616",
+        torch=PUBLISHED["cifar10"],
     ),
     fault(
         "one_std",
@@ -243,17 +244,12 @@ ROWS: tuple[Fault, ...] = (
     fault(
         "always_caffe",
         "The caffe mode is used whatever the model expects, because it is the default and the mode was not passed on.",
-        tf=f"BGR - {BGR}",
-        torch=f"BGR - {BGR}",
-        identity=f"BGR - {BGR}",
+        **dict.fromkeys(("tf", "torch", "identity"), MODES["caffe"]),
     ),
     fault(
         "unit_range",
         "The image is divided by 255 and that is all, as with rescale=1/255.",
-        caffe="RGB / 255",
-        tf="RGB / 255",
-        torch="RGB / 255",
-        identity="RGB / 255",
+        **dict.fromkeys(MODES, PUBLISHED["yolo"]),
     ),
     fault(
         "applied_twice",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from vggprep import reference
 from vggprep.faults.arithmetic import Array, channel_axis, computed, row
 from vggprep.functions import preprocess_input
 from vggprep.implementations import Implementation
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, Mode, ModeName, definition, is_known
 
 Function = Callable[[Array, DataFormat, ModeName], Array]
 
@@ -35,6 +35,7 @@ class Fault:
         origin: where it was seen: an upstream issue, a project, a release. ``None`` if no place is known.
         stateless: whether its outcome depends on the arguments alone and differs from the right one for some
             input, so that a user's output can be compared with it.
+        rows: of a fault that is nothing but wrong definitions, what it takes each mode for.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Fault:
     modes: tuple[ModeName, ...]
     origin: str | None = None
     stateless: bool = True
+    rows: Mapping[ModeName, Mode] = field(default_factory=dict, compare=False)
 
     @property
     def preprocess(self) -> Function | None:
@@ -111,7 +113,7 @@ def on_arrays(function: Callable[..., Array], *memory: Any, checked: bool = True
 
 
 def _check_arguments(x: Array, data_format: DataFormat, mode: ModeName) -> None:
-    if mode not in MODES:
+    if not is_known(mode):
         raise ValueError(f"unknown mode {mode!r}")
     if data_format not in DATA_FORMATS:
         raise ValueError(f"unknown data_format {data_format!r}")
@@ -119,21 +121,26 @@ def _check_arguments(x: Array, data_format: DataFormat, mode: ModeName) -> None:
         raise ValueError(f"not RGB images in {data_format}: shape {x.shape}")
 
 
-def wrong_rows(name: str, story: str, origin: str | None = None, **rows: str) -> Fault:
+def wrong_rows(name: str, story: str, origin: str | None = None, **rows: str | Mode) -> Fault:
     """A fault that is nothing but wrong rows in the table of modes, as ``row`` reads them; it shows in those modes."""
-    return _from_rows(name, story, origin, rows, "value", "forward")
+    return of_rows(name, story, origin, {mode: row(rows[mode]) for mode in MODES if mode in rows})
 
 
-def wrong_inverse_rows(name: str, story: str, origin: str | None = None, **rows: str) -> Fault:
+def wrong_inverse_rows(name: str, story: str, origin: str | None = None, **rows: str | Mode) -> Fault:
     """An inverse with wrong rows in the table of modes, which returns unrounded floats."""
-    return _from_rows(name, story, origin, rows, "restores_floats", "inverse")
+    table = {mode: row(rows[mode]) for mode in MODES if mode in rows}
+    return of_rows(name, story, origin, table, "restores_floats", "inverse")
 
 
-def _from_rows(
-    name: str, story: str, origin: str | None, rows: dict[str, str], caught_by: str, direction: Direction
+def of_rows(
+    name: str,
+    story: str,
+    origin: str | None,
+    rows: Mapping[ModeName, Mode],
+    caught_by: str = "value",
+    direction: Direction = "forward",
 ) -> Fault:
-    table = dict(MODES) | {mode: row(rows[mode]) for mode in MODES if mode in rows}
+    """A fault that takes each of some modes for another."""
     compute = reference.forward if direction == "forward" else reference.inverse
-    function = on_arrays(lambda x, mode: compute(x, table[mode], computed(x)))
-    modes = tuple(mode for mode in MODES if mode in rows)
-    return Fault(name, story, caught_by, direction, lambda: function, modes, origin)
+    function = on_arrays(lambda x, mode: compute(x, rows.get(mode) or definition(mode), computed(x)))
+    return Fault(name, story, caught_by, direction, lambda: function, tuple(rows), origin, rows=rows)

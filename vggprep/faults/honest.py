@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from vggprep import reference
+from vggprep.configurations.words import OPPOSITE
 from vggprep.faults.arithmetic import Array, computed, floats, folded, in_order, native, numbers, to_bytes
 from vggprep.faults.fault import Function, on_arrays
 from vggprep.implementations import Implementation
-from vggprep.spec import MODES, ModeName
+from vggprep.spec import ModeName, Step, definition
 
 Images = Callable[[Array, ModeName], Array]
 
 
 def _restored_order(x: Array, mode: ModeName) -> Array:
-    return x[..., np.argsort(MODES[mode].order)]
+    return x[..., np.argsort(definition(mode).order)]
 
 
-def _reciprocal(x: Array, mode: ModeName) -> Array:
-    y = in_order(x, mode)
-    for step in MODES[mode].steps:
+def _by_reciprocals(y: Array, steps: Iterable[Step]) -> Array:
+    for step in steps:
         constants = numbers(step.constants, y.dtype)
-        y = y * (1 / constants) if step.operation == "divide" else y - constants
+        if step.operation in ("divide", "multiply"):
+            y = y * (1 / constants) if step.operation == "divide" else y / (1 / constants)
+        else:
+            y = y - constants if step.operation == "subtract" else y + constants
     return y
 
 
+def _reciprocal(x: Array, mode: ModeName) -> Array:
+    return _by_reciprocals(in_order(x, mode), definition(mode).steps)
+
+
 def _reciprocal_inverse(y: Array, mode: ModeName) -> Array:
-    x = floats(y)
-    for step in reversed(MODES[mode].steps):
-        constants = numbers(step.constants, x.dtype)
-        x = x / (1 / constants) if step.operation == "divide" else x + constants
-    return to_bytes(_restored_order(x, mode))
+    back = (Step(OPPOSITE[step.operation], step.constants) for step in reversed(definition(mode).steps))
+    return to_bytes(_restored_order(_by_reciprocals(floats(y), back), mode))
 
 
 def _folded_affine(x: Array, mode: ModeName) -> Array:
@@ -50,11 +54,11 @@ def _folded_affine_inverse(y: Array, mode: ModeName) -> Array:
 
 
 def _float64_inside(x: Array, mode: ModeName) -> Array:
-    return reference.forward(x, MODES[mode], np.dtype(np.float64)).astype(computed(x))
+    return reference.forward(x, definition(mode), np.dtype(np.float64)).astype(computed(x))
 
 
 def _float64_inside_inverse(y: Array, mode: ModeName) -> Array:
-    return reference.inverse(y, MODES[mode], np.dtype(np.float64)).astype(computed(y))
+    return reference.inverse(y, definition(mode), np.dtype(np.float64)).astype(computed(y))
 
 
 def _fused(x: Array, scale: Array, offset: Array) -> Array:
@@ -83,14 +87,15 @@ def _table_lookup(x: Array, mode: ModeName) -> Array:
         return _reciprocal(x, mode)
     scale, offset = folded(mode)
     table = (np.arange(256)[:, None] * scale + offset).astype(np.float32)
-    return np.stack([table[x[..., source], output] for output, source in enumerate(MODES[mode].order)], axis=-1)
+    return np.stack([table[x[..., source], output] for output, source in enumerate(definition(mode).order)], axis=-1)
 
 
 def _nearest_byte(y: Array, mode: ModeName) -> Array:
     """The byte whose preprocessed value is nearest, found by searching the midpoints between neighbours."""
     scale, offset = folded(mode)
-    midpoints = (np.arange(255)[:, None] + 0.5) * scale + offset
-    values = y.astype(np.float64)
+    rises = np.sign(scale)
+    midpoints = rises * ((np.arange(255)[:, None] + 0.5) * scale + offset)
+    values = rises * y.astype(np.float64)
     found = [np.searchsorted(midpoints[:, channel], values[..., channel]) for channel in range(3)]
     return _restored_order(np.stack(found, axis=-1).astype(np.uint8), mode)
 
@@ -100,18 +105,18 @@ def _at_least_single(x: Array) -> np.dtype[np.generic]:
 
 
 def _single_inside(x: Array, mode: ModeName) -> Array:
-    return reference.forward(x, MODES[mode], _at_least_single(x)).astype(computed(x))
+    return reference.forward(x, definition(mode), _at_least_single(x)).astype(computed(x))
 
 
 def _single_inside_inverse(y: Array, mode: ModeName) -> Array:
-    return to_bytes(reference.inverse(y, MODES[mode], _at_least_single(y)))
+    return to_bytes(reference.inverse(y, definition(mode), _at_least_single(y)))
 
 
 def _plane_by_plane(x: Array, mode: ModeName) -> Array:
     """``(x - mean) / std`` with both in grey levels, one channel after the other."""
     scale, offset = folded(mode)
     y = np.empty(x.shape, computed(x))
-    for output, source in enumerate(MODES[mode].order):
+    for output, source in enumerate(definition(mode).order):
         mean, std = y.dtype.type(-offset[output] / scale[output]), y.dtype.type(1 / scale[output])
         y[..., output] = (x[..., source].astype(y.dtype) - mean) / std
     return y
@@ -120,19 +125,23 @@ def _plane_by_plane(x: Array, mode: ModeName) -> Array:
 def _plane_by_plane_inverse(y: Array, mode: ModeName) -> Array:
     scale, offset = folded(mode)
     x = np.empty(y.shape, computed(y))
-    for source, output in enumerate(MODES[mode].order):
+    for source, output in enumerate(definition(mode).order):
         mean, std = x.dtype.type(-offset[source] / scale[source]), x.dtype.type(1 / scale[source])
         x[..., output] = y[..., source].astype(x.dtype) * std + mean
     return x
 
 
 def _honest(name: str, preprocess: Images, deprocess: Images) -> Implementation:
-    """An honest variant; in mode identity, where there is no arithmetic to vary, it copies."""
+    """An honest variant; where there is no arithmetic to vary, it copies."""
 
-    def unless_identity(function: Images) -> Function:
-        return on_arrays(lambda x, mode: function(x, mode) if MODES[mode].steps else x.astype(native(x)))
+    def forward(x: Array, mode: ModeName) -> Array:
+        spec = definition(mode)
+        return preprocess(x, mode) if spec.steps else x[..., list(spec.order)].astype(native(x))
 
-    return Implementation(name, unless_identity(preprocess), unless_identity(deprocess))
+    def inverse(y: Array, mode: ModeName) -> Array:
+        return deprocess(y, mode) if definition(mode).steps else _restored_order(y, mode).astype(native(y))
+
+    return Implementation(name, on_arrays(forward), on_arrays(inverse))
 
 
 HONEST: tuple[Implementation, ...] = (

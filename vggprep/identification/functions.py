@@ -12,6 +12,7 @@ import numpy as np
 from vggprep import tolerance
 from vggprep.cases import Case
 from vggprep.checks.subject import Subject
+from vggprep.configurations.words import sentence
 from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine, Float64
 from vggprep.explanation.candidates import candidates
@@ -20,7 +21,8 @@ from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_p
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
 from vggprep.implementations.callables import Outcome, call, parameters
-from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName
+from vggprep.published import PUBLISHED
+from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName, definition
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,8 +54,9 @@ class Answer:
 
     def __repr__(self) -> str:
         level = f"level {self.level}" if self.level else "at neither level"
+        published = " (published)" if self.name in PUBLISHED else ""
         head = {
-            "mode": f"mode {self.name}, {level}, {self.data_format}: {self.story}",
+            "mode": f"mode {self.name}{published}, {level}, {self.data_format}: {self.story}",
             "fault": f"{self.name} (in mode {self.mode}), {self.data_format}: {self.story}",
             "family": f"{self.name}, {self.data_format}: {self.story}",
             "inverse": f"{self.name}, {self.data_format}: {self.story}",
@@ -190,28 +193,21 @@ _RANKS = ("mode", "fault", "family", "inverse", "steps")
 def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, channels: Affine | None) -> Answer | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
-    modes = sorted(MODES, key=lambda mode: mode != asked)
-    levels = {mode: _level(mode, shown) for mode in modes}
+    modes = sorted({*MODES, *filter(None, [asked])}, key=lambda mode: (mode != asked, [*MODES, asked].index(mode)))
     fitting: list[Statement] = []
     for single in (False, True) if search.is_wide(evidence) else (False,):
         known = (replace(each, single=single) for mode in modes for each in candidates("forward", mode))
         fitting = fitting or [e for e in known if e.kind != "rounding" and search.reproduces(e, evidence)]
-    fitting.sort(key=lambda statement: _RANKS.index(statement.kind))
-    maps = {(known.name, known.mode) for known in affine.known_maps()}
-    for mode in modes:
-        if levels[mode] is not None:
+    # A published mode is what was meant if nothing was asked for; else a fault in what was asked for says more.
+    fitting.sort(key=lambda e: _RANKS.index("fault" if asked and e.kind == "mode" and e.name in PUBLISHED else e.kind))
+    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
+    if asked is None and evidence and evidence[0].tells:
+        modes += [e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED]
+    for mode in dict.fromkeys(modes):
+        if (level := _level(mode, shown)) is not None:
             others = tuple(dict.fromkeys(e.name for e in fitting if e.name != mode and (e.name, e.mode) in maps))[:4]
-            story = MODES[mode].summary
-            return replace(
-                answer,
-                kind="mode",
-                name=mode,
-                mode=mode,
-                level=levels[mode],
-                channels=channels,
-                story=story,
-                also=others,
-            )
+            made = replace(answer, kind="mode", name=mode, mode=mode, level=level, channels=channels, also=others)
+            return replace(made, story=_of_mode(mode))
     if not evidence or not evidence[0].tells:
         return None
     best = next(iter(search.closest(fitting, evidence)), None) or search.measured(evidence, "forward", modes[0])
@@ -223,10 +219,18 @@ def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, chan
     if best.kind in ("steps", "measured", "rounding"):
         return replace(named, kind="measured")
     if best.kind == "mode" and best.mode is not None:
-        return replace(named, kind="mode", name=best.mode, channels=channels, story=MODES[best.mode].summary)
+        level = _level(best.mode, shown)
+        return replace(named, kind="mode", name=best.mode, level=level, channels=channels, story=_of_mode(best.mode))
     story = best.fault.story if best.fault else best.text
     kind = cast(Literal["fault", "family", "inverse"], best.kind)
     return replace(named, kind=kind, name=best.name, channels=channels, story=story)
+
+
+def _of_mode(name: ModeName) -> str:
+    """What a mode is, and who published it, if it is not Keras's."""
+    mode = definition(name)
+    source = f" ({mode.source})" if mode.source and name not in MODES else ""
+    return f"{mode.summary or sentence(mode)}{source}"
 
 
 def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:

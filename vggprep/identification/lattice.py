@@ -1,7 +1,7 @@
 """Where whole grey levels come to lie: after published constants, after two steps in a row, or at a measured distance.
 
 All of it works on the *distinct* values of each channel, of which a right answer has at most 256, so it is complete
-and quick. Imports NumPy, the oracle's formats, the notation of the gallery and the known maps.
+and quick. Imports NumPy, the oracle's formats and the known maps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.explanation import affine
-from vggprep.faults.arithmetic import row
+from vggprep.spec import MODES
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -25,41 +25,6 @@ Values = tuple[Float64, Float64, Float64]
 
 MOST = 4096
 """Distinct values of a channel that are looked at: 256 whole levels in sixteenths."""
-
-_PUBLISHED = (
-    ("kinetics", "Kinetics-400's mean and deviation, torchvision's video models",
-     "RGB / 255 - 0.43216 0.394666 0.37645 / 0.22803 0.22145 0.216989"),
-    ("slowfast", "mean 0.45 and deviation 0.225 of the range 0..1, as SlowFast and PyTorchVideo",
-     "RGB / 255 - 0.45 / 0.225"),
-    ("satellite", "mean and deviation of the satellite images SAT-493M, DINOv3",
-     "RGB / 255 - 0.430 0.411 0.296 / 0.213 0.156 0.143"),
-    ("cifar10_other_std", "CIFAR-10's mean with deviations 0.2023, 0.1994, 0.2010",
-     "RGB / 255 - 0.4914 0.4822 0.4465 / 0.2023 0.1994 0.2010"),
-    ("cifar100", "CIFAR-100's mean and deviation", "RGB / 255 - 0.5071 0.4867 0.4408 / 0.2675 0.2565 0.2761"),
-    ("centernet", "CenterNet's mean and deviation, BGR",
-     "BGR / 255 - 0.408 0.447 0.470 / 0.289 0.274 0.278"),
-    ("faster_rcnn_means", "means 102.9801, 115.9465 and 122.7717 of py-faster-rcnn, BGR",
-     "BGR - 102.9801 115.9465 122.7717"),
-    ("opencv_face", "means 104, 177 and 123 of OpenCV's face detector, BGR", "BGR - 104 177 123"),
-    ("ilsvrc_2012_means", "the means of Caffe's ilsvrc_2012_mean.npy, BGR",
-     "BGR - 104.00698793 116.66876762 122.67891434"),
-    ("ilsvrc_2012_means_over_255", "the means of Caffe's ilsvrc_2012_mean.npy, then divided by 255, BGR",
-     "BGR - 104.00698793 116.66876762 122.67891434 / 255"),
-    ("dpn", "means 124, 117 and 104, times 0.0167, as DPN", f"RGB - 124 117 104 / {1 / 0.0167}"),
-    ("torch_rounded", "means 123.68, 116.78 and 103.94, deviations 58.395, 57.12 and 57.375",
-     "RGB - 123.68 116.78 103.94 / 58.395 57.12 57.375"),
-    ("torch_rounded_both", "means 123.68, 116.78 and 103.94, deviations 58.40, 57.12 and 57.38",
-     "RGB - 123.68 116.78 103.94 / 58.40 57.12 57.38"),
-    ("resnest", "means 123.68, 116.779 and 103.939, deviations 58.393, 57.12 and 57.375, as ResNeSt in Gluon",
-     "RGB - 123.68 116.779 103.939 / 58.393 57.12 57.375"),
-    ("nanodet", "the torch means in grey levels, times 0.017429, 0.017507 and 0.017125, BGR, as NanoDet in ncnn",
-     f"BGR - 103.53 116.28 123.675 / {1 / 0.017429} {1 / 0.017507} {1 / 0.017125}"),
-    ("scale_0_00392", "times 0.00392, which is 1/255 cut to three digits, as OpenCV's blobs for YOLO",
-     f"RGB / {1 / 0.00392}"),
-    ("centred_at_122_5", "(x - 122.5)/122.5", "RGB - 122.5 / 122.5"),
-)  # fmt: skip
-"""Constants of published models that the gallery and ``affine.FAMILIES`` do not have."""
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -114,24 +79,12 @@ def _from_map(known: affine.KnownMap) -> Candidate:
     )
 
 
-def _from_row(name: str, story: str, text: str) -> Candidate:
-    mode = row(text)
-    scale, offset = np.ones(3), np.zeros(3)
-    for step in mode.steps:
-        constants = _three([float(constant) for constant in step.constants])
-        if step.operation == "divide":
-            scale, offset = scale / constants, offset / constants
-        else:
-            offset = offset - constants
-    return Candidate(name, story, _tuple(scale), _tuple(offset), mode.order)
-
-
 def _compositions(common: dict[str, Candidate]) -> Iterator[Candidate]:
     """Two steps in a row, each something that people do."""
-    unit = common["unit_range"]
-    steps = [unit, *(common[name] for name in ("caffe", "tf", "torch", "clip_statistics"))]
-    steps.append(_from_row("half_mean_half_std_without_255", "", "RGB - 0.5 / 0.5"))
-    for name in ("torch", "clip_statistics"):
+    unit = common["yolo"]
+    steps = [unit, *(common[name] for name in ("caffe", "tf", "torch", "clip"))]
+    steps.append(Candidate("half_without_255", "", (2.0, 2.0, 2.0), (-1.0, -1.0, -1.0), (0, 1, 2)))
+    for name in ("torch", "clip"):
         first, second, third = (255 * s for s in common[name].scale)
         steps.append(Candidate(f"{name}_without_255", "", (first, second, third), common[name].offset, (0, 1, 2)))
     for one in steps:
@@ -167,7 +120,7 @@ def candidates() -> tuple[Candidate, ...]:
     known = affine.known_maps()
     often = [k.name for k in known]
     singles: list[Candidate] = []
-    for each in sorted(known, key=lambda k: (k.mode != k.name, k.name != "unit_range", k.mode is not None)):
+    for each in sorted(known, key=lambda k: (k.name not in MODES, k.name != "yolo", k.mode not in (None, k.name))):
         scales = [c.scale for c in each.channels]
         uniform = len({(round(c.scale, 9), round(c.offset, 9)) for c in each.channels}) == 1
         if {c.source for c in each.channels} != {0, 1, 2} or (min(scales) <= 0 and uniform):
@@ -178,7 +131,6 @@ def candidates() -> tuple[Candidate, ...]:
         if often.count(each.name) > 1 and each.mode:
             candidate = replace(candidate, story=f"{candidate.story} (in mode {each.mode})")
         singles.append(candidate)
-    singles += [_from_row(*published) for published in _PUBLISHED]
     found: dict[tuple[float, ...], Candidate] = {}
     for one in singles:
         key = _key(one)
