@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
 from vggprep.published import PUBLISHED
-from vggprep.spec import MODES, Mode
+from vggprep.spec import MODES, Mode, Operation
 
 ROUNDING = 1e-9
 """Grey levels by which constants of 17 digits may move a value: some thousand times what float64 can."""
@@ -24,20 +24,22 @@ class Line(NamedTuple):
 
 def lines(mode: Mode) -> tuple[Line, Line, Line]:
     """The map of each output channel."""
-    first, second, third = (_line(mode, channel) for channel in range(3))
+    return amount(*mode.definition)
+
+
+def amount(order: Sequence[int], steps: Iterable[tuple[Operation, Sequence[Fraction]]]) -> tuple[Line, Line, Line]:
+    """The map of each output channel, of constants that need be no decimals."""
+    each = [(Fraction(1), Fraction(0))] * 3
+    for operation, constants in steps:
+        for channel, constant in enumerate(constants):
+            scale, offset = each[channel]
+            if operation in ("add", "subtract"):
+                each[channel] = scale, offset + (constant if operation == "add" else -constant)
+            else:
+                factor = constant if operation == "multiply" else 1 / constant
+                each[channel] = scale * factor, offset * factor
+    first, second, third = (Line(source, *found) for source, found in zip(order, each, strict=True))
     return first, second, third
-
-
-def _line(mode: Mode, channel: int) -> Line:
-    scale, offset = Fraction(1), Fraction(0)
-    for step in mode.steps:
-        constant = Fraction(step.constants[channel])
-        if step.operation in ("add", "subtract"):
-            offset += constant if step.operation == "add" else -constant
-        else:
-            factor = constant if step.operation == "multiply" else 1 / constant
-            scale, offset = scale * factor, offset * factor
-    return Line(mode.order[channel], scale, offset)
 
 
 def levels_apart(mode: Mode, other: Mode) -> Fraction:

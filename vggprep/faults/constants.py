@@ -96,7 +96,7 @@ ROWS: tuple[Fault, ...] = (
         "caffe_scaled_by_0_017",
         "The result is multiplied by 0.017 after the means are subtracted, as the Caffe ports of DenseNet and MobileNet"
         " expect and the VGG and ResNet weights do not.",
-        caffe=f"BGR - {BGR} / {1 / 0.017}",
+        caffe=f"BGR - {BGR} * 0.017",
     ),
     fault(
         "means_from_unit_range",
@@ -108,7 +108,7 @@ ROWS: tuple[Fault, ...] = (
         "restored_by_256",
         "An image scaled to 0..1 is multiplied by 256 instead of 255 before the means are subtracted.",
         "neural-style",
-        caffe=f"BGR / {255 / 256} - {BGR}",
+        caffe=f"BGR / 255 * 256 - {BGR}",
     ),
     fault(
         "mean_cached_from_other_mode",
@@ -147,7 +147,7 @@ ROWS: tuple[Fault, ...] = (
         "127.5 is subtracted and the rest multiplied by 0.007843, which is 1/127.5 cut to four digits, as in OpenCV's"
         " samples.",
         "OpenCV",
-        tf=f"RGB - 127.5 / {1 / 0.007843}",
+        tf="RGB - 127.5 * 0.007843",
     ),
     fault(
         "one_not_subtracted",
@@ -177,7 +177,7 @@ ROWS: tuple[Fault, ...] = (
         "scale_0_003921",
         "The image is multiplied by 0.003921, which is 1/255 cut to four digits, as in OpenCV's samples.",
         "OpenCV",
-        torch=f"RGB / {1 / 0.003921} - {MEAN} / {STD}",
+        torch=f"RGB * 0.003921 - {MEAN} / {STD}",
     ),
     fault(
         "half_mean_half_std",
@@ -226,7 +226,7 @@ ROWS: tuple[Fault, ...] = (
         "multiplied_by_std",
         "The result is multiplied by the standard deviation instead of divided by it, because the constant was taken"
         " for a scale factor.",
-        torch=f"RGB / 255 - {MEAN} / {1 / 0.229} {1 / 0.224} {1 / 0.225}",
+        torch=f"RGB / 255 - {MEAN} * {STD}",
     ),
     fault(
         "statistics_in_bgr_order",
@@ -244,11 +244,13 @@ ROWS: tuple[Fault, ...] = (
     fault(
         "always_caffe",
         "The caffe mode is used whatever the model expects, because it is the default and the mode was not passed on.",
+        None,
         **dict.fromkeys(("tf", "torch", "identity"), MODES["caffe"]),
     ),
     fault(
         "unit_range",
         "The image is divided by 255 and that is all, as with rescale=1/255.",
+        None,
         **dict.fromkeys(MODES, PUBLISHED["yolo"]),
     ),
     fault(

@@ -9,7 +9,7 @@ import numpy as np
 from vggprep import reference
 from vggprep.configurations.words import OPPOSITE
 from vggprep.faults.arithmetic import Array, computed, floats, folded, in_order, native, numbers, to_bytes
-from vggprep.faults.fault import Function, on_arrays
+from vggprep.faults.fault import on_arrays
 from vggprep.implementations import Implementation
 from vggprep.spec import ModeName, Step, definition
 

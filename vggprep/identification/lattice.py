@@ -26,6 +26,7 @@ Values = tuple[Float64, Float64, Float64]
 MOST = 4096
 """Distinct values of a channel that are looked at: 256 whole levels in sixteenths."""
 
+
 @dataclass(frozen=True)
 class Candidate:
     """A map with a name, by output channel: ``level * scale + offset``, from the input channels ``sources``.
