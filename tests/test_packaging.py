@@ -83,7 +83,7 @@ def test_oracle_and_reference_never_import_each_other() -> None:
 
 ROOMS = (
     ("errors", "files", "machine", "spec"),
-    ("reference", "oracle", "kernels"),
+    ("reference", "oracle", "kernels", "constructors"),
     ("tolerance", "functions", "cases"),
     ("strategies", "implementations"),
     ("checks", "faults"),

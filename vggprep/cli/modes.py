@@ -8,11 +8,13 @@ from dataclasses import asdict
 
 import click
 
+from vggprep.cli.models import models_option
 from vggprep.spec import MODELS, MODES
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@models_option
 def modes(as_json: bool) -> None:
     """Print which keras.applications module wants which mode, and what each mode does.
 
