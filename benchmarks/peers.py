@@ -184,7 +184,7 @@ def limit(task: Task) -> Call:
 
         def fill(part: slice) -> None:
             start, length = part.start, part.stop - part.start
-            steps = (None,) * 5
+            steps = (None, None, None, (None, None), None)
             compiled._strips(flat_x, flat_out, start, 0, start, 0, 1, length, *steps, streaming)
 
         split(fill, x.size, task.threads)

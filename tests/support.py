@@ -12,11 +12,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import DataFormat
+from vggprep.spec import DataFormat, Mode
 
 Array = npt.NDArray[Any]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+CLIP = Mode.affine(
+    "clip of the tests",
+    scale="1/255",
+    mean=("0.48145466", "0.4578275", "0.40821073"),
+    std=("0.26862954", "0.26130258", "0.27577711"),
+    source="openai/clip-vit-base-patch32, preprocessor_config.json",
+)
+ODD = (
+    CLIP,
+    Mode(
+        "cyclic",
+        (1, 2, 0),
+        [("multiply", ("2", "-0.1", "0.5")), ("add", ("1", "-2", "3")), ("divide", ("3", "7", "0.3"))],
+    ),
+    Mode("the other way", (2, 0, 1), [("subtract", ("3", "0", "-0.3")), ("multiply", ("-0.3", "0.1", "3"))]),
+    Mode("quotients", (0, 2, 1), [("divide", ("255", "-0.7", "3"))]),
+    Mode("order alone", (2, 0, 1), []),
+    Mode(
+        "many",
+        (1, 0, 2),
+        [("add", "5"), ("multiply", "-2"), ("subtract", ("1", "2", "0")), ("divide", "3"), ("add", "7")],
+    ),
+)
+"""Modes unlike Keras's: cyclic orders, negative scales, nothing but a scale, nothing but an order, many steps."""
 
 
 def colours(*shape: int) -> npt.NDArray[np.uint8]:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import Array
 
-from vggprep import oracle
+from vggprep import oracle, reference, strategies
 from vggprep.cases import dtype_of
 from vggprep.oracle import FORMATS
-from vggprep.spec import DIRECTIONS, MODES, Direction, ModeName
-from vggprep.tolerance import Comparison, compare_exact, compare_faithful, same_values
+from vggprep.spec import DIRECTIONS, MODES, Direction, Mode, ModeName, known
+from vggprep.tolerance import Comparison, bound, compare_exact, compare_faithful, same_values, scaled
 
 EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
 EACH_MODE = pytest.mark.parametrize("mode", MODES)
@@ -222,3 +224,77 @@ def test_nothing_is_wrong_with_an_empty_image(compare: Compare, mode: ModeName, 
     result = compare(empty, empty, direction, mode)
     assert result.ok
     assert (result.units, result.levels) == (0, 0)
+
+
+# Any mode ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_the_bound_is_8_for_three_steps_and_grows_by_two_roundings_with_each_more(steps: int) -> None:
+    mode = Mode(f"{steps} steps", "RGB", [("multiply", "2")] * steps)
+    assert bound(known(mode)) == max(8, 2 * steps + 2)
+
+
+def folded(x: Array, mode: Mode, direction: Direction, dtype: str) -> Array:
+    """One scale and one offset for each channel, rounded once each."""
+    y = x.astype(dtype)
+    result = np.empty_like(y)
+    for channel, source, target in oracle.routes(direction, mode.name):
+        zero = oracle.one_real(0, direction, mode.name, channel)
+        scale = oracle.one_real(1, direction, mode.name, channel) - zero
+        result[..., target] = y[..., source] * np.array(float(scale), dtype) + np.array(float(zero), dtype)
+    return result
+
+
+def reciprocals(x: Array, mode: Mode, direction: Direction, dtype: str) -> Array:
+    """A product in place of each quotient."""
+    y = x[..., oracle.input_channels(direction, mode.name)].astype(dtype)
+    for channel, _, target in oracle.routes(direction, mode.name):
+        for operation, constant in oracle.operations(direction, mode.name, channel):
+            c = np.array(float(constant), dtype)
+            named = {"divide": np.multiply, "multiply": np.multiply, "subtract": np.subtract, "add": np.add}
+            y[..., target] = named[operation](y[..., target], 1 / c if operation == "divide" else c)
+    return y
+
+
+def inside(wide: str) -> Callable[..., Array]:
+    """The steps in a dtype, cast at the end to that of the result."""
+
+    def compute(x: Array, mode: Mode, direction: Direction, dtype: str) -> Array:
+        function = reference.forward if direction == "forward" else reference.inverse
+        return function(x, mode, np.dtype(wide or dtype)).astype(dtype)
+
+    return compute
+
+
+HONEST = {"": inside(""), "float32": inside("float32"), "float64": inside("float64"), "folded": folded}
+HONEST["reciprocals"] = reciprocals
+
+
+@settings(max_examples=50)
+@given(
+    mode=strategies.definitions(max_steps=6),
+    direction=st.sampled_from(DIRECTIONS),
+    values=st.lists(st.integers(0, 255) | st.floats(-300, 300) | st.floats(-1e-6, 1e-6), min_size=3, max_size=30),
+)
+def test_what_computes_any_mode_in_another_way_is_faithful(
+    mode: Mode, direction: Direction, values: list[float]
+) -> None:
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        x = np.resize(np.array(values), (len(values), 3)).astype(dtype_of(dtype))
+        for name, compute in HONEST.items():
+            if (dtype in ("float16", "bfloat16") and name not in ("", "float32")) or (dtype, name) == (
+                "float64",
+                "float32",
+            ):
+                continue
+            with np.errstate(all="ignore"):
+                got = compute(x, mode, direction, dtype).astype(dtype_of(dtype))
+            if not mode.steps and direction == "forward" and name == "folded":
+                continue
+            result = compare_faithful(x, got, direction, mode.name)
+            assert result.ok, (name, dtype, result, got, x)
+            scale = scaled(oracle.real(x, direction, mode.name)[1], direction, mode.name, dtype)
+            if dtype == "float32" and (scale > 1e-30).any():  # twice the bound is no rounding
+                wrong = (result.expected + 2.1 * bound(mode.name) * 2.0**-24 * scale).astype(np.float32)
+                assert not compare_faithful(x, wrong, direction, mode.name).ok

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vggprep import faults, strategies
     from vggprep.checks import CHECKS
+    from vggprep.configurations import read_mode
     from vggprep.conformance.judging import check_implementation
     from vggprep.conformance.results import Result
     from vggprep.functions import deprocess_input, preprocess_input
     from vggprep.identification.arrays import identify_array
     from vggprep.identification.functions import identify
     from vggprep.implementations import Implementation
+    from vggprep.published import PUBLISHED
     from vggprep.pytest_plugin import parametrize_with_checks
-    from vggprep.spec import MODELS, MODES
+    from vggprep.spec import MODELS, MODES, Mode, Step
 
 __version__ = "0.1.0"
 
@@ -30,8 +32,11 @@ __all__ = [
     "CHECKS",
     "MODELS",
     "MODES",
+    "PUBLISHED",
     "Implementation",
+    "Mode",
     "Result",
+    "Step",
     "check_implementation",
     "deprocess_input",
     "faults",
@@ -39,6 +44,7 @@ __all__ = [
     "identify_array",
     "parametrize_with_checks",
     "preprocess_input",
+    "read_mode",
     "strategies",
 ]
 
@@ -46,14 +52,18 @@ _HOMES = {
     "CHECKS": "checks",
     "MODELS": "spec",
     "MODES": "spec",
+    "PUBLISHED": "published",
     "Implementation": "implementations",
+    "Mode": "spec",
     "Result": "conformance.results",
+    "Step": "spec",
     "check_implementation": "conformance.judging",
     "deprocess_input": "functions",
     "identify": "identification.functions",
     "identify_array": "identification.arrays",
     "parametrize_with_checks": "pytest_plugin",
     "preprocess_input": "functions",
+    "read_mode": "configurations",
 }
 
 

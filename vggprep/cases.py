@@ -17,7 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle
-from vggprep.spec import DATA_FORMATS, DTYPES, FLOATS, INTEGERS, MODES, RANKS, DataFormat, Direction, ModeName
+from vggprep.spec import (
+    DATA_FORMATS,
+    DTYPES,
+    FLOATS,
+    INTEGERS,
+    MODES,
+    RANKS,
+    DataFormat,
+    Direction,
+    ModeName,
+    definition,
+)
 
 Array = npt.NDArray[Any]
 
@@ -363,7 +374,7 @@ def _inverse_pixels(regime: str, mode: ModeName, dtype: str, count: int) -> Arra
     """Inputs of an inverse: the oracle's outputs for the bytes; the same with noise; floats far outside."""
     if regime == "bytes" and count > 256:
         # What the first 256 pixels have for each byte, dealt out: an oracle asked for each pixel takes its time.
-        first, index = _inverse_pixels(regime, mode, dtype, 256), byte_indices(count)[:, list(MODES[mode].order)]
+        first, index = _inverse_pixels(regime, mode, dtype, 256), byte_indices(count)[:, list(definition(mode).order)]
         table = np.empty((256, 3), first.dtype)
         np.put_along_axis(table, index[:256].astype(np.intp), first, axis=0)
         values = np.stack([table[index[:, k], k] for k in range(3)], axis=-1)
@@ -458,7 +469,7 @@ def layout_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
     rare = [r for r in regimes(direction, cell.dtype) if r in ("black", "white", "nonfinite")]
     telling = [r for r in regimes(direction, cell.dtype) if r not in rare]
     position = (
-        list(MODES).index(cell.mode)
+        (*MODES, cell.mode).index(cell.mode)
         + 4 * DATA_FORMATS.index(cell.data_format)
         + DTYPES.index(cell.dtype)
         + 8 * cell.rank

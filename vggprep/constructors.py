@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
 
@@ -111,17 +110,3 @@ INCIDENTS = (
     'Keras 3.11.0 to 3.11.3 load neither weights="imagenet" nor a saved model of them',
 )
 """What went wrong with the one family whose graph depends on its weights."""
-
-
-def scales_and_offsets(mode: Mode) -> tuple[list[float], list[float]]:
-    """What a mode multiplies each of its output channels by, and then adds."""
-    scales, offsets = [Fraction(1)] * 3, [Fraction(0)] * 3
-    for step in mode.steps:
-        for channel, text in enumerate(step.constants):
-            constant = Fraction(text)
-            if step.operation in ("add", "subtract"):
-                offsets[channel] += constant if step.operation == "add" else -constant
-            else:
-                factor = constant if step.operation == "multiply" else 1 / constant
-                scales[channel], offsets[channel] = scales[channel] * factor, offsets[channel] * factor
-    return [float(scale) for scale in scales], [float(offset) for offset in offsets]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vggprep import kernels, reference
 from vggprep.kernels.job import Array, make_job, share_memory, split
-from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, Direction, Mode, ModeName
+from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction, Mode, ModeName, definition
 
 Backend = Literal["auto", "numpy", "numba", "reference"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -25,7 +25,7 @@ _FLOATING = "float16, float32, float64 and longdouble"
 def preprocess_input(
     x: npt.ArrayLike,
     data_format: DataFormat | None = None,
-    mode: ModeName = "caffe",
+    mode: ModeName | Mode = "caffe",
     *,
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
@@ -38,9 +38,11 @@ def preprocess_input(
         x: images of shape ``(H, W, 3)`` or ``(N, H, W, 3)``; with ``channels_first``, ``(3, H, W)`` or
             ``(N, 3, H, W)``. Any bool, integer or real floating dtype, any memory layout.
         data_format: ``"channels_last"`` (also ``None``) or ``"channels_first"``.
-        mode: a key of ``vggprep.MODES``: ``"caffe"``, ``"tf"``, ``"torch"`` or ``"identity"``.
+        mode: a key of ``vggprep.MODES``: ``"caffe"``, ``"tf"``, ``"torch"`` or ``"identity"``; the name of a published
+            mode; or a ``vggprep.Mode``.
         dtype: floating dtype to cast the input to first; also the dtype of the result. By default floating
-            dtypes are kept, and bool, integers and bfloat16 become float32 (in mode identity, nothing does).
+            dtypes are kept, and bool, integers and bfloat16 become float32 (in a mode without steps, such as identity,
+            nothing does).
         out: C-contiguous array of the result's shape and dtype to write to. May not overlap ``x``.
         threads: how many threads share the work; the result does not depend on it.
         backend: ``"numpy"``; ``"numba"``, compiled; ``"reference"``, plain and slow; ``"auto"``, numba where it is
@@ -73,7 +75,7 @@ def preprocess_input(
 def deprocess_input(
     y: npt.ArrayLike,
     data_format: DataFormat | None = None,
-    mode: ModeName = "caffe",
+    mode: ModeName | Mode = "caffe",
     *,
     dtype: npt.DTypeLike | None = "uint8",
     out: Array | None = None,
@@ -83,7 +85,8 @@ def deprocess_input(
     """Turn preprocessed images back into RGB images with values 0..255, without touching ``y``.
 
     Computes in the floating dtype of ``y`` (float32 for other dtypes), in this order: caffe ``y + m``, then
-    BGR to RGB; tf ``(y + 1) * 127.5``; torch ``(y * s + m) * 255``; identity ``y``.
+    BGR to RGB; tf ``(y + 1) * 127.5``; torch ``(y * s + m) * 255``; identity ``y``. Of any mode: the opposite of each
+    step, the last one first, then the channels back.
 
     Args:
         y: preprocessed images; shapes as in ``preprocess_input``.
@@ -114,10 +117,9 @@ def deprocess_input(
     return _run("inverse", array, spec, axis, computed, result, out, threads, backend)
 
 
-def _images(x: npt.ArrayLike, data_format: DataFormat | None, mode: ModeName) -> tuple[Mode, int, Array]:
+def _images(x: npt.ArrayLike, data_format: DataFormat | None, mode: ModeName | Mode) -> tuple[Mode, int, Array]:
     """Check what both functions take; return the mode, the channel axis and the array."""
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    spec = mode if isinstance(mode, Mode) else definition(mode)
     if data_format is None:
         data_format = "channels_last"
     if not isinstance(data_format, str) or data_format not in DATA_FORMATS:
@@ -135,7 +137,7 @@ def _images(x: npt.ArrayLike, data_format: DataFormat | None, mode: ModeName) ->
     axis = array.ndim - 1 if data_format == "channels_last" else array.ndim - 3
     if array.shape[axis] != 3:
         raise ValueError(f"with {data_format}, axis {axis} must hold the 3 channels; got shape {array.shape}")
-    return MODES[mode], axis, array
+    return spec, axis, array
 
 
 def _is_floating(dtype: np.dtype[Any]) -> bool:

@@ -23,11 +23,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import MODES, Direction, ModeName
+from vggprep.spec import Direction, ModeName, definition
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 Arithmetic = Literal["divide", "subtract", "multiply", "add"]
+_OPPOSITE: dict[Arithmetic, Arithmetic] = {
+    "divide": "multiply", "multiply": "divide", "subtract": "add", "add": "subtract"
+}  # fmt: skip
 
 
 class Format(NamedTuple):
@@ -62,11 +65,10 @@ class Operation(NamedTuple):
 @functools.cache
 def operations(direction: Direction, mode: ModeName, channel: int) -> tuple[Operation, ...]:
     """The steps for one *preprocessed* channel (0 is blue in caffe), in the order they are carried out."""
-    steps = [Operation(step.operation, Fraction(step.constants[channel])) for step in MODES[mode].steps]
+    steps = [Operation(step.operation, Fraction(step.constants[channel])) for step in definition(mode).steps]
     if direction == "forward":
         return tuple(steps)
-    opposite: dict[Arithmetic, Arithmetic] = {"divide": "multiply", "subtract": "add"}
-    return tuple(Operation(opposite[step.operation], step.constant) for step in reversed(steps))
+    return tuple(Operation(_OPPOSITE[step.operation], step.constant) for step in reversed(steps))
 
 
 # One number at a time ---------------------------------------------------------------------------------------------
@@ -112,11 +114,10 @@ _OPERATORS: dict[Arithmetic, Callable[[Any, Any], Any]] = {
 @functools.cache
 def _rounded_constants(
     direction: Direction, mode: ModeName, channel: int, dtype: str
-) -> tuple[tuple[Arithmetic, int, int], ...]:
-    """Each step's operation with its constant, rounded to ``dtype``, as a ratio of integers."""
+) -> tuple[tuple[Arithmetic, float], ...]:
+    """Each step's operation with its constant, rounded to ``dtype``."""
     return tuple(
-        (step.operation, *round_rational(step.constant, FORMATS[dtype]).as_integer_ratio())
-        for step in operations(direction, mode, channel)
+        (step.operation, round_rational(step.constant, FORMATS[dtype])) for step in operations(direction, mode, channel)
     )
 
 
@@ -124,23 +125,30 @@ def one_exact(value: float | int, direction: Direction, mode: ModeName, channel:
     """One value through the steps in ``dtype``: constants and every result correctly rounded to it."""
     fmt = FORMATS[dtype]
     if isinstance(value, float) and not math.isfinite(value):
-        return value  # every constant is positive and finite: NaN and infinities pass through
-    # A zero keeps its sign through a multiplication or division; sums that cancel are +0 in this rounding.
-    rounded = round_ratio(*value.as_integer_ratio(), fmt, negative=math.copysign(1.0, value) < 0)
-    for operation, above, below in _rounded_constants(direction, mode, channel, dtype):
-        if math.isinf(rounded):
-            return rounded
-        numerator, denominator = rounded.as_integer_ratio()
-        minus = math.copysign(1.0, rounded) < 0
-        if operation == "divide":
-            rounded = round_ratio(numerator * below, denominator * above, fmt, minus)
-        elif operation == "multiply":
-            rounded = round_ratio(numerator * above, denominator * below, fmt, minus)
-        elif operation == "add":
-            rounded = round_ratio(numerator * below + above * denominator, denominator * below, fmt)
-        else:
-            rounded = round_ratio(numerator * below - above * denominator, denominator * below, fmt)
+        rounded = value
+    else:
+        rounded = round_ratio(*value.as_integer_ratio(), fmt, negative=math.copysign(1.0, value) < 0)
+    for operation, constant in _rounded_constants(direction, mode, channel, dtype):
+        rounded = _one_step(rounded, operation, constant, fmt)
     return rounded
+
+
+def _one_step(value: float, operation: Arithmetic, constant: float, fmt: Format) -> float:
+    if not (math.isfinite(value) and math.isfinite(constant)) or (operation == "divide" and constant == 0.0):
+        with np.errstate(all="ignore"):  # nothing to round: the result is a zero, an infinity or NaN
+            return float(_OPERATORS[operation](np.float64(value), np.float64(constant)))
+    numerator, denominator = value.as_integer_ratio()
+    above, below = constant.as_integer_ratio()
+    minus, opposed = math.copysign(1.0, value) < 0, math.copysign(1.0, constant) < 0
+    # A zero keeps its sign or takes the constant's; of sums, only that of two zeros of one sign is not +0.
+    if operation == "divide":
+        sign = -1 if opposed else 1
+        return round_ratio(sign * numerator * below, denominator * abs(above), fmt, minus != opposed)
+    if operation == "multiply":
+        return round_ratio(numerator * above, denominator * below, fmt, minus != opposed)
+    if operation == "subtract":
+        above, opposed = -above, not opposed
+    return round_ratio(numerator * below + above * denominator, denominator * below, fmt, minus and opposed)
 
 
 def one_real(value: float | int, direction: Direction, mode: ModeName, channel: int) -> Fraction:
@@ -151,12 +159,51 @@ def one_real(value: float | int, direction: Direction, mode: ModeName, channel: 
     return result
 
 
+_MAGNITUDES: dict[Arithmetic, Arithmetic] = {
+    "divide": "divide", "multiply": "multiply", "subtract": "add", "add": "add"
+}  # fmt: skip
+"""What the operations do to ``S``, with the magnitudes of the constants."""
+
+
 def one_magnitude(value: float | int, direction: Direction, mode: ModeName, channel: int) -> Fraction:
     """``S``: the formula with every term made positive, the scale on which rounding errors live."""
     result = abs(Fraction(value))
     for step in operations(direction, mode, channel):
-        result = _OPERATORS["add" if step.operation == "subtract" else step.operation](result, step.constant)
+        result = _OPERATORS[_MAGNITUDES[step.operation]](result, abs(step.constant))
     return result
+
+
+class Coarseness(NamedTuple):
+    """Where a format's range is too narrow for ``S`` alone to bound rounding errors: see ``tolerance``.
+
+    ``factor``: what to multiply ``S`` by, for constants below the normal numbers; ``None`` where a constant is 0 or
+    infinite in the format, which then says nothing of the result. ``least``: ``S`` counts as no less than that, which
+    is what underflow can do.
+    """
+
+    factor: Fraction | None
+    least: Fraction
+
+
+@functools.cache
+def coarseness(direction: Direction, mode: ModeName, channel: int, dtype: str) -> Coarseness:
+    """The coarseness of one preprocessed channel in a format: ``(1, 0)`` where ``S`` alone will do."""
+    fmt = FORMATS[dtype]
+    smallest = Fraction(2) ** fmt.emin
+    factor, least = Fraction(1), Fraction(0)
+    for operation, constant in operations(direction, mode, channel):
+        rounded, size = round_rational(abs(constant), fmt), abs(constant)
+        if operation in ("add", "subtract"):
+            least += max(smallest - size, Fraction(0)) if 0 < size < smallest else 0
+            if math.isinf(rounded):
+                return Coarseness(None, least)
+            continue
+        if rounded == 0.0 or math.isinf(rounded):
+            return Coarseness(None, least)
+        factor *= max(Fraction(1), smallest / size)
+        least = _OPERATORS[operation](least, size) + smallest
+    certain = one_magnitude(0, direction, mode, channel)
+    return Coarseness(factor, least if least > certain else Fraction(0))
 
 
 def one_error(
@@ -164,10 +211,18 @@ def one_error(
 ) -> Fraction:
     """Error of a finite ``result`` in ``dtype`` against the real formula, in units of ``u·S``."""
     error = abs(Fraction(result) - one_real(value, direction, mode, channel))
-    scale = one_magnitude(value, direction, mode, channel)
+    scale = one_scale(value, direction, mode, channel, dtype)
+    if scale is None:
+        return Fraction(0)
     if scale == 0:  # identity of 0
         return Fraction(0) if error == 0 else Fraction(2) ** 1100
     return error / scale * (1 << FORMATS[dtype].precision)
+
+
+def one_scale(value: float | int, direction: Direction, mode: ModeName, channel: int, dtype: str) -> Fraction | None:
+    """``S`` in a format; ``None`` where it is infinite, for a constant that the format cannot hold."""
+    factor, least = coarseness(direction, mode, channel, dtype)
+    return None if factor is None else max(one_magnitude(value, direction, mode, channel) * factor, least)
 
 
 # Whole arrays, channels last --------------------------------------------------------------------------------------
@@ -222,8 +277,8 @@ class Route(NamedTuple):
 def routes(direction: Direction, mode: ModeName) -> tuple[Route, ...]:
     """The route of each channel, in the order of the preprocessed image: first blue in caffe, else red."""
     if direction == "forward":
-        return tuple(Route(k, image, k) for k, image in enumerate(MODES[mode].order))
-    return tuple(Route(k, k, image) for k, image in enumerate(MODES[mode].order))
+        return tuple(Route(k, image, k) for k, image in enumerate(definition(mode).order))
+    return tuple(Route(k, k, image) for k, image in enumerate(definition(mode).order))
 
 
 def input_channels(direction: Direction, mode: ModeName) -> list[int]:
@@ -233,7 +288,7 @@ def input_channels(direction: Direction, mode: ModeName) -> list[int]:
 
 def computed_dtype(dtype: str, mode: ModeName, direction: Direction = "forward") -> str:
     """The dtype that vggprep computes in, and returns if no dtype is asked for, for an input of ``dtype``."""
-    if direction == "forward" and not MODES[mode].steps:
+    if direction == "forward" and not definition(mode).steps:
         return dtype
     return dtype if dtype in ("float16", "float32", "float64") else "float32"
 
@@ -274,9 +329,9 @@ def name_of(dtype: np.dtype[Any]) -> str:
 
 
 def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
-    spec = MODES[mode]
-    if direction == "forward" and not spec.steps:
-        return as_float64(x)
+    if direction == "forward" and not definition(mode).steps:
+        sources = input_channels(direction, mode)
+        return as_float64(x) if sources == [0, 1, 2] else as_float64(x[..., sources])
     dtype = computed_dtype(name_of(x.dtype), mode, direction)
     if x.dtype == np.uint8:
         table = _byte_table(direction, mode)
@@ -289,11 +344,15 @@ def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
         for channel, source, target in routes(direction, mode):
             column = values[..., source]
             if dtype == "float64":
-                distinct, where = np.unique(column, return_inverse=True)
-                images = [v if math.isnan(v) else _one_float64(v, direction, mode, channel) for v in distinct.tolist()]
+                # By bits: zeros of either sign are equal, and so are they as keys of a cache.
+                distinct, where = np.unique(np.ascontiguousarray(column).view(np.int64), return_inverse=True)
+                images = [
+                    _one_float64(v, direction, mode, channel)
+                    if v and v == v
+                    else one_exact(v, direction, mode, channel, dtype)
+                    for v in distinct.view(np.float64).tolist()
+                ]
                 result[..., target] = np.array(images, np.float64)[where.reshape(column.shape)]
-                if not spec.steps:
-                    result[..., target] = column  # unique() has lost the sign of zero
                 continue
             for step in operations(direction, mode, channel):
                 constant = round_rational(step.constant, fmt)
@@ -358,11 +417,17 @@ def real_plane(values: Float64, direction: Direction, mode: ModeName, channel: i
         for step in operations(direction, mode, channel):
             constant = float(step.constant)
             result = _OPERATORS[step.operation](result, constant)
-            scale = _OPERATORS["add" if step.operation == "subtract" else step.operation](scale, constant)
+            scale = _OPERATORS[_MAGNITUDES[step.operation]](scale, abs(constant))
     return result, scale
+
+
+def turns_round(mode: ModeName, channel: int) -> bool:
+    """Whether a preprocessed channel falls as the image's rises."""
+    return one_real(1, "forward", mode, channel) < one_real(0, "forward", mode, channel)
 
 
 @functools.cache
 def grey_levels(mode: ModeName) -> Float64:
     """How many grey levels an error of 1 is, for each preprocessed channel: one level is a step of an 8-bit pixel."""
-    return np.array([float(1 / (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k))) for k in range(3)])
+    steps = (one_real(1, "forward", mode, k) - one_real(0, "forward", mode, k) for k in range(3))
+    return np.array([float(1 / abs(step)) for step in steps])

@@ -40,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the level to judge --implementation at",
     )
     group.addoption(
+        "--implementation-mode",
+        action="append",
+        default=[],
+        metavar="MODE",
+        help="the mode to judge --implementation in: a name or a configuration file (repeatable)",
+    )
+    group.addoption(
         "--implementation-profile",
         choices=["dev", "ci", "nightly"],
         default="dev",
@@ -77,6 +84,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     from vggprep.implementations.targets import TargetError, load
 
     level = config.getoption("--implementation-level")
+    _modes(config)  # known before targets are loaded
     for target in dict.fromkeys(targets):
         try:
             found = load(target, level=level)
@@ -118,7 +126,8 @@ class _Item(pytest.Item):
     def runtest(self) -> None:
         from vggprep.conformance.report import head
 
-        report = _judge(self.implementation, None, self.config.getoption("--implementation-profile"))
+        profile = self.config.getoption("--implementation-profile")
+        report = _judge(self.implementation, None, profile, _modes(self.config))
         rows = [result for result in report.results if result.check == self.check.name]
         wanted = rows if self.config.getoption("--implementation-report") else []
         self.user_properties.append((_PROPERTY, {"head": head(report), "rows": [asdict(row) for row in wanted]}))
@@ -166,13 +175,35 @@ def _show(report: Report, rows: Sequence[Result]) -> None:
 _REPORTS: dict[int, tuple[Implementation, Sequence[Entry] | None, Report]] = {}
 
 
-def _judge(implementation: Implementation, known: Sequence[Entry] | None, profile: str = "dev") -> Report:
+def _modes(config: pytest.Config) -> tuple[str, ...] | None:
+    """The modes asked for; a wrong one is a usage error."""
+    words = config.getoption("--implementation-mode", [])
+    if not words:
+        return None
+    import click
+
+    from vggprep.cli.common import mode_named
+    from vggprep.errors import VggprepError
+
+    try:
+        return tuple(map(mode_named, words))
+    except (click.ClickException, VggprepError) as error:
+        raise pytest.UsageError(f"--implementation-mode: {getattr(error, 'message', error)}") from error
+
+
+def _judge(
+    implementation: Implementation,
+    known: Sequence[Entry] | None,
+    profile: str = "dev",
+    modes: tuple[str, ...] | None = None,
+) -> Report:
     """Judge an implementation once in this process; ``known`` as in ``judging.judge``."""
+    from vggprep.conformance.engine import Selection
     from vggprep.conformance.judging import judge
 
     found = _REPORTS.get(id(implementation))
     if found is None or found[1] is not known:
-        found = implementation, known, judge(implementation, known=known, profile=profile)
+        found = implementation, known, judge(implementation, known=known, selection=Selection(modes), profile=profile)
         if found[2].interrupted:
             raise KeyboardInterrupt
         _REPORTS[id(implementation)] = found

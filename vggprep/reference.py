@@ -29,8 +29,12 @@ def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
             constants = np.array([float(c) for c in step.constants]).astype(dtype)
             if step.operation == "divide":
                 y /= constants
-            else:
+            elif step.operation == "multiply":
+                y *= constants
+            elif step.operation == "subtract":
                 y -= constants
+            else:
+                y += constants
     return y
 
 
@@ -38,7 +42,7 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Undo ``forward`` on ``y``, channels last, any shape ``(..., 3)``, computing in ``dtype``.
 
     Returns a new array, neither rounded nor clipped: ``y + m``, ``(y + 1) * 127.5`` or ``(y * s + m) * 255``,
-    then the channels back to RGB.
+    then the channels back to RGB. Of any mode: the opposite of each step, the last one first.
     """
     x = y.astype(dtype)
     with np.errstate(all="ignore"):
@@ -46,8 +50,12 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
             constants = np.array([float(c) for c in step.constants]).astype(dtype)
             if step.operation == "divide":
                 x *= constants
-            else:
+            elif step.operation == "multiply":
+                x /= constants
+            elif step.operation == "subtract":
                 x += constants
+            else:
+                x -= constants
     return x[..., np.argsort(mode.order)]
 
 

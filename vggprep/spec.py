@@ -6,12 +6,14 @@ happened yet; code that computes with them rounds them to the dtype it computes 
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Operation = Literal["divide", "subtract", "multiply", "add"]
 OPERATIONS: tuple[Operation, ...] = ("divide", "subtract", "multiply", "add")
@@ -100,9 +102,9 @@ class Mode:
         return "".join("RGB"[channel] for channel in self.order)
 
     @property
-    def definition(self) -> tuple[tuple[int, int, int], tuple[Step, ...]]:
-        """What it does to values: two modes with the same definition differ in name alone."""
-        return self.order, self.steps
+    def definition(self) -> tuple[tuple[int, int, int], tuple[tuple[Operation, tuple[Fraction, ...]], ...]]:
+        """What it does to values: two modes with the same definition differ in words alone."""
+        return self.order, tuple((step.operation, tuple(map(Fraction, step.constants))) for step in self.steps)
 
     @classmethod
     def affine(
@@ -142,7 +144,7 @@ def decimal(constant: Constant) -> str:
         raise ValueError(f"a constant must be a decimal number; got {constant!r}") from None
     if isinstance(constant, bool) or not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
         raise ValueError(f"a constant must be a finite decimal number; got {constant!r}")
-    return text.replace("_", "")
+    return text.replace("_", "") if value else "0"
 
 
 _LARGEST_EXPONENT = 30
@@ -222,21 +224,74 @@ def known(mode: str | Mode) -> ModeName:
         return definition(mode).name
     if not isinstance(mode, Mode):
         raise ValueError(f"mode must be a name or a Mode; got {mode!r}")
-    other = _KNOWN.setdefault(mode.name, mode)
+    other = _KNOWN.get(mode.name) or published().get(mode.name) or _KNOWN.setdefault(mode.name, mode)
     if other.definition != mode.definition:
         raise ValueError(f"two different modes are named {mode.name}: give one of them another name")
     return mode.name
 
 
 def definition(name: ModeName) -> Mode:
-    """The mode of that name.
+    """The mode of that name: Keras's, a published one, or one that ``known`` was given.
 
     Raises:
         ValueError: an unknown name.
     """
-    if isinstance(name, str) and name in _KNOWN:
-        return _KNOWN[name]
-    raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
+    found = (_KNOWN.get(name) or published().get(name)) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
+    return found
+
+
+def is_known(name: object) -> bool:
+    """Whether ``definition`` finds a mode of that name."""
+    return isinstance(name, str) and (name in _KNOWN or name in published())
+
+
+@functools.cache
+def published() -> Mapping[ModeName, Mode]:
+    """The modes of ``vggprep.published``, by name."""
+    # Found by name: that module is made of this one, and few need it.
+    found: Mapping[ModeName, Mode] = importlib.import_module("vggprep.published").PUBLISHED
+    return found
+
+
+def definitions(names: Iterable[ModeName]) -> tuple[Mode, ...]:
+    """The modes among ``names`` that are not Keras's, for whoever has to be told what their names mean."""
+    return tuple(definition(name) for name in dict.fromkeys(names) if name not in MODES)
+
+
+def registered() -> tuple[Mode, ...]:
+    """The modes that ``known`` was given in this process, in that order; to tell another process."""
+    return tuple(_KNOWN.values())[len(MODES) :]
+
+
+def as_data(mode: Mode) -> dict[str, Any]:
+    """A definition as files have it: ``{"name", "order": "RGB", "steps": [["divide", ["255", ...]], ...], ...}``."""
+    steps = [[step.operation, list(step.constants)] for step in mode.steps]
+    said = {"summary": mode.summary, "source": mode.source}
+    return {"name": mode.name, "order": mode.channel_order, "steps": steps} | {k: v for k, v in said.items() if v}
+
+
+def as_source(name: ModeName) -> str:
+    """What stands for a mode in Python that is run somewhere else: its name, or else its definition."""
+    if name in MODES or name in published():
+        return repr(name)
+    mode = definition(name)
+    steps = [(s.operation, s.constants if len({*s.constants}) > 1 else s.constants[0]) for s in mode.steps]
+    return f"vggprep.Mode({name!r}, {mode.channel_order!r}, {steps!r})"
+
+
+def from_data(data: Mapping[str, Any]) -> Mode:
+    """The mode that ``as_data`` wrote.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        return Mode(**data)
+    except TypeError as error:
+        raise ValueError(f"not the definition of a mode: {error}") from error
+
 
 MODELS: Mapping[str, ModeName] = MappingProxyType(
     {

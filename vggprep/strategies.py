@@ -10,6 +10,7 @@ Imports Hypothesis, NumPy and the cases.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,21 @@ from hypothesis.errors import InvalidArgument
 
 from vggprep import oracle
 from vggprep.cases import LAYOUTS, Case, Cell, arrange, available_dtypes, dtype_of, has_layout
-from vggprep.spec import DATA_FORMATS, DIRECTIONS, DTYPES, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName
+from vggprep.spec import (
+    DATA_FORMATS,
+    DIRECTIONS,
+    DTYPES,
+    FLOATS,
+    MODES,
+    OPERATIONS,
+    RANKS,
+    DataFormat,
+    Direction,
+    Mode,
+    ModeName,
+    definition,
+    known,
+)
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +50,22 @@ _COLOURS = np.array([[0, 100, 255], [255, 30, 140], [60, 200, 10], [190, 5, 85]]
 def modes() -> st.SearchStrategy[ModeName]:
     """The names of the four modes."""
     return st.sampled_from(tuple(MODES))
+
+
+@st.composite
+def definitions(draw: st.DrawFn, *, max_steps: int = 3) -> Mode:
+    """Modes that nobody has published: any order, and up to so many steps, of constants of either sign.
+
+    Each has a name of its own, and is known by it (``spec.known``).
+    """
+    order = draw(st.permutations(range(3)))
+    constants = st.decimals("0.001", "1000", places=3).map(str) | st.sampled_from(("255", "1", "127.5", "0.5", "1e-5"))
+    signed = st.tuples(st.sampled_from(("", "", "-")), constants).map("".join)
+    one_or_three = st.tuples(signed, signed, signed) | signed
+    steps = draw(st.lists(st.tuples(st.sampled_from(OPERATIONS), one_or_three), max_size=max_steps))
+    made = Mode("drawn", order, steps)
+    name = f"drawn {hashlib.sha256(repr(made.definition).encode()).hexdigest()[:12]}"
+    return definition(known(Mode(name, order, steps)))
 
 
 def data_formats() -> st.SearchStrategy[DataFormat]:
@@ -123,7 +154,7 @@ def cases(
 
     Args:
         draw: given by Hypothesis.
-        cells: the (mode, data format, dtype, rank) to draw from; all by default.
+        cells: the (mode, data format, dtype, rank) to draw from; all by default. A mode may be a ``Mode``.
         direction: ``"forward"``, or ``"inverse"`` for preprocessed images of pixels a little beyond 0..255.
         layouts: names of memory layouts to draw from.
         shapes: shapes, as channels last, to draw from; free by default.
@@ -134,6 +165,7 @@ def cases(
         if direction == "inverse" and any(cell.dtype not in FLOATS for cell in cells):
             raise InvalidArgument(f"cells of an inverse must have a dtype of {', '.join(FLOATS)}; got {list(cells)!r}")
         cell = draw(st.sampled_from(tuple(cells)))
+        cell = cell._replace(mode=known(cell.mode))
     else:
         dtype = draw(st.sampled_from(_uint8_first() if direction == "forward" else ["float32", "float64", "float16"]))
         cell = Cell(draw(modes()), draw(data_formats()), dtype, draw(st.sampled_from(RANKS)))

@@ -2,28 +2,61 @@
 
 Errors are counted in ``u·S``, with ``u`` the unit roundoff of the output dtype and ``S`` the sum of the magnitudes
 combined (``oracle.real``), and reported in grey levels, one being a step of an 8-bit pixel. Arrays are channels last.
+
+Why ``8·u·S``. ``S`` is the formula with the magnitudes of the input and of all constants and with every subtraction
+made an addition. A rounding is off by at most ``u`` times its result, which is at most the ``S`` of the steps so far;
+the steps that follow carry that to at most ``u·S`` at the end, whatever their signs. A constant that is rounded to the
+dtype does no more: a mean as a summand, a scale as a factor, to first order. So ``n`` roundings give at most ``n·u·S``,
+and to be exact ``n·u/(1 - n·u)·S`` (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1).
+A function that carries out ``k`` steps has ``2·k`` of them, each constant and each result, and one more for the input
+that is cast: ``2·k + 1``. One more is granted, for a cast of the output, for a reciprocal, and for what is of
+second order: ``2·k + 2``. That is 8 for three steps, the most that Keras's modes have, and fewer steps get 8 as well,
+so that one bound serves nearly all; the constants that are exact (255, 1) and the bytes that need no cast leave room
+there for reciprocals in place of both divisions, for a folded scale and offset, and for the like. For more than three
+steps the bound is ``2·k + 2``: ``bound``.
+
+Below the normal numbers a rounding is off by at most ``u`` times the smallest of them, not ``u`` times its result:
+that, carried through the scales that follow, is the least that ``S`` counts for. A scale below the normal numbers has
+itself so much less precision: ``S`` counts for more by that factor. ``oracle.coarseness`` has both; they matter to
+modes that do nothing but scale, and to float16. Where a step before the last may overflow (``reach``), the bound
+does not apply. The tests draw modes and compare with rationals.
+
 Imports the oracle, the spec and NumPy.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.oracle import FORMATS, Array, Float64
-from vggprep.spec import MODES, Direction, ModeName
+from vggprep.spec import Direction, ModeName, definition
 
 Bools = npt.NDArray[np.bool_]
 
 FAITHFUL_BOUND = 8
-"""Largest error of a faithful result, in units of ``u·S``."""
+"""Largest error of a faithful result in a mode of up to three steps, in units of ``u·S``: see the head."""
 
-AGREEMENT_BOUND = 16
-"""Largest difference of two faithful results that should agree: one bound for each."""
+
+def bound(mode: ModeName) -> int:
+    """Largest error of a faithful result, in units of ``u·S``: two roundings for each step, and two more; at least 8.
+
+    >>> bound("torch")
+    8
+    """
+    return max(FAITHFUL_BOUND, 2 * len(definition(mode).steps) + 2)
+
+
+def agreement(mode: ModeName) -> int:
+    """Largest difference of two faithful results that should agree: one bound for each."""
+    return 2 * bound(mode)
+
 
 PIXEL_LIKE = 1024.0
 """The largest magnitude of pixels whose errors are reported in grey levels first: rounding errors grow with them."""
@@ -35,6 +68,58 @@ _MANY = 4096
 def limit(*dtypes: str) -> float:
     """The largest magnitude that the faithful bound applies to; beyond it results may overflow."""
     return 2.0**14 if "float16" in dtypes else 2.0**100
+
+
+class Range(NamedTuple):
+    """What a format's range does to the bound, for each output channel: ``S`` in it, and the inputs that it is for."""
+
+    factor: Float64
+    least: Float64
+    reach: Float64
+
+
+@functools.cache
+def narrowness(direction: Direction, mode: ModeName, dtype: str) -> Range | None:
+    """The range of ``dtype`` in a mode; ``None`` where it is wide enough: in Keras's modes."""
+    rows = []
+    for channel, _, target in oracle.routes(direction, mode):
+        factor, least = oracle.coarseness(direction, mode, channel, dtype)
+        reach, scale, offset = math.inf, 1.0, 0.0
+        for operation, constant in oracle.operations(direction, mode, channel)[:-1]:
+            size = abs(float(constant))
+            if operation in ("add", "subtract"):
+                offset += size
+            else:
+                size = size if operation == "multiply" else 1 / size
+                scale, offset = scale * size, offset * size
+            reach = min(reach, (2 * limit(dtype) - offset) / scale)
+        rows.append((target, math.inf if factor is None else float(factor), float(least), reach))
+    columns = [np.array(column, np.float64) for column in zip(*(row[1:] for row in sorted(rows)), strict=True)]
+    found = Range(*columns)
+    wide = (found.factor == 1).all() and not found.least.any() and (found.reach >= limit(dtype)).all()
+    return None if wide else found
+
+
+def scaled(scale: Float64, direction: Direction, mode: ModeName, dtype: str, target: int | None = None) -> Float64:
+    """``S`` as it counts in ``dtype``; ``target``: the output channel, if ``scale`` is not all three, channels last."""
+    found = narrowness(direction, mode, dtype)
+    if found is None:
+        return scale
+    factor, least = (found.factor, found.least) if target is None else (found.factor[target], found.least[target])
+    with np.errstate(all="ignore"):
+        result: Float64 = np.where(np.isinf(factor), np.inf, np.maximum(scale * factor, least))
+    return result
+
+
+def within_reach(
+    values: Float64, direction: Direction, mode: ModeName, dtype: str, target: int | None = None
+) -> Bools | None:
+    """Where no step before the last can overflow, or ``None`` for everywhere. ``values``: for each output its input."""
+    found = narrowness(direction, mode, dtype)
+    if found is None:
+        return None
+    inside: Bools = np.abs(values) <= (found.reach if target is None else found.reach[target])
+    return inside
 
 
 @dataclass(frozen=True)
@@ -104,7 +189,7 @@ def _is_pixels(got: Array, direction: Direction) -> bool:
 
 def _copies(direction: Direction, mode: ModeName) -> bool:
     """Whether the output must equal the input, integers beyond float64 included."""
-    return direction == "forward" and not MODES[mode].steps
+    return direction == "forward" and not definition(mode).steps
 
 
 def _errors(
@@ -122,7 +207,7 @@ def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> 
     result, (target, _) = oracle.as_float64(got), oracle.real(x, direction, mode)
     wrong = ~same_values(target, result, signed_zero=False)
     if got.dtype == x.dtype and x.dtype.kind in "iu":
-        wrong = got != x  # float64 would blur 64-bit integers
+        wrong = got != x[..., oracle.input_channels(direction, mode)]  # float64 would blur 64-bit integers
     with np.errstate(all="ignore"):
         levels = _worst(np.abs(result - target), shown(target, wrong)[0] & wrong)
     return wrong, math.inf if wrong.any() else 0.0, levels
@@ -130,12 +215,18 @@ def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> 
 
 def _pixel_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> tuple[Bools, float, float]:
     result, (target, scale) = oracle.as_float64(got), oracle.real(x, direction, mode)
-    u = FORMATS[oracle.computed_dtype(oracle.name_of(x.dtype), mode, direction)].unit_roundoff
-    slack = FAITHFUL_BOUND * u * np.where(np.isfinite(scale), scale, 0.0)
+    dtype = oracle.computed_dtype(oracle.name_of(x.dtype), mode, direction)
+    slack = pixel_slack(scale, direction, mode, dtype)
     lowest, highest = np.clip(target - slack, 0.0, 255.0) - 0.5, np.clip(target + slack, 0.0, 255.0) + 0.5
     wrong = ~((lowest <= result) & (result <= highest))
     chosen = shown(target, wrong)[0] if wrong.any() else np.isfinite(target)
     return wrong, 0.0, _worst(np.abs(result - oracle.pixels(target)), chosen)
+
+
+def pixel_slack(scale: Float64, direction: Direction, mode: ModeName, dtype: str, target: int | None = None) -> Float64:
+    """How far from half a grey level pixels may be that were computed in ``dtype``; none where ``S`` is not finite."""
+    slack: Float64 = bound(mode) * FORMATS[dtype].unit_roundoff * np.where(np.isfinite(scale), scale, 0.0)
+    return scaled(slack, direction, mode, dtype, target)
 
 
 def _float_errors(
@@ -147,12 +238,15 @@ def _float_errors(
     bounded = limit(oracle.name_of(x.dtype), dtype)
     with np.errstate(all="ignore"):
         judged = (np.abs(values) <= bounded) & (np.abs(target) <= bounded)
+        if (reached := within_reach(values, direction, mode, dtype)) is not None:
+            judged &= reached
         difference = np.abs(result - target)
-        unit = FORMATS[dtype].unit_roundoff * scale
-        units = np.divide(difference, unit, out=np.where(difference == 0, 0.0, np.inf), where=scale > 0)
+        scale = scaled(scale, direction, mode, dtype)
+        units = np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.inf), where=scale > 0)
+        units /= FORMATS[dtype].unit_roundoff
     if dtype == "float64":
         _sharpen(units, judged, x, result, direction, mode)
-    wrong = unfaithful(values, result, target, judged, units)
+    wrong = unfaithful(values, result, target, judged, units, bound(mode))
     chosen, telling = shown(values if direction == "forward" else target, wrong if bits is None else bits)
     levels = difference * oracle.grey_levels(mode) if direction == "forward" else difference
     return wrong, _worst(units, judged), _worst(levels, chosen if telling else chosen & judged)
@@ -169,12 +263,12 @@ def shown(pixels: Float64, wrong: Bools | None) -> tuple[Bools, int]:
     return (wrong & usual, 2) if (wrong & usual).any() else (wrong, 1)
 
 
-def unfaithful(values: Float64, result: Float64, target: Float64, judged: Bools, units: Float64) -> Bools:
-    """Which results break the bound, or, where it does not apply (not ``judged``), what must hold beyond it."""
-    wrong: Bools = judged & ~(units <= FAITHFUL_BOUND)
+def unfaithful(values: Float64, result: Float64, target: Float64, judged: Bools, units: Float64, most: int) -> Bools:
+    """Which results are off by more than ``most``, or, where no bound applies (not ``judged``), wrong beyond it."""
+    wrong: Bools = judged & ~(units <= most)
     # Beyond the bound: NaN stays NaN and nothing else becomes NaN; infinities have the right sign.
     wrong |= ~judged & (np.isnan(result) != np.isnan(target))
-    wrong |= np.isinf(values) & ~np.isnan(target) & (result != values)
+    wrong |= np.isinf(values) & ~np.isnan(target) & (result != target)
     wrong |= ~judged & np.isinf(result) & (np.sign(result) != np.sign(target))
     return wrong
 
@@ -188,7 +282,7 @@ def _worst(errors: Float64, where: Bools) -> float:
 
 def _sharpen(units: Float64, judged: Bools, x: Array, result: Float64, direction: Direction, mode: ModeName) -> None:
     """Recompute with rationals what float64 cannot tell from the bound."""
-    doubtful = judged & (units > FAITHFUL_BOUND / 2) & (units < FAITHFUL_BOUND * 2)
+    doubtful = judged & (units > bound(mode) / 2) & (units < bound(mode) * 2)
     by_output = {route.target: route for route in oracle.routes(direction, mode)}
     for index in zip(*np.nonzero(doubtful), strict=True):
         route = by_output[int(index[-1])]

@@ -11,7 +11,8 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,20 @@ from vggprep.errors import VggprepError
 from vggprep.faults import FAULTS
 from vggprep.implementations import Implementation, npy
 from vggprep.implementations.callables import Outcome, Problem, call
-from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, Level, ModeName
+from vggprep.spec import (
+    DATA_FORMATS,
+    MODES,
+    DataFormat,
+    Direction,
+    Level,
+    Mode,
+    ModeName,
+    as_data,
+    definition,
+    definitions,
+    from_data,
+    known,
+)
 
 Array = npt.NDArray[Any]
 
@@ -69,14 +83,19 @@ class Vector:
         """Its files are called so."""
         case = self.case
         shape = "x".join(map(str, case.array().shape))
-        return f"{case.direction}-{case.mode}-{case.data_format}-{case.dtype}-{case.regime}-{shape}"
+        return f"{case.direction}-{_word(case.mode)}-{case.data_format}-{case.dtype}-{case.regime}-{shape}"
+
+
+def _word(mode: ModeName) -> str:
+    """The name of a mode as a part of file names, and as one word of a line."""
+    return re.sub(r"[^A-Za-z0-9._]+", "_", mode)
 
 
 _SIZES = (0, 1, 2, 5, 17)
 _LARGE = 1366  # pixels: beyond one block of 4,096 elements, and no multiple of any vector width
 
 
-def vectors() -> Iterator[Vector]:
+def vectors(modes: Sequence[ModeName] = tuple(MODES)) -> Iterator[Vector]:
     """The set: of each mode and data format the panel in many dtypes, ambiguous shapes and odd sizes."""
     forward = {
         "uint8": ("bytes", "dark", "white"),
@@ -94,7 +113,7 @@ def vectors() -> Iterator[Vector]:
         "float16": ("bytes",),
         "float64": ("bytes",),
     }
-    for mode in MODES:
+    for mode in modes:
         for data_format in DATA_FORMATS:
             for dtype, names in forward.items():
                 for regime in names:
@@ -125,7 +144,8 @@ def _expected(case: Case) -> dict[str, Array]:
     dtype = oracle.computed_dtype(case.dtype, case.mode, case.direction)
     with np.errstate(over="ignore"):
         # Mode identity keeps 64-bit integers, which the oracle's float64 cannot hold.
-        floats = x if case.direction == "forward" and not MODES[case.mode].steps else computed.astype(dtype)
+        copied = case.direction == "forward" and not definition(case.mode).steps
+        floats = x[..., definition(case.mode).order] if copied else computed.astype(dtype)
     found = {"expected": floats}
     if case.direction == "inverse" and case.regime != "nonfinite":
         found = {"expected": oracle.pixels(computed).astype(np.uint8), "expected_floats": floats}
@@ -140,7 +160,7 @@ def _one_nan(values: Array) -> Array:
 
 def _tolerance(case: Case) -> dict[str, Any]:
     """What a faithful output may be off by: in words, and as the least over this vector's elements."""
-    if not MODES[case.mode].steps and case.direction == "forward":
+    if not definition(case.mode).steps and case.direction == "forward":
         return {"rule": "equal values", "least": 0.0}
     dtype = oracle.computed_dtype(case.dtype, case.mode, case.direction)
     x = case.values()
@@ -148,9 +168,10 @@ def _tolerance(case: Case) -> dict[str, Any]:
     chosen = np.abs(oracle.as_float64(x)[..., oracle.input_channels(case.direction, case.mode)]) <= tolerance.limit(
         dtype
     )
-    u = oracle.FORMATS[dtype].unit_roundoff
-    least = float((tolerance.FAITHFUL_BOUND * u * scale[chosen]).min()) if chosen.any() else 0.0
-    rule = f"{tolerance.FAITHFUL_BOUND}*u*S with u = {u!r} and S = {_SCALES[case.direction, case.mode]}"
+    u, bound = oracle.FORMATS[dtype].unit_roundoff, tolerance.bound(case.mode)
+    scale = tolerance.scaled(scale, case.direction, case.mode, dtype)
+    least = float((bound * u * scale[chosen]).min()) if chosen.any() else 0.0
+    rule = f"{bound}*u*S with u = {u!r} and S = {_scale(case.direction, case.mode)}"
     if case.direction == "inverse":
         rule += "; pixels: the nearest whole number to within that"
     return {"rule": rule, "least": least}
@@ -167,24 +188,43 @@ _SCALES = {
 }
 
 
+def _scale(direction: Direction, mode: ModeName) -> str:
+    """``S`` in words; the constants are those of the preprocessed channels, in their order."""
+    if (direction, mode) in _SCALES:
+        return _SCALES[direction, mode]
+    text = "|x|" if direction == "forward" else "|y|"
+    signs = {"divide": "/", "multiply": "*", "subtract": "+", "add": "+"}
+    for steps in zip(*(oracle.operations(direction, mode, channel) for channel in range(3)), strict=True):
+        each = [f"{abs(float(step.constant)):.12g}" for step in steps]
+        constants = each[0] if len({*each}) == 1 else f"({', '.join(each)})"
+        text = f"({text} {signs[steps[0].operation]} {constants})"
+    return text.removeprefix("(").removesuffix(")") if text.startswith("(") else text
+
+
 # Writing ----------------------------------------------------------------------------------------------------------
 
 
-def write(folder: Path) -> int:
-    """Write the vectors to ``folder`` and return how many. Raises ``VectorsError``."""
+def write(folder: Path, modes: Sequence[ModeName | Mode] = tuple(MODES)) -> int:
+    """Write the vectors of some modes to ``folder`` and return how many. Raises ``VectorsError``."""
+    names = [known(mode) for mode in modes]
+    if len({*map(_word, names)}) < len(names):
+        raise VectorsError(f"the files of some of these modes would have the same names: {', '.join(names)}")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "manifest.json").exists())):
         raise VectorsError(f"{folder} is not an empty folder, nor one with vectors to replace; name another")
     try:
         for name in ("inputs", "expected", "expected_floats"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+            for old in (folder / name).iterdir():  # of other modes, perhaps
+                old.unlink()
         rows, lines = [], []
-        caught = _first_catches()
-        for vector in vectors():
+        caught = _first_catches(names)
+        for vector in vectors(names):
             rows.append(_write_one(folder, vector, caught.get(vector, [])))
             case, shape = vector.case, "x".join(map(str, vector.case.array().shape))
-            words = (vector.name, case.direction, case.mode, case.data_format, case.dtype, shape)
+            words = (vector.name, case.direction, _word(case.mode), case.data_format, case.dtype, shape)
             lines.append(" ".join(words) + "\n")
-        manifest = {"format": FORMAT, "vectors": rows}
+        own = [as_data(mode) for mode in definitions(names)]
+        manifest = {"format": FORMAT, **({"modes": own} if own else {}), "vectors": rows}
         (folder / "manifest.json").write_bytes((json.dumps(manifest, indent=1) + "\n").encode())
         (folder / "list.txt").write_bytes("".join(lines).encode())
         (folder / "README.txt").write_bytes(_README.encode())
@@ -224,12 +264,12 @@ def _write_one(folder: Path, vector: Vector, catches: list[str]) -> dict[str, An
     return row
 
 
-def _first_catches() -> dict[Vector, list[str]]:
+def _first_catches(modes: Sequence[ModeName]) -> dict[Vector, list[str]]:
     """For each vector, the faults of the gallery that it is the first to catch."""
     judge = {d: Subject(Implementation("right", np.asarray, np.asarray)) for d in ("forward", "inverse")}
     caught: dict[Vector, list[str]] = {}
     open_faults = {(f.name, m): f for f in FAULTS if f.stateless for m in f.modes}
-    for vector in vectors():
+    for vector in vectors(modes):
         case = vector.case
         for name, mode in [key for key in open_faults if key[1] == case.mode]:
             fault = open_faults[name, mode]
@@ -343,6 +383,8 @@ def _read_manifest(folder: Path) -> dict[str, Vector]:
         manifest = json.loads(path.read_bytes())
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise VectorsError(f"{path} is not a manifest of {FORMAT}: write the vectors again with this vggprep")
+        for mode in manifest.get("modes", ()):
+            known(from_data(mode))
         return {row["name"]: _read_row(folder, row) for row in manifest["vectors"]}
     except FileNotFoundError as error:
         raise VectorsError(f"there is no {error.filename}; write the vectors with: vggprep vectors {folder}") from error

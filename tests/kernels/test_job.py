@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from vggprep.kernels.job import make_job, share_memory, split, tiles
-from vggprep.spec import MODES
+from vggprep.kernels.job import share_memory, split, tiles
 
 
 def test_tiles_cover_every_pixel_once_and_are_contiguous() -> None:
@@ -34,13 +31,6 @@ def test_an_error_in_a_thread_is_raised() -> None:
 
     with pytest.raises(RuntimeError, match="from a thread"):
         split(fail, 10, 3)
-
-
-def test_a_mode_that_permutes_channels_otherwise_has_no_kernel() -> None:
-    mode = replace(MODES["tf"], order=(1, 2, 0))
-    x = np.zeros((1, 1, 3), np.float32)
-    with pytest.raises(NotImplementedError, match="no kernel permutes channels as mode tf does"):
-        make_job("forward", x, mode, 2, x.dtype, x.copy(), False)
 
 
 def test_memory_that_is_too_hard_to_compare_counts_as_shared() -> None:

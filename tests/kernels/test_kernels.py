@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from support import Array, bits
+from hypothesis import given, settings
+from support import CLIP, ODD, Array, bits
 
-from vggprep import MODES, deprocess_input, kernels, preprocess_input
+from vggprep import MODES, deprocess_input, kernels, preprocess_input, strategies
 from vggprep.cases import LAYOUTS, arrange, dtype_of, has_layout, to_format
 from vggprep.functions import Backend
-from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, ModeName
+from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, Mode, ModeName, Step
 
 Function = Callable[..., Array]
 
@@ -32,7 +33,7 @@ class Kernel(NamedTuple):
     """A backend in a mode and data format."""
 
     backend: Backend
-    mode: ModeName
+    mode: ModeName | Mode
     data_format: DataFormat
 
 
@@ -107,6 +108,52 @@ def test_every_dtype_that_can_be_asked_for(dtype: str, kernel: Kernel) -> None:
         assert_like_reference(deprocess_input, x, kernel, dtype=target)
     for pixels in (None, "uint8", "int16", ">u2", "int64", "uint64"):
         assert_like_reference(deprocess_input, y, kernel, dtype=pixels)
+
+
+@pytest.mark.parametrize("mode", ODD, ids=[mode.name for mode in ODD])
+def test_any_order_and_any_steps_have_the_bits_of_the_reference(
+    mode: Mode, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each dtype and data format is a compilation to numba.
+    every = backend == "numpy"
+    if not every and mode.name not in ("order alone", "many"):
+        monkeypatch.delattr(kernels.blocked, "run")  # scales and shifts are for machine code
+    for data_format in DATA_FORMATS if every or mode is CLIP else DATA_FORMATS[:1]:
+        kernel = Kernel(backend, mode, data_format)
+        for dtype in ("uint8", "float32", *(("int32", "float16", "float64", "bfloat16") if every else ())):
+            x = images((2, 7, 40), data_format, dtype)
+            assert_like_reference(preprocess_input, x, kernel)
+            if dtype == "float32":
+                x.reshape(-1)[:8] = [0.0, -0.0, np.inf, -np.inf, 3e38, -3e38, 1e-45, 127.5]
+            elif dtype == "uint8" and not every:
+                continue
+            assert_like_reference(preprocess_input, x, kernel)
+            y = x if dtype in ("int32", "uint8") else np.where(np.isnan(x), x.dtype.type(0), x)
+            assert_like_reference(deprocess_input, y, kernel)
+    if every:
+        assert_like_reference(preprocess_input, images((400, 200), kernel.data_format, "float16"), kernel)
+
+
+@given(mode=strategies.definitions(max_steps=4), image=strategies.images())
+@settings(max_examples=30)
+def test_a_mode_drawn_at_random_has_the_bits_of_the_reference(mode: Mode, image: Array) -> None:
+    assert_like_reference(preprocess_input, image, Kernel("numpy", mode, "channels_last"))
+    assert_like_reference(deprocess_input, image, Kernel("numpy", mode, "channels_last"))
+
+
+@NEEDS_NUMBA
+@given(mode=strategies.definitions())
+@settings(max_examples=60)
+def test_quotients_of_bytes_by_any_constant_are_what_division_gives(mode: Mode) -> None:
+    from vggprep.kernels.compiled import _quotient
+
+    # Compiled for one kind of mode: (scale, shift, scale), all quotients, in both ways to divide.
+    steps = [step.constants for step in (*mode.steps, *[Step("divide", "0.3")] * 3)][:3]
+    kind = Mode("kind", "RGB", [("divide", steps[0]), ("add", steps[1]), ("divide", steps[2])])
+    assert_like_reference(
+        preprocess_input, images((1, 256), "channels_last", "uint8"), Kernel("numba", kind, "channels_last")
+    )
+    assert _quotient((("divide", (1e-30, 1.0, 1.0)),)) == 1  # its reciprocal is, but a product with it may overflow
 
 
 def test_every_number_of_pixels_up_to_70(kernel: Kernel) -> None:

@@ -30,7 +30,7 @@ from vggprep.checks.check import check
 from vggprep.checks.findings import Arguments, Finding, Kind
 from vggprep.checks.subject import Skipped, Subject, canonical_bytes
 from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
-from vggprep.spec import DATA_FORMATS, MODES, Direction
+from vggprep.spec import DATA_FORMATS, MODES, Direction, definition
 
 Array = npt.NDArray[Any]
 
@@ -62,8 +62,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
         # Keras: tf and torch return the array itself, caffe a view of it with the channels reversed.
         assert outcome.input_after is not None
         channel = cell.rank - (1 if cell.data_format == "channels_last" else 3)
-        reversed_channels = MODES[cell.mode].order != (0, 1, 2)
-        seen = np.flip(outcome.input_after, channel) if reversed_channels else outcome.input_after
+        seen = np.take(outcome.input_after, definition(cell.mode).order, axis=channel)
         output = outcome.output
         if output is None or not outcome.shares_input or canonical_bytes(seen) != canonical_bytes(output):
             yield Finding("other_write", direction, cell, case, outcome=outcome)
@@ -215,7 +214,7 @@ def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[
     """The same input gives the same bits, whatever was called before."""
     case = panel(direction, cell)
     first = subject.output(case)
-    for mode in MODES:
+    for mode in dict.fromkeys((*MODES, cell.mode)):
         for data_format in DATA_FORMATS if subject.takes(direction, "data_format") else (cell.data_format,):
             other = panel(direction, cell._replace(mode=mode, data_format=data_format))
             if subject.takes(direction, "mode") or mode == cell.mode:

@@ -23,7 +23,7 @@ Kind = Literal[
     "refusal", "claim",
     # Against another call
     "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "memory_layout", "state",
-    "stale", "falling",
+    "stale", "falling", "rising",
     # What happened to arrays, and in threads
     "mutation", "other_write", "late_write", "input_returned", "view_returned", "overwritten_result",
     "thread_error", "thread_race",

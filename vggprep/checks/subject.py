@@ -22,7 +22,7 @@ from vggprep.cases import Case, Cell, byte_indices, from_format, panel, regimes
 from vggprep.checks.findings import Deviation, Finding, Kind, worst_index
 from vggprep.implementations import Implementation, callables
 from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
-from vggprep.spec import DATA_FORMATS, DIRECTIONS, MODES, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, MODES, DataFormat, Direction, ModeName, definition
 
 Array = npt.NDArray[Any]
 
@@ -294,7 +294,7 @@ class Subject:
             return None
         with np.errstate(all="ignore"):
             difference = np.abs(oracle.as_float64(a) - oracle.as_float64(b))
-            if case.direction == "forward" and MODES[case.mode].steps:
+            if case.direction == "forward" and definition(case.mode).steps:
                 difference = difference * oracle.grey_levels(case.mode)
         difference = np.where(wrong, np.nan_to_num(difference, nan=np.inf), 0.0)
         worst = worst_index(difference)
@@ -311,15 +311,22 @@ def disagreeing(
     """
     first, second = oracle.as_float64(a), oracle.as_float64(b)
     same = tolerance.same_values(first, second, signed_zero=exact)
-    if exact or not MODES[mode].steps or (direction == "inverse" and a.dtype.kind in "iub"):
+    if exact or not definition(mode).steps or (direction == "inverse" and a.dtype.kind in "iub"):
         return ~same
     names = [n if n in oracle.FORMATS else "float32" for n in (oracle.name_of(a.dtype), oracle.name_of(b.dtype))]
     u = max(at_least, *(oracle.FORMATS[n].unit_roundoff for n in names))
     _, scale = oracle.real(x, direction, mode)
+    coarsest = max(names, key=lambda name: oracle.FORMATS[name].unit_roundoff)
     with np.errstate(all="ignore"):
-        near = np.abs(first - second) <= tolerance.AGREEMENT_BOUND * u * scale
+        near = np.abs(first - second) <= tolerance.agreement(mode) * u * tolerance.scaled(
+            scale, direction, mode, coarsest
+        )
         largest = tolerance.limit(oracle.name_of(x.dtype), *names)
-        beyond = ~(np.abs(oracle.as_float64(x)) <= largest).all(axis=-1, keepdims=True)
+        values = oracle.as_float64(x)
+        beyond = ~(np.abs(values) <= largest).all(axis=-1, keepdims=True)
+        sources = oracle.input_channels(direction, mode)
+        if (reached := tolerance.within_reach(values[..., sources], direction, mode, coarsest)) is not None:
+            beyond = beyond | ~reached
     return ~(same | near | (beyond & np.isfinite(first) & np.isfinite(second)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import Cell, from_format, panel, regimes
 from vggprep.checks.check import check
-from vggprep.checks.findings import Finding
+from vggprep.checks.findings import Finding, Kind
 from vggprep.checks.subject import Skipped, Subject, disagreeing
 from vggprep.spec import Direction
 
@@ -53,12 +53,16 @@ def integers_agree(subject: Subject, cell: Cell, direction: Direction) -> Iterat
 
 @check("forward", "inverse")
 def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
-    """No output falls as the channel it is made from rises."""
+    """No output falls as the channel it is made from rises; or rises, where the mode turns values round."""
     case = panel(direction, cell)
     x = from_format(case.array(), cell.data_format).reshape(-1, 3)
     got = from_format(subject.output(case), cell.data_format).reshape(-1, 3)
     sources = oracle.input_channels(direction, cell.mode)
+    # In the order in which the outputs are to rise.
     order = [np.argsort(x[:, source], kind="stable") for source in sources]
+    turned = [r.target for r in oracle.routes(direction, cell.mode) if oracle.turns_round(cell.mode, r.preprocessed)]
+    for target in turned:
+        order[target] = order[target][::-1]
     rising = np.stack([x[o, s] for o, s in zip(order, sources, strict=True)], axis=-1)
     values = np.stack([got[o, k] for k, o in enumerate(order)], axis=-1)
     # What each value must not fall below: the largest before it. Where it does, they must at least be near.
@@ -67,11 +71,15 @@ def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Fin
     falls = disagreeing(direction, cell.mode, inputs, values, highest, exact=subject.exact)
     if falls.any():
         row, column = (int(index[0]) for index in np.nonzero(falls))
+        kind: Kind = "rising" if column in turned else "falling"
+        before, after, at = highest[row, column], values[row, column], row
+        if kind == "rising":  # these were looked at the other way round
+            before, after, at = after, before, int(np.argmax(values[: row + 1, column]))
         about = {
-            "before": str(highest[row, column]),
-            "after": str(values[row, column]),
+            "before": str(before),
+            "after": str(after),
             "channel": "RGB"[sources[column]] if direction == "forward" else f"channel {sources[column]}",
-            "input": str(rising[row, column]),
+            "input": str(rising[at, column]),
         }
-        yield Finding("falling", direction, cell, case, outcome=subject.run(case), about=about)
+        yield Finding(kind, direction, cell, case, outcome=subject.run(case), about=about)
     yield None

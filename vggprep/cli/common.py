@@ -23,11 +23,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vggprep.errors import VggprepError
 from vggprep.files import printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
 from vggprep.implementations.targets import TargetSpec
-from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES
+from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, ModeName, is_known, known
 
 if TYPE_CHECKING:
     from click.decorators import FC
@@ -53,6 +54,37 @@ level_option = click.option(
 )
 
 
+class ModeError(VggprepError):
+    """A mode that cannot be told from another one of its name."""
+
+
+def mode_named(word: str) -> ModeName:
+    """The name under which a mode is known from now on: one of Keras's, of a published one, or a configuration file."""
+    if is_known(word):
+        return word
+    if not Path(word).is_file():
+        names = ", ".join(map(repr, MODES))
+        raise click.BadParameter(
+            f"{word!r} is not one of {names}, the name of a published mode or a configuration file."
+        )
+    from vggprep.configurations import read_mode
+
+    try:
+        return known(read_mode(Path(word)))
+    except ValueError as error:
+        raise ModeError(f"{word}: {error}") from error
+
+
+mode_option = click.option(
+    "--mode",
+    "modes",
+    metavar="MODE",
+    multiple=True,
+    callback=lambda context, option, words: tuple(map(mode_named, words)),
+    help="This mode only (repeatable): caffe, tf, torch, identity, a published one, or a configuration file.",
+)
+
+
 def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") -> Callable[[FC], FC]:
     """``--mode``, ``--data-format`` and ``--dtype``, each repeatable; the verb gets ``selection``."""
 
@@ -70,9 +102,9 @@ def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") 
         for name, variable, choices, help_text in (
             ("--dtype", "dtypes", dtypes, about_dtypes or "This input dtype only (repeatable)."),
             ("--data-format", "data_formats", DATA_FORMATS, "This data format only (repeatable)."),
-            ("--mode", "modes", tuple(MODES), "This mode only (repeatable)."),
         ):
             bundled = click.option(name, variable, multiple=True, type=click.Choice(choices), help=help_text)(bundled)
+        bundled = mode_option(bundled)
         return click.option(
             "--model", metavar="NAME", help="The mode of this keras.applications module, such as vgg19 (vggprep modes)."
         )(bundled)
@@ -241,6 +273,7 @@ __all__ = [
     "in_process_option",
     "level_option",
     "long_progress",
+    "mode_option",
     "output_option",
     "progress",
     "report_option",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vggprep.configurations.affine import lines
 from vggprep.constructors import (
     CONSTRUCTORS,
     FAMILIES,
@@ -25,7 +26,6 @@ from vggprep.constructors import (
     NOTHING,
     WEIGHTS,
     Family,
-    scales_and_offsets,
 )
 from vggprep.spec import MODES, Mode
 
@@ -54,15 +54,15 @@ def _rows() -> list[dict[str, Any]]:
     for name, family in CONSTRUCTORS.items():
         for weights in WEIGHTS:
             does = family.does(weights)
-            scale, offset = scales_and_offsets(does)
+            channels = lines(does)
             rows.append(
                 {
                     "constructor": name,
                     "weights": weights,
                     "mode": family.mode.name,  # of preprocess_input; so is the order
                     "order": family.mode.channel_order,
-                    "scale": scale,  # of the model itself; so is the offset
-                    "offset": offset,
+                    "scale": [float(channel.scale) for channel in channels],  # of the model itself; so is the offset
+                    "offset": [float(channel.offset) for channel in channels],
                     "inside": does.name,
                     "statistics_are_loaded": family.loaded,
                     "include_preprocessing": family.optional or None,

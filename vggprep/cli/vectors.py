@@ -8,25 +8,27 @@ from pathlib import Path
 import click
 
 from vggprep import vectors as corpus
-from vggprep.cli.common import console, level_option, report_option, writing
+from vggprep.cli.common import console, level_option, mode_option, report_option, writing
 from vggprep.conformance import report
 from vggprep.conformance.results import exit_code
-from vggprep.spec import Level
+from vggprep.spec import MODES, Level
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def vectors(folder: Path) -> None:
+@mode_option
+def vectors(folder: Path, modes: tuple[str, ...]) -> None:
     """Write the corpus as files, for a program in another language.
 
     DIR then holds inputs, expected outputs and a manifest.
 
     \b
     vggprep vectors vectors
+    vggprep vectors vectors --mode preprocessor_config.json
     your-program vectors/inputs outputs
     vggprep verify vectors outputs
     """
-    count = corpus.write(folder)
+    count = corpus.write(folder, modes or tuple(MODES))
     click.echo(f"{count} vectors in {folder}: see {folder / 'README.txt'}")
 
 

@@ -22,17 +22,24 @@ from vggprep.conformance.results import Report, Result, Status
 from vggprep.conformance.words import cause_of, directed, sentence
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Raised, describe
-from vggprep.spec import DATA_FORMATS, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, FLOATS, MODES, RANKS, DataFormat, Direction, ModeName, known
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to judge; ``None`` for everything. ``model``: the model whose mode ``modes`` is, if one was named."""
+    """What to judge; ``None`` for everything. ``model``: the model whose mode ``modes`` is, if one was named.
+
+    ``modes``: names, or modes, which are then known by theirs.
+    """
 
     modes: tuple[ModeName, ...] | None = None
     data_formats: tuple[DataFormat, ...] | None = None
     dtypes: tuple[str, ...] | None = None
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.modes is not None:
+            object.__setattr__(self, "modes", tuple(map(known, self.modes)))
 
 
 EVERYTHING = Selection()
@@ -118,7 +125,8 @@ def _judged(
 def _cells(subject: Subject, selection: Selection, notes: list[str], guessed: dict[Direction, ModeName]) -> list[Cell]:
     implementation = subject.implementation
     subject.scope = {d: scope(subject, d, selection, notes, guessed) for d in subject.directions}
-    modes = tuple(m for m in MODES if any(m in of_direction for of_direction, _ in subject.scope.values()))
+    chosen = dict.fromkeys((*MODES, *(mode for of_direction, _ in subject.scope.values() for mode in of_direction)))
+    modes = tuple(m for m in chosen if any(m in of_direction for of_direction, _ in subject.scope.values()))
     formats = tuple(f for f in DATA_FORMATS if any(f in of_direction for _, of_direction in subject.scope.values()))
     dtypes = _among(selection.dtypes, tuple(implementation.dtypes or available_dtypes()))
     missing = [d for d in (selection.dtypes or implementation.dtypes or ("bfloat16",)) if d not in available_dtypes()]
@@ -142,7 +150,8 @@ def scope(
     if implementation.data_formats is None and not subject.takes(direction, "data_format"):
         formats = ("channels_last",)
         notes.append(f"{who} no data_format: judged on channels_last only")
-    modes = tuple(implementation.modes or MODES)
+    # A mode of one's own is asked for by name, like any other.
+    modes = tuple(implementation.modes or dict.fromkeys((*MODES, *(selection.modes or ()))))
     if implementation.modes is None and not subject.takes(direction, "mode"):
         if selection.modes is not None:
             modes = selection.modes

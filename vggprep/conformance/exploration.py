@@ -21,7 +21,7 @@ from vggprep.checks import Finding, Subject
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome
 from vggprep.implementations.commands import answers_at_end, foresee
-from vggprep.spec import DataFormat, Direction, ModeName
+from vggprep.spec import DataFormat, Direction, ModeName, definitions
 
 
 class Profile(NamedTuple):
@@ -67,7 +67,8 @@ def explore(
     shapes = tuple(PANEL.values()) if subject.implementation.compiled else None
     cases = strategies.cases(cells=cells, direction=direction, layouts=layouts, shapes=shapes)
     # A saved example stands for draws from these strategies, and for no others.
-    about = repr((subject.implementation.name, subject.exact, direction, list(cells), layouts, shapes))
+    own = [mode.definition for mode in definitions(cell.mode for cell in cells)]
+    about = repr((subject.implementation.name, subject.exact, direction, list(cells), layouts, shapes, *own))
     for chosen in _passes(profile, seed, about):
         explored = chosen(given(cases)(test))
         if seed is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from vggprep.conformance.report import failure_text, headlines, verdict
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, named
 from vggprep.implementations.advice import recognised
+from vggprep.spec import definitions
 
 
 def judge(
@@ -48,7 +49,19 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    return replace(report, notes=[*map(str, advice), *report.notes, *filter(None, [applicable.note])])
+    notes = [*map(str, advice), *report.notes, *filter(None, [applicable.note]), *_unknown_names(report)]
+    return replace(report, notes=notes)
+
+
+def _unknown_names(report: Report) -> Iterator[str]:
+    """What to do about modes that are not Keras's whose names the function refuses."""
+    for mode in definitions(result.mode for result in report.results):
+        found = {result.finding or result.status for result in report.results if result.mode == mode.name}
+        if found <= {"refused", "claim"}:
+            yield (
+                f"refuses mode={mode.name!r}: a function with a parameter mode is given the name of a mode; if it does "
+                "this one in another way, wrap it in a function of the image alone"
+            )
 
 
 class Results(list[Result]):

@@ -13,10 +13,11 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from vggprep import spec
 from vggprep.checks import CHECKS
 from vggprep.errors import VggprepError
 from vggprep.implementations import keras
-from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS
+from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS, Mode
 
 
 class LedgerError(VggprepError, ValueError):
@@ -52,8 +53,8 @@ class Entry:
 _FIELDS = {field.name for field in fields(Entry)}
 
 
-def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
-    """Make an entry of a mapping; single values may stand for lists of one."""
+def entry(given: Mapping[str, Any], where: str = "ledger entry", defined: Sequence[str] = ()) -> Entry:
+    """Make an entry of a mapping; single values may stand for lists of one. ``defined``: modes besides the usual."""
     unknown = set(given) - _FIELDS
     if unknown:
         raise LedgerError(f"{where}: unknown key {sorted(unknown)[0]!r}; the keys are {', '.join(sorted(_FIELDS))}")
@@ -67,10 +68,14 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
             values[key] = str(value)
         else:
             values[key] = tuple(value) if isinstance(value, list | tuple) else (value,)
-    accepted = {"check": names, "mode": tuple(MODES), "data_format": DATA_FORMATS, "dtype": DTYPES, "rank": RANKS}
+    own = [spec.known(mode) for mode in values.get("mode", ()) if isinstance(mode, Mode)]
+    if own:
+        values["mode"] = tuple(mode.name if isinstance(mode, Mode) else mode for mode in values["mode"])
+    modes = (*MODES, *defined, *own)
+    accepted = {"check": names, "mode": modes, "data_format": DATA_FORMATS, "dtype": DTYPES, "rank": RANKS}
     for key, known in accepted.items():
         for name in values.get(key, ()):
-            if name not in known:
+            if name not in known and not (key == "mode" and name in spec.published()):
                 raise LedgerError(f"{where}: unknown {key} {name!r}; expected one of {', '.join(map(str, known))}")
     for release in values.get("releases", ()):
         try:
@@ -81,7 +86,10 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry") -> Entry:
 
 
 def read(path: Path) -> tuple[Entry, ...]:
-    """Read a TOML file of ``[[entry]]`` tables. Raises ``LedgerError``."""
+    """Read a TOML file of ``[[entry]]`` tables. Raises ``LedgerError``.
+
+    Modes that are neither Keras's nor published have a ``[[mode]]`` table each: ``name``, ``order``, ``steps``.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
@@ -90,9 +98,14 @@ def read(path: Path) -> tuple[Entry, ...]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path} is not a TOML ledger: {error}") from error
     found = document.get("entry", [])
-    if not isinstance(found, list) or set(document) - {"entry"}:
-        raise LedgerError(f"{path}: a ledger holds [[entry]] tables and nothing else")
-    return tuple(entry(e, f"{path}, entry {n}") for n, e in enumerate(found, 1))
+    modes = document.get("mode", [])
+    if not isinstance(found, list) or not isinstance(modes, list) or set(document) - {"entry", "mode"}:
+        raise LedgerError(f"{path}: a ledger holds [[entry]] and [[mode]] tables and nothing else")
+    try:
+        defined = [spec.known(spec.from_data(mode)) for mode in modes]
+    except ValueError as error:
+        raise LedgerError(f"{path}: {error}") from error
+    return tuple(entry(e, f"{path}, entry {n}", defined) for n, e in enumerate(found, 1))
 
 
 def expected(given: Mapping[str, str] | Sequence[Any] | None) -> tuple[Entry, ...]:

@@ -21,7 +21,7 @@ from vggprep.conformance.results import STATUSES, Report, Result, Status
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.machine import versions
-from vggprep.spec import MODES, Direction, ModeName
+from vggprep.spec import MODES, Direction, ModeName, as_data, definitions
 
 FORMAT = "vggprep-report/2"
 _READABLE = (FORMAT, "vggprep-report/1")
@@ -35,9 +35,11 @@ _ALWAYS = ("vggprep", "numpy", "hypothesis")
 
 
 def head(report: Report) -> dict[str, Any]:
-    """What the first row says of one implementation."""
+    """What the first row says of one implementation; ``modes`` are the definitions of those that are not Keras's."""
+    modes = [as_data(mode) for mode in definitions(result.mode for result in report.results)]
     return {
         "name": report.implementation.name,
+        **({"modes": modes} if modes else {}),
         "level": report.implementation.level,
         "notes": report.notes,
         "guessed": dict(report.guessed),
@@ -87,7 +89,8 @@ _SHOWN: dict[Status, tuple[str, str]] = {
 
 def table(report: Report) -> Table:
     """Checks down, modes across; in each field the number of cells of each status."""
-    modes = [mode for mode in MODES if any(r.mode == mode for r in report.results)]
+    there = dict.fromkeys(r.mode for r in report.results)
+    modes = [mode for mode in dict.fromkeys((*MODES, *there)) if mode in there]
     title = f"{report.implementation.name}  (level {report.implementation.level})"
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     grid.add_column("check", no_wrap=True)

@@ -23,7 +23,20 @@ from vggprep.implementations.adapters import (
     adapted,
     check_size,
 )
-from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODELS, MODES, RANKS, DataFormat, Level, ModeName
+from vggprep.spec import (
+    DATA_FORMATS,
+    DTYPES,
+    LEVELS,
+    MODELS,
+    MODES,
+    RANKS,
+    DataFormat,
+    Level,
+    Mode,
+    ModeName,
+    is_known,
+    known,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,8 @@ class Implementation:
         level: ``"exact"`` demands the bits of Keras's ndarray path; ``"faithful"`` the real-valued formula
             within 8 unit roundoffs of the magnitudes combined.
         modes, data_formats, dtypes, ranks: what it claims to accept. Refusing what is claimed is a failure;
-            ``None`` claims nothing, and everything is tried.
+            ``None`` claims nothing, and everything is tried. A mode may be a ``vggprep.Mode``: a function with a
+            parameter ``mode`` gets its name, as it does of any other; one without is judged in it.
         model: the ``keras.applications`` module, such as ``"vgg19"``, that it prepares images for: another way to
             claim its mode.
         takes: what the functions take in place of an array: ``"pil"`` images and ``"path"``, of a PNG file, for
@@ -62,7 +76,7 @@ class Implementation:
     deprocess: Callable[..., Any] | None = None
     _: KW_ONLY
     level: Level = "faithful"
-    modes: Sequence[ModeName] | None = None
+    modes: Sequence[Any] | None = None  # names and modes when given, names afterwards
     data_formats: Sequence[DataFormat] | None = None
     dtypes: Sequence[str] | None = None
     ranks: Sequence[int] | None = None
@@ -91,7 +105,7 @@ class Implementation:
         _one_of("takes", (self.takes,), TAKES)
         _one_of("input_order", (self.input_order,), INPUT_ORDERS)
         _one_of("level", (self.level,), LEVELS)
-        _one_of("modes", self.modes, tuple(MODES))
+        object.__setattr__(self, "modes", _names(self.modes))
         _one_of("data_formats", self.data_formats, DATA_FORMATS)
         _one_of("ranks", self.ranks, RANKS)
         _one_of("dtypes", self.dtypes, DTYPES)
@@ -148,6 +162,17 @@ def named(implementation: Implementation | Callable[..., Any]) -> Implementation
     if isinstance(implementation, Implementation):
         return implementation
     return Implementation(getattr(implementation, "__name__", type(implementation).__name__), implementation)
+
+
+def _names(modes: Sequence[ModeName | Mode] | None) -> Sequence[ModeName] | None:
+    """The names under which modes are known from now on."""
+    if isinstance(modes, (str, Mode)):
+        what = "mode" if isinstance(modes, Mode) else "string"
+        raise TypeError(f"modes must be a sequence such as ({modes!r},); got the {what} {modes!r}")
+    for mode in modes or ():
+        if not isinstance(mode, Mode) and not is_known(mode):
+            raise ValueError(f"modes must be among {', '.join(MODES)}, or a Mode; got {mode!r}")
+    return None if modes is None else tuple(map(known, modes))
 
 
 def _one_of(what: str, given: Sequence[Any] | None, accepted: Sequence[Any]) -> None:

@@ -29,7 +29,7 @@ from vggprep.files import printable
 from vggprep.implementations import Implementation, npy
 from vggprep.implementations.callables import NoArray, keywords
 from vggprep.implementations.processes import Broken, CommandError, Ended, Hangs, Process, error_line, stderr_note
-from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Direction, ModeName, is_known, registered
 
 Array = npt.NDArray[Any]
 
@@ -131,7 +131,7 @@ class Command:
         once = (
             isinstance(error, Hangs)
             or self.answers_at_end
-            or cell.mode not in MODES
+            or not is_known(cell.mode)
             or cell.data_format not in DATA_FORMATS
         )
         if cell in self.failed or once:
@@ -207,7 +207,7 @@ class Command:
         """
         lines: defaultdict[tuple[ModeName, DataFormat], list[Array]] = defaultdict(list)
         for x, mode, data_format in asked:
-            if mode in MODES and data_format in DATA_FORMATS and from_format(x, data_format).shape[-1] == 3:
+            if is_known(mode) and data_format in DATA_FORMATS and from_format(x, data_format).shape[-1] == 3:
                 lines[mode, data_format].append(x)
         with self.lock:
             for (mode, data_format), arrays in lines.items():
@@ -342,7 +342,7 @@ def _split(template: str) -> list[str]:
 def _plain_cells(command: Command, direction: Direction) -> Iterator[Cell]:
     """What a program most likely accepts, in every mode and data format that its command line can name."""
     names = inspect.signature(command).parameters
-    for mode in tuple(MODES) if "mode" in names else ("caffe",):
+    for mode in (*MODES, *(mode.name for mode in registered())) if "mode" in names else ("caffe",):
         for data_format in DATA_FORMATS if "data_format" in names else DATA_FORMATS[:1]:
             yield Cell(mode, data_format, "float32", 4)
             if direction == "forward":

@@ -121,7 +121,7 @@ def _data_format(keras: ModuleType, data_format: DataFormat) -> Iterator[None]:
 def _nothing_loaded(keras: ModuleType) -> Iterator[None]:
     """The graph of ``weights="imagenet"`` without its weights: nothing is fetched."""
     files, model = sys.modules[keras.utils.get_file.__module__], keras.Model
-    before = files.get_file, model.load_weights  # type: ignore[attr-defined]
+    before = files.get_file, model.load_weights
     files.get_file = model.load_weights = lambda *_, **__: None  # type: ignore[attr-defined]
     try:
         with mute_native_stderr(), warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """Functions under test in a process of their own: nothing that they do there can take the suite down.
 
-The process loads the target and answers one call at a time (``worker`` is its side). Arrays travel as the memory that
+The process loads the target and answers one call at a time (``worker`` is its side). Modes go by name; with each
+request and answer go the definitions that the other side has not been told. Arrays travel as the memory that
 they lie in, so that layout, alignment and flags are those of the case. A process that ends, hangs or breaks its own
 interpreter is a finding about the call that did it, and is started again for the next one. POSIX only.
 """
@@ -33,7 +34,7 @@ from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
 from vggprep.implementations.adapters import Adaptation
 from vggprep.implementations.callables import Call, Outcome, Parameters, Problem, Raised, Together
-from vggprep.spec import DataFormat, Direction, ModeName
+from vggprep.spec import DataFormat, Direction, ModeName, known, registered
 
 Array = npt.NDArray[Any]
 
@@ -118,6 +119,7 @@ class Worker:
         self._timeout = timeout or TIMEOUT
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._told = 0  # how many modes of one's own the process knows
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._said.close)
         self._kept: set[int] = set()
@@ -214,10 +216,12 @@ class Worker:
             self._start()
         assert self._connection is not None
         try:
-            self._connection.send_bytes(pickle.dumps(request))
+            modes = registered()
+            self._connection.send_bytes(pickle.dumps((modes[self._told :], request)))
+            self._told = len(modes)
             if not self._connection.poll(seconds + (LOADING if fresh else 0.0)):
                 raise TimeoutError
-            answer = pickle.loads(self._connection.recv_bytes())
+            modes, answer = pickle.loads(self._connection.recv_bytes())
         except TimeoutError:
             self._hangs += 1
             self._kill()
@@ -231,6 +235,11 @@ class Worker:
             raise
         else:
             self._ends_in_a_row = 0
+            try:
+                for mode in modes:
+                    known(mode)
+            except ValueError as error:
+                raise IsolationError(f"{', '.join(self._options['targets'])}: {error}") from None
             return answer
         if self._hangs >= MAX_HANGS:
             self._given_up = Problem("given_up", {"why": f"it did not return within {seconds:g} s {MAX_HANGS} times"})
@@ -241,6 +250,7 @@ class Worker:
 
     def _start(self) -> None:
         mine, its = socket.socketpair()
+        self._told = 0
         with its:
             self._said.seek(0)
             self._said.truncate()

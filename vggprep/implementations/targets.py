@@ -16,7 +16,7 @@ from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.adapters import InputOrder, Takes, changed
 from vggprep.implementations.callables import describe, keywords
 from vggprep.implementations.isolation import Worker
-from vggprep.spec import DataFormat, Level, ModeName
+from vggprep.spec import DataFormat, Level, ModeName, as_source
 
 SYNTAX = (
     "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, keras:NAME, tf_keras, tf_keras:PATH, "
@@ -243,7 +243,7 @@ def _ours(target: str) -> list[Implementation]:
     call = "import vggprep\nvggprep.{}(x, {data_format}, {mode}{})"
 
     def source(name: str, more: str, mode: ModeName, data_format: DataFormat) -> str:
-        return call.format(name, more, mode=repr(mode), data_format=repr(data_format))
+        return call.format(name, more, mode=as_source(mode), data_format=repr(data_format))
 
     forward = functools.partial(source, "preprocess_input", extra)
     return [

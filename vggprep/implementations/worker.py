@@ -27,7 +27,7 @@ from vggprep.implementations.adapters import Adaptation, adapted
 from vggprep.implementations.callables import Call, Outcome, call, call_again, call_together, describe, now, parameters
 from vggprep.implementations.isolation import DISCONNECTED, REASON, UNUSABLE
 from vggprep.implementations.targets import TargetSpec, load_all
-from vggprep.spec import DIRECTIONS, Direction
+from vggprep.spec import DIRECTIONS, Direction, known, registered
 
 _KEPT = 64  # outcomes whose arrays are held for later questions
 _OPTIONS = ("preprocess", "deprocess", "source", "inverse_source", "_")
@@ -43,14 +43,19 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     depth = sys.getrecursionlimit()
     server = _Server(options)
     leave = os._exit
+    told = 0
     try:
         while True:
-            request = pickle.loads(connection.recv_bytes())
+            modes, request = pickle.loads(connection.recv_bytes())
+            for mode in modes:
+                known(mode)
             answer = server.answer(*request)
             if os.getpid() != me:
                 leave(0)  # the function has forked, and this is the child
             sys.setrecursionlimit(depth)
-            connection.send_bytes(pickle.dumps(answer))
+            mine = registered()
+            connection.send_bytes(pickle.dumps((mine[told:], answer)))
+            told = len(mine)
     except EOFError:
         leave(0)  # threads of the function may never end
     except OSError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
+from vggprep.kernels.job import KEPT, REVERSED, Array, Job, Step, Tile, split, tiles
 
 _BLOCK_BYTES = 3 << 17
 """Size of a block, 32768 pixels in float32: the block, a table of constants and the input share an L2 cache."""
@@ -39,7 +39,7 @@ def run(job: Job, threads: int) -> bool:
         limit *= 2  # nothing but the image needs the cache, and a second block costs more than it saves
     blocks, pixels = tiles(job.target.shape, limit), min(limit, job.target.size // 3)
     fill_blocks = _interleaved if job.interleaved else _planes
-    if len(blocks) == 1 and job.source.dtype == np.uint8 and job.computed != _HALF:
+    if len(blocks) == 1 and job.source.dtype == np.uint8 and job.computed != _HALF and _is_tame(job.steps):
         return fill_blocks(job, blocks, pixels)  # bytes neither overflow nor are they NaN: no warnings to silence
     found_nan = []
 
@@ -49,6 +49,12 @@ def run(job: Job, threads: int) -> bool:
 
     split(fill, len(blocks), threads)
     return any(found_nan)
+
+
+@lru_cache(maxsize=64)
+def _is_tame(steps: tuple[Step, ...]) -> bool:
+    """Whether the constants are too near to 1, and the steps too few, for bytes to overflow or vanish in float32."""
+    return len(steps) <= 3 and all(not c or 1e-9 < abs(c) < 1e9 for _, constants in steps for c in constants)
 
 
 def _block_pixels(computed: np.dtype[Any]) -> int:
@@ -65,7 +71,7 @@ def _planes(job: Job, blocks: list[Tile], pixels: int) -> bool:
     for channel in range(3):
         operations = _operations(job.steps, (channel,) * 3, job.computed)
         for block in blocks:
-            source = job.source[block][..., 2 - channel if job.swap else channel]
+            source = job.source[block][..., job.order[channel]]
             target = job.target[block][..., channel]
             if tables is None or indices is None:
                 found_nan |= _compute(job, source, target, operations, work)
@@ -78,8 +84,8 @@ def _interleaved(job: Job, blocks: list[Tile], pixels: int) -> bool:
     """Fill blocks, of at most ``pixels``, of an array with the channels last."""
     size = 3 * pixels
     # Bytes are cheaper to swap than anything else, be it before or after.
-    swap_first = job.swap and job.source.itemsize == 1
-    swap_last = job.swap and job.target.itemsize == 1 and not swap_first
+    swap_first = job.order == REVERSED and job.source.itemsize == 1
+    swap_last = job.order == REVERSED and job.target.itemsize == 1 and not swap_first
     order = (2, 1, 0) if swap_last else (0, 1, 2)
     operations = _operations(job.steps, order, job.computed)
     tables = _half_tables(job)
@@ -101,11 +107,11 @@ def _interleaved(job: Job, blocks: list[Tile], pixels: int) -> bool:
                 source = data
             _swap_bytes(source, data, spare)
             source = data
-        elif job.swap and not swap_last:
-            pixels_swapped = target if work is None else work[:n].reshape(shape)
+        elif job.order != KEPT and not swap_last:
+            permuted = target if work is None else work[:n].reshape(shape)
             for channel in range(3):
-                np.copyto(pixels_swapped[..., channel], source[..., 2 - channel], casting="unsafe")
-            source = pixels_swapped
+                np.copyto(permuted[..., channel], source[..., job.order[channel]], casting="unsafe")
+            source = permuted
         if tables is None or indices is None or offsets is None:
             cut = tuple((operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations)
             found_nan |= _compute(job, source, target, cut, work)

@@ -19,7 +19,7 @@ from numba import njit, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from vggprep.kernels.job import Array, Job, Step, Tile, split, tiles
+from vggprep.kernels.job import KEPT, REVERSED, Array, Job, Step, Tile, split, tiles
 
 REGISTER = 16
 """Elements in a vector: a power of two, because LLVM takes any other apart into scalars to keep it for a loop."""
@@ -85,8 +85,8 @@ def run(job: Job, threads: int) -> bool:
 
 def _kernel_dtype(job: Job) -> np.dtype[Any]:
     """The dtype to hand to the kernel: bytes forward to float32, everything else in the dtype computed in."""
-    forward = any(name in ("divide", "subtract") for name, _ in job.steps)
-    return _BYTES if forward and job.source.dtype == _BYTES and job.computed == np.float32 else job.computed
+    from_bytes = job.source.dtype == _BYTES and job.computed == np.float32 and not job.to_pixels
+    return _BYTES if from_bytes else job.computed
 
 
 def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streaming: bool) -> bool:
@@ -112,10 +112,11 @@ def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streamin
             np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
     if job.interleaved:
         tables = _tables(job.steps, (0, 1, 2), job.computed)
-        return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, job.swap or None, streaming))
+        order = _ORDERS[job.order]
+        return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, order, streaming))
     found_nan = False
     for channel in range(3):
-        x_start = x_first + x_plane * (2 - channel if job.swap else channel)
+        x_start = x_first + x_plane * job.order[channel]
         tables = _tables(job.steps, (channel,) * 3, job.computed)
         found_nan |= _strips(
             x, out, x_start, 3 * x_plane, first + channel * plane, 3 * plane, strips, length, *tables, None, streaming
@@ -128,28 +129,61 @@ def _flat(array: Array, interleaved: bool) -> Array:
     return (array if interleaved else np.moveaxis(array, -1, 1)).reshape(-1)
 
 
+_ORDERS: dict[tuple[int, int, int], Any] = {
+    KEPT: None,
+    REVERSED: True,
+    **{order: (True,) * (1 + at) for at, order in enumerate([(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1)])},
+}
+"""What the orders of channels are called in machine code: values of different types, since types are what it is made
+for. Only what a caller asks for is compiled."""
+
+
 @lru_cache(maxsize=64)
-def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step, Step | None] | None:
-    """The steps as (scale, shift, scale), either scale possibly None; None if they are anything else."""
-    shifts = [index for index, (name, _) in enumerate(steps) if name in ("add", "subtract")]
-    if len(shifts) != 1 or len(steps) > 3:
-        return None
-    index = shifts[0]
-    before, after = steps[:index], steps[index + 1 :]
-    if len(before) > 1 or len(after) > 1:
-        return None
-    return (*before, None)[0], steps[index], (*after, None)[0]
+def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step | None, Step | None] | None:
+    """The steps as (scale, shift, scale), where any but not all may be None; None if they are anything else."""
+    left = list(steps)
+    scales, shifts = ("divide", "multiply"), ("add", "subtract")
+    before, shift, after = (left.pop(0) if left and left[0][0] in names else None for names in (scales, shifts, scales))
+    return (before, shift, after) if steps and not left else None
 
 
 @lru_cache(maxsize=64)
 def _tables(
     steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]
-) -> tuple[Array | None, Array | None, Array | None, bool | None]:
+) -> tuple[Array | None, Array | None, Array | None, tuple[Any, Any]]:
     """The arguments ``before``, ``shift``, ``after`` and ``dividing`` of ``_strips``, for lanes of these channels."""
     structure = _structure(steps)
     assert structure is not None
     before, shift, after = (step and _table(step, channels, computed) for step in structure)
-    return before, shift, after, any(name == "divide" for name, _ in steps) or None
+    how = [None if step is None or step[0] == "multiply" else _quotient(steps) for step in structure]
+    return before, shift, after, (how[0], how[2])
+
+
+@lru_cache(maxsize=64)
+def _quotient(steps: tuple[Step, ...]) -> bool | int:
+    """How quotients of bytes come out right: ``True``, as ``_divide`` has it, tried on every byte; 1, by division.
+
+    In float64 there is more than enough room to do in two operations what FMAs do in one. Where a sum comes so near to
+    the middle between two numbers of float32 that its own rounding may matter, it counts as wrong.
+    """
+    x = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis], 3, axis=1)
+    operate = {"divide": np.divide, "multiply": np.multiply, "subtract": np.subtract, "add": np.add}
+    with np.errstate(all="ignore"):
+        for name, constants in steps:
+            divisor = np.array(constants).astype(np.float32)
+            result = operate[name](x, divisor)
+            if name == "divide":
+                reciprocal = 1 / divisor
+                quotient = x * reciprocal
+                product = quotient.astype(np.float64) * divisor
+                remainder = (x - product).astype(np.float32)
+                total = remainder.astype(np.float64) * reciprocal + quotient
+                near = (np.abs(x - product) <= np.abs(x) / 2) & np.isfinite(total)
+                found = [(total * (1 + nudge)).astype(np.float32) for nudge in (-(2.0**-51), 2.0**-51)]
+                if not near.all() or any(f.tobytes() != result.tobytes() for f in found):
+                    return 1
+            x = result
+    return True
 
 
 def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) -> Array:
@@ -157,7 +191,8 @@ def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) 
     pixel = np.array([constants[channel] for channel in channels]).astype(computed)
     if name == "subtract":
         pixel = -pixel  # x - m and x + (-m) are the same to the bit
-    return np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)])
+    with np.errstate(all="ignore"):
+        return np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)])
 
 
 def _has_fma() -> bool:
@@ -192,14 +227,15 @@ def _convert(builder: ir.IRBuilder, vector: ir.Value, element: ir.Type) -> ir.Va
     return convert(vector, _vector(element, REGISTER))
 
 
-def _divide(builder: ir.IRBuilder, x: ir.Value, divisor: ir.Value, reciprocal: ir.Value, from_bytes: bool) -> ir.Value:
+def _divide(builder: ir.IRBuilder, x: ir.Value, divisor: ir.Value, reciprocal: ir.Value, multiplied: bool) -> ir.Value:
     """``x / divisor``, correctly rounded.
 
     For quotients that come from bytes a multiplication and two FMAs give the same bits as the division
     (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", 1990), several
-    times faster; the tests try every byte. Other values could overflow or vanish on the way: they are divided.
+    times faster (``multiplied``); ``_quotient`` tries every byte. Other values could overflow or vanish on the way:
+    they are divided.
     """
-    if not (from_bytes and _has_fma()):
+    if not (multiplied and _has_fma()):
         return builder.fdiv(x, divisor)
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(x.type, [x.type] * 3), f"llvm.fma.v{REGISTER}{x.type.element.intrinsic_name}"
@@ -257,14 +293,15 @@ def _block(
     shift: Any,
     after: Any,
     dividing: Any,
-    swap: Any,
+    order: Any,
     streaming: Any,
 ) -> Any:
     """``out[j:j+48]`` from ``x[i:i+48]``: scale by ``before``, add ``shift``, scale by ``after``.
 
-    What is done is a matter of types, decided when compiling: ``None`` leaves a step out. ``swap`` reverses the
-    channels of each pixel first. The constants are tables of 96 elements, for a block in the order of ``out`` and
-    then their reciprocals; ``dividing`` scales by division, otherwise by multiplication. ``streaming`` stores
+    What is done is a matter of types, decided when compiling: ``None`` leaves a step out. ``order`` puts the channels
+    of each pixel in another order first, ``_ORDERS`` says in which. The constants are tables of 96 elements, for a
+    block in the order of ``out`` and then their reciprocals; ``dividing`` says of ``before`` and ``after`` whether they
+    divide, and how (``_quotient``), or, with ``None``, multiply. ``streaming`` stores
     past the cache and needs ``out[j]`` at a multiple of 16 elements. Returns whether a NaN was made a byte.
     Without any step there is nothing but the conversion, the limit that the benchmarks measure.
     """
@@ -289,23 +326,26 @@ def _block(
         _prefetch(builder, source, LANES * bits_in // 8)
         block = builder.load(source, align=bits_in // 8)
         from_bytes = isinstance(block.type.element, ir.IntType)
-        if given["swap"]:
-            block = _pick(builder, block, [lane - lane % 3 + 2 - lane % 3 for lane in range(LANES)])
+        computing = any(given[step] for step in ("before", "shift", "after"))
+        if given["order"]:
+            order = _order_of(kind["order"])
+            block = _pick(builder, block, [lane - lane % 3 + order[lane % 3] for lane in range(LANES)])
         nan = ir.Constant(flag, 0)
         for start in range(0, LANES, REGISTER):
             v = _pick(builder, block, list(range(start, start + REGISTER)))
-            if given["shift"]:
+            if computing:
                 v = _convert(builder, v, computed)
             for step in ("before", "shift", "after"):
                 if not given[step]:
                     continue
                 if step == "shift":
                     v = builder.fadd(v, constants(step, start))
-                elif given["dividing"]:
-                    v = _divide(builder, v, constants(step, start), constants(step, LANES + start), from_bytes)
-                else:
+                elif isinstance(how := kind["dividing"][step == "after"], types.NoneType):
                     v = builder.fmul(v, constants(step, start))
-            if given["shift"] and isinstance(result, ir.IntType):
+                else:
+                    multiplied = from_bytes and isinstance(how, types.Boolean)
+                    v = _divide(builder, v, constants(step, start), constants(step, LANES + start), multiplied)
+            if computing and isinstance(result, ir.IntType):
                 lanes = builder.bitcast(builder.fcmp_unordered("uno", v, v), ir.IntType(REGISTER))
                 nan = builder.or_(nan, builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)))
                 v = _to_bytes(builder, v)
@@ -318,11 +358,19 @@ def _block(
                 stored.align = bits_out // 8
         return nan
 
-    return types.boolean(x, i, out, j, before, shift, after, dividing, swap, streaming), generate
+    return types.boolean(x, i, out, j, before, shift, after, dividing, order, streaming), generate
+
+
+def _order_of(kind: Any) -> tuple[int, int, int]:
+    """The order of channels that a type stands for."""
+    many = len(kind) if isinstance(kind, types.BaseTuple) else 0
+    return next(
+        o for o, called in _ORDERS.items() if called is not None and (0 if called is True else len(called)) == many
+    )
 
 
 def _named(arguments: Any) -> dict[str, Any]:
-    names = ("x", "i", "out", "j", "before", "shift", "after", "dividing", "swap", "streaming")
+    names = ("x", "i", "out", "j", "before", "shift", "after", "dividing", "order", "streaming")
     return dict(zip(names, arguments, strict=True))
 
 
@@ -351,7 +399,7 @@ def _strips(  # pragma: no cover  (runs as machine code)
     shift: Any,
     after: Any,
     dividing: Any,
-    swap: Any,
+    order: Any,
     streaming: bool,
 ) -> bool:
     """Compute ``count`` strips of ``length`` >= 48 elements; strip k starts at ``start + k * stride``.
@@ -366,19 +414,19 @@ def _strips(  # pragma: no cover  (runs as machine code)
         j = out_start + k * out_stride
         at = 0
         if streaming:
-            nan |= _block(x, i, out, j, before, shift, after, dividing, swap, None)
+            nan |= _block(x, i, out, j, before, shift, after, dividing, order, None)
             # The first aligned element that is also the first of a pixel.
             while (out.ctypes.data + (j + at) * out.itemsize) % (REGISTER * out.itemsize) != 0 or at % 3 != 0:
                 at += 1
             while at <= last:
-                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, swap, True)
+                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, order, True)
                 at += LANES
         else:
             while at <= last:
-                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, swap, None)
+                nan |= _block(x, i + at, out, j + at, before, shift, after, dividing, order, None)
                 at += LANES
         # The end of the strip, some of it for the second time: simpler than elements one by one.
-        nan |= _block(x, i + last, out, j + last, before, shift, after, dividing, swap, None)
+        nan |= _block(x, i + last, out, j + last, before, shift, after, dividing, order, None)
     if streaming:
         _fence()
     return nan

@@ -21,14 +21,18 @@ Step = tuple[str, Constants]
 Tile = tuple[slice, slice, slice]
 """Images, rows and columns: what ``job.source[tile]`` and ``job.target[tile]`` have in common."""
 
-_INVERTED = {"divide": "multiply", "subtract": "add"}
+_INVERTED = {"divide": "multiply", "multiply": "divide", "subtract": "add", "add": "subtract"}
+
+KEPT, REVERSED = (0, 1, 2), (2, 1, 0)
+"""The orders of channels that come up most."""
 
 
 class Job(NamedTuple):
     """``target`` from ``source``, both seen as ``(N, H, W, 3)`` whatever the data format.
 
-    First the channels of each pixel are reversed (``swap``), then follow ``steps``: elementary operations in the
-    dtype ``computed``, each with one constant for each channel of ``target``. If ``target`` has another dtype,
+    First the channels of each pixel are put in ``order``, which gives for each channel of ``target`` the one of
+    ``source``; then follow ``steps``: elementary operations in the dtype ``computed``, each with one constant for each
+    channel of ``target``. If ``target`` has another dtype,
     the result is cast to it, by way of rounding and saturating to 0..255 if that is an integer dtype.
 
     ``interleaved``: memory runs through the channels first (channels last), otherwise through one plane after the
@@ -40,7 +44,7 @@ class Job(NamedTuple):
     interleaved: bool
     contiguous: bool
     caller_owns_target: bool
-    swap: bool
+    order: tuple[int, int, int]
     steps: tuple[Step, ...]
     computed: np.dtype[Any]
 
@@ -60,32 +64,32 @@ def make_job(
     caller_owns_out: bool,
 ) -> Job:
     """The job of filling ``out``, C-contiguous, from ``x`` of the same shape, with the channels on axis ``axis``."""
-    if mode.order not in ((0, 1, 2), (2, 1, 0)):
-        raise NotImplementedError(f"no kernel permutes channels as mode {mode.name} does; use backend='reference'")
     contiguous = x.flags.c_contiguous
+    order, steps = _plan(direction, mode)
     return Job(
         source=_four_axes(x, axis, contiguous),
         target=_four_axes(out, axis, contiguous),
         interleaved=axis == x.ndim - 1,
         contiguous=contiguous,
         caller_owns_target=caller_owns_out,
-        swap=mode.order == (2, 1, 0),
-        steps=_steps(direction, mode),
+        order=order,
+        steps=steps,
         computed=computed,
     )
 
 
 @cache
-def _steps(direction: Direction, mode: Mode) -> tuple[Step, ...]:
+def _plan(direction: Direction, mode: Mode) -> tuple[tuple[int, int, int], tuple[Step, ...]]:
+    """The ``order`` and ``steps`` of a job."""
     steps: list[Step] = []
     for step in mode.steps:
         first, second, third = map(float, step.constants)
         steps.append((step.operation, (first, second, third)))
     if direction == "forward":
-        return tuple(steps)
-    # Out of the preprocessed order into that of the image, which the swap reverses.
-    swap = mode.order == (2, 1, 0)
-    return tuple((_INVERTED[name], c[::-1] if swap else c) for name, c in reversed(steps))
+        return mode.order, tuple(steps)
+    # Out of the preprocessed order into that of the image.
+    red, green, blue = (mode.order.index(channel) for channel in range(3))
+    return (red, green, blue), tuple((_INVERTED[name], (c[red], c[green], c[blue])) for name, c in reversed(steps))
 
 
 def _four_axes(array: Array, axis: int, merge: bool) -> Array:

@@ -16,7 +16,7 @@ from vggprep.files import json_line, replacing
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.domains import SAMPLES, domain
 from vggprep.proof.shards import Problem, Tally, WorstError
-from vggprep.spec import DataFormat, Direction, Level, ModeName
+from vggprep.spec import MODES, DataFormat, Direction, Level, Mode, ModeName, as_data, from_data, known
 from vggprep.tolerance import PIXEL_LIKE
 
 FORMAT = "vggprep-certificate/2"
@@ -66,7 +66,8 @@ class Certificate:
 
     ``files``: SHA-256 digests of the programs and model files that the targets name; ``None`` if not recorded.
     ``seconds`` are those of the last run, ``worked`` those of all processes together. ``seals``: the digest
-    of its content that a file names, and the one that it has; format 1 names none.
+    of its content that a file names, and the one that it has; format 1 names none. ``modes``: the definitions of the
+    modes that are not Keras's.
     """
 
     target: str
@@ -82,6 +83,7 @@ class Certificate:
     rows: tuple[Row, ...]
     spec: TargetSpec
     stop_at_first: bool
+    modes: tuple[Mode, ...] = ()
     seals: tuple[str, str] = field(default=("", ""), compare=False)
 
     @property
@@ -146,7 +148,9 @@ def now() -> str:
 def write(certificate: Certificate, path: Path) -> None:
     """Write a certificate; an existing file is replaced by the whole of it or not touched."""
     document = {"format": FORMAT, **asdict(certificate)}
-    del document["seals"]
+    del document["seals"], document["modes"]
+    if certificate.modes:
+        document["modes"] = [as_data(mode) for mode in certificate.modes]
     rows = [{key: value for key, value in row.items() if value} for row in document.pop("rows")]
     # A line for each row: short files that a person can read and compare.
     lines = [json_line(row).rstrip("\n") for row in rows]
@@ -195,13 +199,19 @@ def _from_format_1(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certificate(document: Mapping[str, Any]) -> Certificate:
-    known = {field.name for field in fields(Certificate)} - {"rows", "spec", "seals"}
+    plain = {field.name for field in fields(Certificate)} - {"rows", "spec", "seals", "modes"}
+    modes = tuple(map(from_data, document.get("modes", ())))
+    for mode in modes:
+        known(mode)
     certificate = Certificate(
-        **_tuples({key: value for key, value in document.items() if key in known}),
+        **_tuples({key: value for key, value in document.items() if key in plain}),
+        modes=modes,
         rows=tuple(Row(**errors(row)) for row in document["rows"]),
         spec=TargetSpec(**_tuples(document["spec"])),
         seals=(document["seal"], seal_of(document)),
     )
+    if strangers := [row.mode for row in certificate.rows if row.mode not in (*MODES, *(m.name for m in modes))]:
+        raise ValueError(f"it does not define its mode {strangers[0]}")
     for part in (certificate, certificate.spec, *certificate.rows):
         for name, hint in get_type_hints(type(part)).items():
             if not _fits(value := getattr(part, name), hint):

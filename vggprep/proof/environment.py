@@ -20,7 +20,7 @@ import vggprep
 from vggprep.implementations import models
 from vggprep.implementations.targets import TargetSpec
 from vggprep.machine import processor, version_of
-from vggprep.spec import DATA_FORMATS, MODES
+from vggprep.spec import DATA_FORMATS, MODES, registered
 
 _PACKAGES = (
     "numpy", "ml_dtypes", "numba", "keras", "tf_keras", "tensorflow", "torch", "jax", "onnxruntime", "ai_edge_litert",
@@ -95,7 +95,8 @@ def _of_command(template: str) -> Iterator[tuple[str, str]]:
         words = shlex.split(template)
     except ValueError:  # loading the target reports it
         return
-    for mode, data_format in product(MODES, DATA_FORMATS):
+    modes = (*MODES, *(mode.name for mode in registered()))
+    for mode, data_format in product(modes, DATA_FORMATS):
         for place, word in enumerate(words):
             name = word.replace("{mode}", mode).replace("{data_format}", data_format)
             path = name if place else shutil.which(name)

@@ -14,7 +14,7 @@ from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.certificates import ProofError, Row, describe_domain
 from vggprep.proof.domains import DTYPES, SMALL, domain
 from vggprep.proof.shards import Part, implementations, input_dtype
-from vggprep.spec import DataFormat, Direction, ModeName
+from vggprep.spec import DataFormat, Direction, ModeName, definitions
 
 
 class Group(NamedTuple):
@@ -75,7 +75,9 @@ def plan(spec: TargetSpec, selection: Selection | None = None, *, stop_at_first:
                     continue
                 accepted = tuple(row.data_format for row in rows)
                 parts = tuple(
-                    Part(spec, number, direction, mode, accepted, dtype, start, stop, stop_at_first)
+                    Part(
+                        spec, number, direction, mode, accepted, dtype, start, stop, stop_at_first, *definitions([mode])
+                    )
                     for start, stop in domain(dtype).shards
                 )
                 groups.append(Group(rows, parts))

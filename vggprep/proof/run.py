@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import threading
@@ -19,6 +20,7 @@ from vggprep.proof.certificates import Certificate, ProofError, Row, fold, now
 from vggprep.proof.plan import Plan, values_of
 from vggprep.proof.progress import Done, Progress, discard
 from vggprep.proof.shards import Part, implementations, judge, tune_malloc
+from vggprep.spec import definitions, known
 
 _BREAKAGES = 3
 """How many times in a row a pool may lose a worker before any part is done."""
@@ -39,6 +41,11 @@ def work(part: Part, origin: Mapping[str, str]) -> Done | str:
     """Do one part, in any process; or say why not: what this one has differs from ``origin``, the ``dependencies``."""
     place = f"the worker at {platform.node()}, process {os.getpid()} cannot take part"
     with _ONE_AT_A_TIME:
+        if part.own is not None:
+            try:
+                known(part.own)
+            except ValueError as error:
+                return f"{place}: {error}"
         tune_malloc()
         try:
             implementations(part.spec)
@@ -54,6 +61,8 @@ def work(part: Part, origin: Mapping[str, str]) -> Done | str:
 def _key(part: Part) -> str:
     formats = "+".join(part.data_formats)
     end = "" if part.stop_at_first else "all"
+    if part.own is not None:
+        end += f" {hashlib.sha256(repr(part.own.definition).encode()).hexdigest()[:16]}"
     return f"{part.implementation} {part.direction} {part.mode} {formats} {part.dtype} {part.start} {part.stop} {end}"
 
 
@@ -103,6 +112,7 @@ def prove(
         rows=(*_rows(plan, done), *plan.refused),
         spec=spec,
         stop_at_first=plan.stop_at_first,
+        modes=definitions([row.mode for row in (*(row for group in plan.groups for row in group.rows), *plan.refused)]),
     )
 
 

@@ -30,7 +30,8 @@ from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.oracle import FORMATS, Float64
 from vggprep.proof import environment
 from vggprep.proof.domains import domain
-from vggprep.spec import MODES, DataFormat, Direction, ModeName
+from vggprep.spec import DataFormat, Direction, Mode, ModeName
+from vggprep.spec import definition as definition_of
 
 IMAGE = 1 << 17
 """Pixels in one image: enough to make the cost of a call negligible, few enough to stay in the cache."""
@@ -51,7 +52,7 @@ class Part(NamedTuple):
     """One part of the work: patterns ``start`` to ``stop`` of ``dtype`` through one function in one mode.
 
     ``implementation`` is an index into those that ``spec`` names. ``stop_at_first``: stop at the first image with a
-    counterexample.
+    counterexample. ``own``: the definition of a mode that is not Keras's, for a process that has not met it.
     """
 
     spec: TargetSpec
@@ -63,6 +64,7 @@ class Part(NamedTuple):
     start: int
     stop: int
     stop_at_first: bool = True
+    own: Mode | None = None
 
 
 class WorstError(NamedTuple):
@@ -219,7 +221,8 @@ class _Run:
         assert function is not None
         self.function: Callable[..., Any] = function
         self.forward = part.direction == "forward"
-        self.steps = MODES[part.mode].steps
+        self.steps = definition_of(part.mode).steps
+        self.bound = tolerance.bound(part.mode)
         self.input_dtype = input_dtype(part.direction, part.mode, part.dtype)
         self.to_pixels = not self.forward and any(
             self.subject.returns_pixels(Cell(part.mode, data_format, self.input_dtype, 4))
@@ -394,23 +397,28 @@ class _Run:
             return other
         values = block.input.astype(np.float64)
         target, scale = oracle.real_plane(values, self.part.direction, mode, block.channel)
+        output = block.channel if self.forward else block.image_channel
         if self.to_pixels:
-            return _no_pixels(got, target, tolerance.FAITHFUL_BOUND * FORMATS[self.input_dtype].unit_roundoff * scale)
+            slack = tolerance.pixel_slack(scale, self.part.direction, mode, self.input_dtype, output)
+            return _no_pixels(got, target, slack)
         name = oracle.name_of(got.dtype)
         result, limit = got.astype(np.float64), tolerance.limit(self.input_dtype, name)
         difference = np.subtract(result, target)
         np.abs(difference, out=difference)
-        units = difference / (FORMATS[name].unit_roundoff * scale)
+        units = difference / tolerance.scaled(scale, self.part.direction, mode, name, output)
+        units /= FORMATS[name].unit_roundoff
         if not self.steps:
             units[difference == 0] = 0.0  # 0 of 0
         judged = None if _all_within(values, limit) and _all_within(target, limit) else _within(values, target, limit)
+        if (reached := tolerance.within_reach(values, self.part.direction, mode, name, output)) is not None:
+            judged = reached if judged is None else judged & reached
         if name == "float64":
             self._sharpen(units, values, result, block.channel)
         wrong = None
         if judged is not None:
-            wrong = tolerance.unfaithful(values, result, target, judged, units)
-        elif not units.max() <= tolerance.FAITHFUL_BOUND:
-            wrong = ~(units <= tolerance.FAITHFUL_BOUND)
+            wrong = tolerance.unfaithful(values, result, target, judged, units, self.bound)
+        elif not units.max() <= self.bound:
+            wrong = ~(units <= self.bound)
         if self.forward:
             running.units.update(units, block, judged)
             levels = difference * float(oracle.grey_levels(mode)[block.channel])
@@ -421,7 +429,7 @@ class _Run:
         """Compute in rationals what float64 cannot resolve: all of a sample; otherwise what may break the bound."""
         doubtful = np.isfinite(values) & np.isfinite(result)
         if self.domain.complete:
-            doubtful &= units > tolerance.FAITHFUL_BOUND - 5  # more than the errors of real_plane
+            doubtful &= units > self.bound - 5  # more than the errors of real_plane
         part = self.part
         for index in np.flatnonzero(doubtful).tolist():
             value, found = float(values[index]), float(result[index])
@@ -442,11 +450,17 @@ class _Run:
             return
         _, scale = oracle.real_plane(block.input.astype(np.float64), "inverse", self.part.mode, block.channel)
         name = oracle.name_of(block.got.dtype)
-        units = difference / (FORMATS[name].unit_roundoff * scale)
+        scale = tolerance.scaled(scale, "inverse", self.part.mode, name, block.image_channel)
+        units = difference / scale / FORMATS[name].unit_roundoff
         limit = tolerance.limit(self.input_dtype, name)
         judged = None
         if not (_all_within(original, limit) and _all_within(restored, limit)):
             judged = _within(original, restored, limit)
+        values = block.input.astype(np.float64)
+        if (
+            reached := tolerance.within_reach(values, "inverse", self.part.mode, name, block.image_channel)
+        ) is not None:
+            judged = reached if judged is None else judged & reached
         if not self.steps:
             units[difference == 0] = 0.0  # 0 of 0
         running.units.update(units, block, judged)
@@ -474,9 +488,9 @@ class _Run:
             return Fraction(0)
         if self.forward:
             return oracle.one_error(original, got, "forward", mode, at.channel, name)
-        scale = oracle.one_magnitude(at.input.item(), "inverse", mode, at.channel)
+        scale = oracle.one_scale(at.input.item(), "inverse", mode, at.channel, name)
         error = abs(Fraction(got) - Fraction(original))
-        return error / scale * (1 << FORMATS[name].precision) if error else Fraction(0)
+        return error / scale * (1 << FORMATS[name].precision) if error and scale is not None else Fraction(0)
 
     def _exact_levels(self, at: _Block, *, wrong: bool) -> Fraction:
         mode, original, got = self.part.mode, Fraction(at.original.item()), Fraction(at.got.item())
@@ -486,7 +500,7 @@ class _Run:
         if not self.forward:
             return abs(got - original)
         unit = oracle.one_real(1, "forward", mode, at.channel) - oracle.one_real(0, "forward", mode, at.channel)
-        return abs(got - oracle.one_real(at.original.item(), "forward", mode, at.channel)) / unit
+        return abs(got - oracle.one_real(at.original.item(), "forward", mode, at.channel)) / abs(unit)
 
 
 def input_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
@@ -500,8 +514,8 @@ def input_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
 def definition(planes: list[Array], direction: Direction, mode: ModeName) -> list[Array]:
     """What the definition gives for ``planes``, in the dtype that it computes in."""
     dtype = planes[0].dtype
-    if direction == "forward" and not MODES[mode].steps:
-        return list(planes)
+    if direction == "forward" and not definition_of(mode).steps:
+        return [planes[source] for source in oracle.input_channels(direction, mode)]
     computed = oracle.computed_dtype(oracle.name_of(dtype), mode, direction)
     result: list[Array] = [planes[0]] * 3
     if computed == "float32" and not (dtype.kind in "iu" and dtype.itemsize == 8):

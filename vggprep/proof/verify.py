@@ -15,7 +15,7 @@ from vggprep.proof.plan import Group, plan, values_of
 from vggprep.proof.progress import Done
 from vggprep.proof.run import OnProgress, drive, words_of
 from vggprep.proof.shards import Part, Tally, WorstError, from_bits
-from vggprep.tolerance import FAITHFUL_BOUND
+from vggprep.tolerance import bound
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ def _misquoted(row: Row) -> Iterator[str]:
     """What a row alone shows to be false."""
     if row.status == "wrong" and row.counterexample is None:
         yield _differs("counterexample", None, "wrong values, which have one")
-    if row.status == "proven" and row.direction == "forward" and row.units and row.units.error > FAITHFUL_BOUND:
-        yield _differs("units", row.units, f"at most {FAITHFUL_BOUND} where nothing is wrong")
+    if row.status == "proven" and row.direction == "forward" and row.units and row.units.error > bound(row.mode):
+        yield _differs("units", row.units, f"at most {bound(row.mode)} where nothing is wrong")
     for name in ("units", "levels"):
         worst: WorstError | None = getattr(row, name)
         if worst is not None:
