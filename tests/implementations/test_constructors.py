@@ -207,7 +207,7 @@ def test_a_model_that_the_installed_keras_builds_otherwise_does_not_conform(
         "MobileNetV3Small",
         lambda **options: right(**options, include_preprocessing=False),
     )
-    done = vggprep("check", "keras:MobileNetV3Small", "--examples", "0", "--dtype", "float32", cwd=tmp_path)
+    done = vggprep("check", "keras:MobileNetV3Small", "--examples", "0", cwd=tmp_path)
     assert done.returncode == 1
     assert "does NOT conform" in done.stdout
 
