@@ -35,6 +35,10 @@ if os.environ.get("VGGPREP_REQUIRE_KERAS"):
 else:
     keras = pytest.importorskip("keras")
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras's and TensorFlow's
+
 EVERY = bool(os.environ.get("VGGPREP_EVERY_CONSTRUCTOR"))
 CHILD = "VGGPREP_BACKEND_OF_CHILD"
 UNIT_ROUNDOFF = 2.0**-24
@@ -210,6 +214,22 @@ def test_a_model_that_the_installed_keras_builds_otherwise_does_not_conform(
     done = vggprep("check", "keras:MobileNetV3Small", "--examples", "0", cwd=tmp_path)
     assert done.returncode == 1
     assert "does NOT conform" in done.stdout
+
+
+def test_a_layer_that_says_that_one_channel_comes_out_is_noticed_as_in_keras_3_11(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        keras.layers.Rescaling,
+        "compute_output_shape",
+        lambda layer, shape: (*shape[:-1], 1) if isinstance(layer.scale, list) else shape,
+    )
+    with pytest.raises(ValueError, match=r"rescaling_\d+ of EfficientNetB0 says that \(None, None, None, 1\) comes"):
+        inside(keras, "EfficientNetB0", "imagenet", "channels_last")
+    done = vggprep("check", "keras:EfficientNetB0", "--examples", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    words = " ".join(done.stdout.split())
+    assert "refuses efficientnet_imagenet_inside, uint8, rank 4, which it claims: ValueError: rescaling" in words
 
 
 def test_a_model_that_the_installed_keras_has_not_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

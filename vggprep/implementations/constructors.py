@@ -79,7 +79,8 @@ def inside(keras: ModuleType, name: str, weights: Weights, data_format: DataForm
     """The dtype of a new model's input, and its operations before the first that has weights to train, or pads.
 
     Raises:
-        ValueError: from the constructor; or if these operations do not follow one upon the other.
+        ValueError: from the constructor; or if these operations do not follow one upon the other,
+            or one of them says that its output has another shape than the images.
     """
     made = getattr(keras.applications, name)
     # Outside of this scope the weights would be made.
@@ -92,6 +93,10 @@ def inside(keras: ModuleType, name: str, weights: Weights, data_format: DataForm
             break
         if operation.input is not last.output:
             raise ValueError(f"{name} branches before its first weight, at {operation.name}")
+        if operation.output.shape != last.output.shape:  # Keras 3.11.0: the next kernel is made for one channel
+            raise ValueError(
+                f"{operation.name} of {name} says that {operation.output.shape} comes out of {last.output.shape}"
+            )
         found.append(operation)
         last = operation
     return keras.backend.standardize_dtype(model.inputs[0].dtype), tuple(found)
