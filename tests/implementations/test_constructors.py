@@ -55,6 +55,14 @@ FEW = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: Any) -> None:
+        raise AssertionError("something is downloaded")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+
+
 def seen(built: Built, data_format: DataFormat) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Every byte in every channel, and what the first weight is given for it, as pixels in float64."""
     x = every_byte(data_format)[None]

@@ -27,6 +27,7 @@ from vggprep.constructors import (
     WEIGHTS,
     Family,
 )
+from vggprep.errors import VggprepError
 from vggprep.spec import MODES, Mode
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def models_option(function: FC) -> FC:
     def bundled(*args: Any, models: bool, **others: Any) -> Any:
         if not models:
             return function(*args, **others)
+        if any(given for name, given in others.items() if name != "as_json"):
+            raise VggprepError("--models prints one table: leave names, files and --as out")
         click.echo(json.dumps(_rows(), indent=2) if others["as_json"] else "\n".join(_lines()))
         return None
 
