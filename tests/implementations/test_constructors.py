@@ -247,14 +247,14 @@ def test_a_model_that_the_installed_keras_has_not_is_one_line(tmp_path: Path, mo
 
 def test_a_model_with_two_graphs_is_judged_in_a_mode_for_each() -> None:
     (efficient,) = load("keras:EfficientNetB0")
-    assert efficient.modes == ("efficientnet_imagenet_inside", "efficientnet_inside")
+    assert efficient.modes == ("efficientnet_inside", "efficientnet_imagenet_inside")
     assert efficient.preprocess is not None
     x = np.full((1, 2, 2, 3), 255, np.uint8)
     assert np.allclose(efficient.preprocess(x, "channels_last", "efficientnet_inside"), 1)
     assert np.allclose(
         efficient.preprocess(x, "channels_last", "efficientnet_imagenet_inside"), [2.08969, 2.11289, 2.10819]
     )
-    with pytest.raises(ValueError, match="mode must be one of efficientnet_imagenet_inside, efficientnet_inside"):
+    with pytest.raises(ValueError, match="mode must be one of efficientnet_inside, efficientnet_imagenet_inside"):
         efficient.preprocess(x, "channels_last", "caffe")
     assert efficient.source is not None
     namespace: dict[str, Any] = {"x": x}

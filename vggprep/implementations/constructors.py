@@ -43,17 +43,27 @@ def load(target: str, name: str) -> Implementation:
         )
     family = CONSTRUCTORS[name]
     keras = installed("keras")
-    graphs = {known(family.does(weights)): weights for weights in reversed(WEIGHTS)}
-    build = functools.cache(functools.partial(inside, keras, name))
-    try:
-        build(None, "channels_last")
-    except Exception as error:
-        raise UnavailableError(f"cannot build {name} of Keras {keras.__version__}: {describe(error)}") from error
+    graphs: dict[ModeName, Weights] = {}
+    for weights in WEIGHTS:
+        graphs.setdefault(known(family.does(weights)), weights)
+
+    @functools.cache  # what cannot be built is not tried again, either
+    def build(weights: Weights, data_format: DataFormat) -> Built | Exception:
+        try:
+            return inside(keras, name, weights, data_format)
+        except Exception as error:
+            return error
+
+    if isinstance(failed := build(None, "channels_last"), Exception):
+        raise UnavailableError(f"cannot build {name} of Keras {keras.__version__}: {describe(failed)}") from failed
 
     def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
         if mode not in graphs:
             raise ValueError(f"mode must be one of {', '.join(graphs)}; got {mode!r}")
-        return apply(keras, build(graphs[mode], data_format), x, data_format)
+        built = build(graphs[mode], data_format)
+        if isinstance(built, Exception):
+            raise built.with_traceback(None)
+        return apply(keras, built, x, data_format)
 
     return Implementation(
         target,
