@@ -75,7 +75,9 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Write the Python files that a page shows, whose first line is a comment with their name."""
+    """Write the files that a page shows: Python that begins with its name as a comment, others with theirs above."""
+    for name, block in re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", page.read_text("utf-8"), flags=re.S | re.M):
+        (folder / name).write_text(block, encoding="utf-8")
     for language, block in blocks(page):
         named = re.match(r"# (\w+\.py)\n", block)
         if language == "python" and named:

@@ -159,3 +159,25 @@ def test_pytest_without_the_option_loads_nothing_of_the_suite(folder: pytest.Pyt
     )
     Path(folder.path / "mine.py").unlink()
     folder.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_mode_of_a_configuration_file_is_judged_in_the_workers(folder: pytest.Pytester) -> None:
+    Path("own.toml").write_text('name = "own"\norder = "BRG"\nsteps = [{divide = "3"}]\n', encoding="utf-8")
+    folder.makepyfile(
+        own="""
+        import vggprep
+        def right(x):
+            return vggprep.preprocess_input(x, mode=vggprep.Mode("mine", "BRG", [("divide", 3)]))
+        quick = vggprep.Implementation("quick", right, dtypes=["uint8"], ranks=[3])
+        """
+    )
+    options = ["--implementation", "own:quick", "--implementation-report", "r.jsonl", "-n", "1"]
+    assert folder.runpytest_subprocess(*options, "--implementation-mode", "own.toml").ret == 0
+    head, *_ = Path("r.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(head)["implementations"][0]["modes"][0]["order"] == "BRG"
+
+
+def test_a_mode_that_is_none_is_a_usage_error(folder: pytest.Pytester) -> None:
+    result = folder.runpytest_subprocess("--implementation", "mine:quick", "--implementation-mode", "vgg")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --implementation-mode: 'vgg' is not one of 'caffe', 'tf', *"])

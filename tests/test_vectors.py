@@ -17,6 +17,7 @@ from support import bits
 import vggprep
 from vggprep import faults
 from vggprep.cli import main
+from vggprep.conformance.report import cause_text, causes
 from vggprep.implementations import npy
 from vggprep.spec import DataFormat, ModeName
 from vggprep.vectors import VectorsError, verify, write
@@ -26,10 +27,8 @@ Function = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("vectors") / "set"
-    write(path)
-    return path
+def folder(vectors_folder: Path) -> Path:
+    return vectors_folder
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +145,18 @@ def test_a_fault_is_diagnosed_as_check_would(folder: Path, manifest: Manifest, t
     assert any(r.diagnosis.startswith(f"behaves like {name}:") for r in failed)
     assert {r.direction for r in failed} == {"forward"}
     assert any("# expected" in r.reproducer for r in failed)
+
+
+def test_what_no_fault_does_is_measured_as_check_would(folder: Path, manifest: Manifest, tmp_path: Path) -> None:
+    def preprocess(x: Any, data_format: DataFormat, mode: ModeName) -> Any:
+        y = vggprep.preprocess_input(x, data_format, mode)
+        return y if mode != "tf" else (y * np.asarray(0.9, y.dtype)).astype(y.dtype)
+
+    outputs = answer(folder, manifest, tmp_path / "out", preprocess, keep=lambda row: row["direction"] == "forward")
+    groups = causes(verify(folder, outputs).results)
+    said = "computes R/141.667 - 0.9, G/141.667 - 0.9, B/141.667 - 0.9, where R/127.5 - 1, G/127.5 - 1, B/127.5 - 1"
+    assert said in cause_text(groups[0])
+    assert {result.mode for result in groups[0]} == {"tf"}
 
 
 def test_missing_extra_short_and_wrongly_shaped_files_are_named(

@@ -207,7 +207,8 @@ def _reference(
     direction: Direction, x: Array, mode: Mode, axis: int, computed: np.dtype[Any], out: Array, threads: int
 ) -> None:
     """Fill ``out`` by the definition, one slice of the first axis that is not the channels' for each thread."""
-    source, target = np.moveaxis(x, axis, -1), np.moveaxis(out, axis, -1)
+    last = [a for a in range(x.ndim) if a != axis] + [axis]  # np.moveaxis takes as long as a small image
+    source, target = x.transpose(last), out.transpose(last)
 
     def fill(part: slice) -> None:
         if direction == "forward":

@@ -88,7 +88,7 @@ class Vector:
 
 def _word(mode: ModeName) -> str:
     """The name of a mode as a part of file names, and as one word of a line."""
-    return re.sub(r"[^A-Za-z0-9._]+", "_", mode)
+    return re.sub(r"[^A-Za-z0-9_]+", "_", mode)
 
 
 _SIZES = (0, 1, 2, 5, 17)
@@ -301,6 +301,8 @@ def verify(folder: Path, outputs: Path, level: Level = "faithful") -> Report:
             f"{outputs} holds none of the {len(cases)} files that are expected, such as {next(iter(cases))}.npy or .bin"
         )
     subject = _recorded(str(outputs), level, cases, found)
+    for name, outcome in found.items():
+        subject.remember(cases[name].case, outcome)
     notes = []
     extra = [name for name in there if name.removesuffix(".npy").removesuffix(".bin") not in cases]
     if extra:

@@ -39,6 +39,25 @@ def test_an_entry_covers_only_what_it_names() -> None:
     assert row(judge(swapped_in_caffe, ledger=[entry(check="value", rank=4)]), "value").status == "known"
 
 
+MEASURED = "computes R - 103.939, G - 116.779, B - 123.68, where B - 103.939, G - 116.779, R - 123.68 is expected"
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ({"finding": ["value", "falling"]}, True),
+        ({"finding": "mutation"}, False),
+        ({"cause": MEASURED}, True),
+        ({"cause": ["no_swap", "means_swapped"]}, False),
+        ({"finding": "mutation", "cause": MEASURED}, False),
+    ],
+)
+def test_another_bug_in_the_same_cells_is_not_covered(words: dict[str, Any], known: bool) -> None:
+    report = judge(swapped_in_caffe, ledger=[entry(check=["value"], mode="caffe", **words)])
+    assert row(report, "value").status == ("known" if known else "failed")
+    assert any(result.finding == "stale_entry" for result in report.results) != known
+
+
 def test_cells_that_pass_stay_passed_under_a_live_entry() -> None:
     report = judge(swapped_in_caffe, ledger=[entry(check="value")])
     assert row(report, "value").status == "known"
@@ -73,6 +92,7 @@ def test_an_entry_that_matches_nothing_that_was_run_is_ignored() -> None:
     [
         ({"valeu": "a slip"}, r"unknown check 'valeu'; expected one of value, every_byte, .*errors"),
         ([{"check": "value"}], "'reason' is missing"),
+        ([{"check": "value", "reason": "why", "finding": "wrong"}], "unknown finding 'wrong'; expected one of .*value"),
         ([{"reason": "why"}], "'check' is missing"),
         ([{"check": "value", "reason": "why", "color": "red"}], "unknown key 'color'; the keys are "),
     ],

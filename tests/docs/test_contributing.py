@@ -31,9 +31,7 @@ def test_a_path_in_a_recipe_exists(path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("ModeName", "vggprep/spec.py"),
         ("MODELS", "vggprep/spec.py"),
-        ("_SCALES", "vggprep/vectors.py"),
         ("STEPS", "tests/test_spec.py"),
         ("by_hand", "tests/test_oracle.py"),
         ("CHECKS", "vggprep/checks/__init__.py"),

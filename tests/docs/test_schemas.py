@@ -148,10 +148,8 @@ def test_the_schema_of_a_result_has_the_fields_and_values_of_the_code() -> None:
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Row:
-    folder = tmp_path_factory.mktemp("vectors")
-    vectors.write(folder)
-    found: Row = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+def manifest(vectors_folder: Path) -> Row:
+    found: Row = json.loads((vectors_folder / "manifest.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -13,11 +13,11 @@ from support import Array
 
 from vggprep import deprocess_input, preprocess_input
 from vggprep.cases import Case, Cell, panel, regimes
-from vggprep.explanation.measure import GEOMETRIES
-from vggprep.explanation.search import explain, reproduces
+from vggprep.explanation.measure import GEOMETRIES, Geometry
+from vggprep.explanation.search import explain, measured, of_fault, reproduces
 from vggprep.explanation.statements import Seen, Statement
 from vggprep.faults import FAULTS
-from vggprep.implementations.callables import call
+from vggprep.implementations.callables import Outcome, call
 from vggprep.spec import MODES, Direction, ModeName
 
 Function = Callable[[Array], Array]
@@ -63,8 +63,23 @@ OWN: dict[str, Function] = {
     "grey": lambda x: np.repeat((x @ F([0.299, 0.587, 0.114]))[..., None], 3, axis=-1) / F(255),
     "gamma": lambda x: np.sign(x) * (np.abs(x) / F(255)) ** F(2.2),
     "constant": lambda x: np.full(x.shape, F(0.3)),
+    "black bytes": lambda x: np.zeros(x.shape, np.uint8),
     "divided by nothing": lambda x: (x - F(255)) / F(0),
 }
+
+
+def in_lines(axis: int, *offsets: float) -> Function:
+    """Constants that the first rows or columns get."""
+
+    def function(x: Array) -> Array:
+        y = np.moveaxis(F(x).copy(), axis, 0)
+        for line, offset in zip(y, offsets, strict=False):
+            line += F(offset)
+        return np.moveaxis(y, 0, axis)
+
+    return function
+
+
 CONSTANTS = [(1 / 128, -1), (0.017, -1.9), (2, 3), (1 / 63.75, -2), (-1, 255), (1 / 255, 0.1), (0.5, -100)]
 CLIPS: dict[ModeName, tuple[tuple[float, float], ...]] = {
     "caffe": ((0, 1), (-50, 20)),
@@ -108,8 +123,19 @@ def behaviours() -> Iterator[tuple[str, ModeName, Direction, Function, str]]:
             ("halved", times(0.5, 1)),
         ):
             yield f"inverse of {mode}, {words}", mode, "inverse", after(undone(mode), step), ""
+    for name, axis, order in (("rows", -3, [0, 1, 2]), ("columns", -2, [2, 1, 0])):
+        lines = after(reordered(order), in_lines(axis, -103.939, -116.779, -123.68))
+        yield (
+            name,
+            "caffe",
+            "forward",
+            lines,
+            f"-103.939, -116.779, -123.68 in {name} 0, 1, 2 of every channel and nothing",
+        )
     for words, function in OWN.items():
         yield words, "identity", "forward", after(function), ""
+    for mode in CLIPS:
+        yield f"black bytes for {mode}", mode, "forward", after(OWN["black bytes"]), "returns 0 whatever the image"
 
 
 # Nothing that is known or measured does these: nothing may be said.
@@ -173,10 +199,31 @@ def test_nothing_is_said_of_what_is_right(mode: ModeName) -> None:
     assert explain(evidence(in_mode(mode), mode, "forward", shown=True), "forward", mode) is None
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=[geometry.words for geometry in GEOMETRIES])
+def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
+    y = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    back = geometry.undo(y, y.shape)
+    assert back is None or back.shape != y.shape or (back != y).any()
+
+
+def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -> None:
+    """In channels_last, a fault of channels_first is right: it is likely elsewhere, and not told from right here."""
+    fault = next(f for f in FAULTS if f.name == "rank_4_means_along_width")
+    likely = replace(of_fault(fault, "torch"), single=True)
+    cases = [panel("forward", Cell("torch", "channels_last", "float64", 4), r) for r in ("bytes", "signed", "limited")]
+    seen = [Seen(c, Outcome(preprocess_input(F(c.array()), mode="torch").astype(np.float64))) for c in cases]
+    assert reproduces(likely, seen)
+    found = explain(seen, "forward", "torch", [likely])
+    assert found is not None
+    assert found.kind == "rounding"
+    assert explain(seen, "forward", "torch", [likely], thorough=False) is None
+
+
 def test_images_that_cannot_tell_support_no_cause() -> None:
     grey = [s for s in evidence(in_mode("caffe"), "tf", "forward", shown=True) if s.case.regime in ("black", "white")]
     assert len(grey) == 2
     assert explain(grey, "forward", "tf") is None
+    assert measured(grey, "forward", "tf") is None
 
 
 def test_what_is_stated_of_a_fault_is_true_of_it() -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ if os.environ.get("VGGPREP_REQUIRE_KERAS"):
 else:
     keras = pytest.importorskip("keras")
 
-from vggprep import MODELS, MODES, deprocess_input, preprocess_input, strategies  # noqa: E402
+from vggprep import CHECKS, MODELS, MODES, Implementation, deprocess_input, preprocess_input, strategies  # noqa: E402
 from vggprep.cli import main  # noqa: E402
-from vggprep.conformance.engine import Selection  # noqa: E402
+from vggprep.conformance.engine import Selection, run  # noqa: E402
 from vggprep.conformance.judging import judge  # noqa: E402
 from vggprep.conformance.results import Report  # noqa: E402
 from vggprep.errors import VggprepError  # noqa: E402
@@ -278,6 +279,30 @@ def test_each_path_loads_and_preprocesses_white(path: str) -> None:
 @TENSORFLOW
 def test_keras_alone_is_all_its_paths() -> None:
     assert [i.name for i in targets.load("keras")] == [f"keras:{path}" for path in keras_paths.PATHS]
+
+
+@pytest.mark.parametrize("path", ["ndarray", "model"])
+@pytest.mark.parametrize("own", ["channels_last", "channels_first"])
+def test_a_data_format_that_is_left_out_is_the_one_that_keras_is_set_to(own: DataFormat, path: str) -> None:
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(own)
+    try:
+        (implementation,) = keras_paths.load("keras", path)
+        assert implementation.default_format == own
+        notes = [judge_defaults(implementation), judge_defaults(replace(implementation, default_format=OTHER[own]))]
+    finally:
+        keras.config.set_image_data_format(before)
+    said = f"it: takes data_format=None, and not what Keras has, {OTHER[own]!r}"
+    assert [said in each for each in notes] == [False, True]
+
+
+OTHER: dict[DataFormat, DataFormat] = {"channels_last": "channels_first", "channels_first": "channels_last"}
+
+
+def judge_defaults(implementation: Implementation) -> list[str]:
+    errors = [check for check in CHECKS if check.name == "errors"]
+    chosen = Selection(modes=("caffe",), dtypes=("float32",))
+    return list(run(implementation, selection=chosen, examples=0, checks=errors).notes)
 
 
 @pytest.mark.parametrize("target", ["keras:nosuch", "keras:Tensor", "keras:ndarray:more"])

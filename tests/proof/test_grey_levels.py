@@ -22,12 +22,6 @@ from vggprep.proof.report import failures
 from vggprep.spec import Direction
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    vectors.write(found := tmp_path_factory.mktemp("vectors") / "set")
-    return found
-
-
 def said(direction: Direction, messages: list[str]) -> set[str]:
     """The numbers of grey levels in the messages about values."""
     own = [m for m in messages if m.startswith("inverse: ") == (direction == "inverse")]
@@ -73,7 +67,7 @@ FAR = "beyond any number of grey levels"
     ],
 )
 def test_the_three_doors_say_the_same_number(
-    name: str, direction: Direction, dtype: str, check: str, levels: str, folder: Path, tmp_path: Path
+    name: str, direction: Direction, dtype: str, check: str, levels: str, vectors_folder: Path, tmp_path: Path
 ) -> None:
     if dtype not in available_dtypes():
         pytest.skip(f"NumPy has no {dtype} here")
@@ -81,7 +75,7 @@ def test_the_three_doors_say_the_same_number(
     report = judging.judge(implementation, known=(), selection=Selection(dtypes=(dtype,)), examples=0)
     assert said(direction, of_report(report, check)) == {levels}
     if dtype != "bfloat16":  # of which there are no vectors
-        found = of_verify(folder, tmp_path / "outputs", implementation, direction)
+        found = of_verify(vectors_folder, tmp_path / "outputs", implementation, direction)
         own = Report(found.implementation, [r for r in found.results if r.dtype == dtype], [])
         assert said(direction, of_report(own, check)) == {levels}
     # An inverse gets the float32 values that are made of bytes; float32 itself would take minutes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,10 +13,23 @@ import numpy as np
 import pytest
 from stand_in import RAISES, RIGHT, question
 
+from vggprep.cases import Cell
 from vggprep.releases import environments, record
 from vggprep.releases.observation import Observation, ObservationError
 from vggprep.releases.questions import KERAS_MODES, array, parse
-from vggprep.releases.record import FILE, Change, Recorded, adjacent, history, pack, read, shipped, unpack
+from vggprep.releases.record import (
+    FILE,
+    Change,
+    Recorded,
+    adjacent,
+    history,
+    no_longer_accepted,
+    pack,
+    read,
+    shipped,
+    unpack,
+)
+from vggprep.spec import DATA_FORMATS, DataFormat, ModeName
 
 
 @cache
@@ -189,3 +203,31 @@ def test_a_record_of_a_later_format_is_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(record, "FORMAT_VERSION", 0)
     with pytest.raises(ObservationError, match="cannot read this record of releases; install vggprep again"):
         unpack(later)
+
+
+@pytest.mark.parametrize(
+    ("release", "path", "refused", "said"),
+    [
+        (
+            "keras==99.0",
+            "tensor",
+            [("caffe", "channels_last", "uint8", 4)],
+            "refuses .*uint8.*, which keras==3.15.1 acc",
+        ),
+        ("keras==99.0", "ndarray", [("tf", f, "float32", 4) for f in DATA_FORMATS], "and 1 more kinds of input, which"),
+        (
+            "keras[jax]==99.0",
+            "tensor",
+            [("caffe", "channels_last", "uint8", 4)],
+            r"which keras\[jax\]==3.15.1 accepted",
+        ),
+        ("keras==3.0.5", "tensor", [("caffe", "channels_last", "uint8", 4)], r"which keras==3\.0\.\d accepted"),
+        ("tf_keras==99.0", "tensor", [("caffe", "channels_first", "float32", 3)], "^$"),  # refused before, too
+        ("keras==0.1", "tensor", [("caffe", "channels_last", "uint8", 4)], "^$"),
+        ("keras==99.0", "tensor", [], "^$"),
+    ],
+)
+def test_what_a_release_accepted_and_a_later_one_refuses_is_said(
+    release: str, path: str, refused: list[tuple[ModeName, DataFormat, str, int]], said: str
+) -> None:
+    assert re.search(said, no_longer_accepted(shipped(), release, path, [Cell(*each) for each in refused]))

@@ -17,7 +17,7 @@ back = vggprep.deprocess_input(y, mode="caffe", dtype="uint8")
 vggprep.deprocess_input(y, data_format="channels_first", mode="torch", dtype=None)
 
 vggprep.preprocess_input(image, "caffe", "channels_last")  # type: ignore[arg-type]
-vggprep.preprocess_input(image, mode="vgg")  # type: ignore[arg-type]
+vggprep.preprocess_input(image, mode=3)  # type: ignore[arg-type]
 vggprep.deprocess_input(y, "nchw")  # type: ignore[arg-type]
 
 
@@ -26,7 +26,6 @@ def preprocess(x: npt.NDArray[np.generic], data_format: DataFormat, mode: ModeNa
 
 
 mine = vggprep.Implementation("mine", preprocess, modes=["caffe"], dtypes=("uint8",), level="faithful")
-vggprep.Implementation("mine", preprocess, modes=["channels_last"])  # type: ignore[list-item]
 vggprep.Implementation("mine", preprocess, level="close")  # type: ignore[arg-type]
 
 for result in vggprep.check_implementation(mine, expected_failures={"value": "known"}, on_fail=None):
@@ -36,7 +35,7 @@ for result in vggprep.check_implementation(mine, expected_failures={"value": "kn
     worst: float = result.worst_levels
 
 mode: vggprep.spec.Mode = vggprep.MODES["caffe"]
-vggprep.MODES["vgg19"]  # type: ignore[index]
+vggprep.spec.Mode.affine("half", mean=0.5, std=["0.5", "0.25", 1])
 wanted: ModeName = vggprep.MODELS["vgg19"]
 
 

@@ -89,7 +89,9 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
             if subject.effects(other).shares_input:
                 case = other
         outcome = subject.run(case)
-        if outcome.shares_input:
+        if outcome.shares_input and _is_passed_through(subject, cell, direction):
+            subject.remarks.add("returns the caller's array itself, as Keras's models that preprocess inside do")
+        elif outcome.shares_input:
             kind: Kind = "input_returned" if outcome.returns_input else "view_returned"
             yield Finding(kind, direction, cell, case, outcome=outcome)
     for case in _small_and_large(subject, cell, direction):
@@ -110,6 +112,11 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
 
 
 _LATER_CALLS = 40
+
+
+def _is_passed_through(subject: Subject, cell: Cell, direction: Direction) -> bool:
+    """Whether nothing is to be done: it is all that the function does, so it may hand on any array in any layout."""
+    return cell.mode == "identity" and not subject.takes(direction, "mode")
 
 
 def _of(case: Case, image: Array) -> Array:
@@ -351,7 +358,9 @@ def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
         if not subject.takes(direction, keyword):
             continue
         outcome = subject.call(direction, array.copy(), mode, data_format)
-        if outcome.refusal is None:
+        if outcome.refusal is None and _is_passed_through(subject, cell, direction):
+            subject.remarks.add(f"accepts any {keyword}, as it changes nothing in any")
+        elif outcome.refusal is None:
             given, about = Arguments(array, mode, data_format), {"keyword": keyword, "value": UNKNOWN}
             yield Finding("unknown_accepted", direction, cell, given=given, outcome=outcome, about=about)
     for channels in (4,) if subject.implementation.serial else (4, 1):  # there, each call is a start
@@ -381,8 +390,9 @@ def _note_defaults(subject: Subject, cell: Cell, direction: Direction) -> None:
     who = "the inverse" if direction == "inverse" else "it"
     if takes.mode_first:
         subject.remarks.add(f"{who} takes mode before data_format: by position, Keras takes data_format first")
-    caffe, last = (cell._replace(mode="caffe"), cell._replace(data_format="channels_last"))
-    for name, other, usual in (("mode", caffe, "caffe"), ("data_format", last, "channels_last")):
+    its = subject.implementation.default_format or "channels_last"
+    caffe, last = (cell._replace(mode="caffe"), cell._replace(data_format=its))
+    for name, other, usual in (("mode", caffe, "caffe"), ("data_format", last, its)):
         default = dict(takes.defaults).get(name, usual)
         wanted = {default, None} if name == "data_format" and takes.data_format else {default}
         for value in wanted - {usual}:

@@ -132,6 +132,10 @@ class Subject:
             found.setdefault((case.direction, case.cell), []).append((case, outcome))
         return found
 
+    def remember(self, case: Case, outcome: Outcome) -> None:
+        """Take an outcome that is known from elsewhere for what a call on the case does."""
+        self._outcomes[case] = outcome
+
     def effects(self, case: Case) -> Outcome:
         """What a call on a case does to arrays; of a large case, without any array.
 
@@ -334,7 +338,7 @@ def canonical_bytes(array: Array) -> bytes:
     """Bytes that are the same wherever the values, dtype and shape are: little-endian, C order, one NaN."""
     head = f"{oracle.name_of(array.dtype)}{array.shape}".encode()
     if oracle.name_of(array.dtype) != "bfloat16":
-        array = array.astype(array.dtype.newbyteorder("<"))
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if array.dtype.kind == "f" or oracle.name_of(array.dtype) == "bfloat16":
         missing = np.isnan(array)
         if missing.any():

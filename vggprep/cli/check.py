@@ -24,7 +24,9 @@ from vggprep.conformance.engine import Selection
 from vggprep.conformance.exploration import PROFILES
 from vggprep.conformance.judging import judge
 from vggprep.conformance.results import Report, exit_code
+from vggprep.implementations import keras
 from vggprep.implementations.targets import TargetSpec, load_all
+from vggprep.releases import record
 from vggprep.spec import Level
 
 
@@ -107,6 +109,7 @@ def check(
                 seed=seed,
                 progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
             )
+        judged.notes.extend(_lost(judged))
         reports.append(judged)
         report.print_report(judged, out)
         out.print()
@@ -119,3 +122,15 @@ def check(
         with writing(report_file):
             report.write(report_file, reports, arguments=sys.argv[1:])
     raise SystemExit(exit_code(reports))
+
+
+def _lost(judged: Report) -> list[str]:
+    """What an installed Keras refuses though a recorded release accepted it."""
+    package, _, path = judged.implementation.name.partition(":")
+    refused = list(dict.fromkeys(r.cell for r in judged.results if r.status == "refused" and r.check == "value"))
+    if package not in keras.PACKAGES or not refused:
+        return []
+    backend = keras.backend_of(package)
+    line = package if backend == "tensorflow" else f"{package}[{backend}]"
+    said = record.no_longer_accepted(record.shipped(), f"{line}=={keras.version_of(package)}", path, refused)
+    return [said] if said else []

@@ -28,7 +28,7 @@ from vggprep.files import printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
 from vggprep.implementations.targets import TargetSpec
-from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, ModeName, is_known, known
+from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, ModeName, known, published
 
 if TYPE_CHECKING:
     from click.decorators import FC
@@ -60,13 +60,11 @@ class ModeError(VggprepError):
 
 def mode_named(word: str) -> ModeName:
     """The name under which a mode is known from now on: one of Keras's, of a published one, or a configuration file."""
-    if is_known(word):
+    if word in MODES or word in published():
         return word
     if not Path(word).is_file():
         names = ", ".join(map(repr, MODES))
-        raise click.BadParameter(
-            f"{word!r} is not one of {names}, the name of a published mode or a configuration file."
-        )
+        raise click.BadParameter(f"{word!r} is not one of {names}, nor a published mode, nor a configuration file.")
     from vggprep.configurations import read_mode
 
     try:
@@ -255,7 +253,7 @@ def long_progress() -> Iterator[Callable[[int, int, float], None]]:
 
         def report(done: int, total: int, rate: float) -> None:
             nonlocal last
-            speed = f"{rate / 1e6:,.0f} million values a second"
+            speed = f"{rate / 1e6:,.3g} million values a second"
             bar.update(task, description=speed, completed=done, total=total)
             if bar.disable and time.monotonic() - last > _SECONDS_BETWEEN_LINES and done > total / 100:
                 last = time.monotonic()

@@ -37,7 +37,7 @@ def modes(sources: tuple[str, ...], format: str | None, as_json: bool) -> None:
 
     A FILE is the configuration that ships with somebody's weights: Hugging Face's, timm's, KerasHub's, Keras's,
     albumentations', torchvision's, OpenVINO's, DeepStream's, OpenCV's, Core ML's, or vggprep's own TOML. With --as, the
-    exit code is 1 if the format cannot say the mode: what is written is the nearest that it can.
+    exit code is 1 if the format cannot say the mode, and it is told how far off the file is.
     """
     found = [_source(source) for source in sources]
     if format and (len(found) != 1 or as_json):
@@ -103,7 +103,7 @@ def _write(one: Configuration, format: str) -> None:
         click.echo(f"vggprep: {printable(', '.join(one.unjudged))}: not carried over", err=True)
     if written.lost:
         lost = f"{format} cannot say {' and '.join(written.lost)} of {one.mode.name}"
-        message = f"{lost}: the nearest that it can say is up to {written.levels:.3g} grey levels off"
+        message = f"{lost}: what is written is up to {written.levels:.3g} grey levels off"
         click.echo(f"vggprep: {printable(message)}", err=True)
         raise SystemExit(1)
 

@@ -8,6 +8,9 @@ from fractions import Fraction
 DIGITS = 17
 """Significant digits of a constant that no decimal gives: as many as tell every float64 apart."""
 
+LARGEST_EXPONENT = 30
+"""Of the constants of a mode, as in ``spec``: a number such as 1e999999999 fills the memory when it is written out."""
+
 
 def number(value: int | float | str | Decimal) -> str:
     """The decimal of a number, without digits that say nothing: ``255.0`` is ``255``."""

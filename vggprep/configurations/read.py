@@ -7,11 +7,7 @@ order, is what the library of the format does with the file. Imports the standar
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import json
-import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -19,12 +15,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vggprep.configurations.decimals import decimal_of, number, terminates
+from vggprep.configurations.decimals import LARGEST_EXPONENT, decimal_of, number, terminates
+from vggprep.configurations.texts import Fields, parsed
 from vggprep.errors import VggprepError
 from vggprep.published import PUBLISHED
 from vggprep.spec import MODES, OPERATIONS, Mode, Step
 
-Fields = Mapping[str, Any]
 Three = tuple[str, str, str]
 
 
@@ -77,58 +73,32 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise VggprepError(
-            f"{path} is no text file; a configuration is JSON, TOML, XML, INI or a command line"
-        ) from None
+        raise VggprepError(f"{path} is no text file, which a configuration is") from None
     except IsADirectoryError:
         raise VggprepError(f"{path} is a folder; name the configuration file in it") from None
-    except OSError as error:
-        raise VggprepError(f"cannot read {path}: {error.strerror}") from None
-    return _read(
-        str(path), _parsed(str(path), text, path.suffix.lower()), name or "/".join(path.parts[-2:]).lstrip("/")
-    )
+    except (OSError, ValueError) as error:
+        raise VggprepError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return _read(str(path), text, name or "/".join(path.parts[-2:]).lstrip("/"), path.suffix.lower())
 
 
 def read_text(text: str, name: str) -> Configuration:
     """As ``read``, of what a file holds."""
-    return _read("the text", _parsed("the text", text), name)
+    return _read("the text", text, name)
 
 
-def _parsed(where: str, text: str, suffix: str = "") -> Fields:
-    """The mapping that a text holds, whatever its syntax."""
+def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Configuration:
     try:
-        if text.lstrip()[:1] == "{" or suffix == ".json":
-            parsed = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-            return parsed if isinstance(parsed, dict) else {"list": parsed}
-        if suffix == ".toml" or re.search(r"^\s*\[\[steps\]\]|^\s*steps *= *\[", text, flags=re.MULTILINE):
-            return tomllib.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise VggprepError(f"{where} is broken: {' '.join(str(error).split())}") from None
-    if call := re.search(r"\bblobFromImages?(?:WithParams)?\s*\(", text):
-        return {"blobFromImage": _call(text[call.start() :])}
-    if re.search(r"(?<![\w-])--?(mean_values|scale_values|scale|reverse_input_channels)\b", text):
-        return {"openvino": _command_line(text)}
-    if re.search(r"^\s*net-scale-factor|^\s*offsets\s*[=:]|^\s*model-color-format", text, flags=re.MULTILINE):
-        return {"deepstream": _ini(text)}
-    return {}
-
-
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number that a mode can have")
-
-
-def _read(where: str, document: Fields, name: str) -> Configuration:
-    try:
+        document = parsed(given, suffix) if isinstance(given, str) else given
         if _is_own(document):
             return _own(document, name)
         found, format, unjudged = _search(document)
         steps = tuple(step for step in found.steps if not _does_nothing(step))
         mode = Mode(name or _name_of(found.order, steps), found.order, steps, source=f"{format}: {where}")
-    except VggprepError as error:
-        raise VggprepError(f"{where}: {error}") from None
-    except ValueError as error:
+        return Configuration(mode, format, unjudged, found.notes)
+    except RecursionError:
+        raise VggprepError(f"{where}: nested too deeply") from None
+    except (VggprepError, ValueError) as error:
         raise VggprepError(f"{where}: {' '.join(str(error).split())}") from None
-    return Configuration(mode, format, unjudged, found.notes)
 
 
 def _name_of(order: str, steps: tuple[Step, ...]) -> str:
@@ -147,7 +117,7 @@ def _three(fields: Fields, key: str, default: Any = None, *, positive: bool = Fa
     each = _flat(value) if isinstance(value, list | tuple) else [value]
     for one in each:
         is_number = isinstance(one, int | float | Decimal) and not isinstance(one, bool)
-        if not is_number or not Decimal(str(one)).is_finite():
+        if not is_number or not (value := Decimal(str(one))).is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
             raise VggprepError(f"{key} must be finite numbers; got {one!r}")
         if positive and one <= 0:
             raise VggprepError(f"{key} is divided by and must be positive; got {number(one)}")
@@ -185,24 +155,31 @@ def _reversed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _is_own(document: Fields) -> bool:
-    return "steps" in document and "order" in document
+    steps = document.get("steps")
+    return isinstance(steps, list | tuple) and ("order" in document or all(isinstance(s, Mapping) for s in steps))
 
 
 def _own(document: Fields, name: str) -> Configuration:
+    """``name``, ``order`` and ``steps`` such as ``{ divide = 255 }``; constants are kept as they are written."""
     unknown = set(document) - {"name", "order", "steps", "summary", "source"}
     if unknown:
         raise VggprepError(f"a mode has name, order, steps, summary and source; got {', '.join(sorted(unknown))}")
-    order = document["order"]
-    if not isinstance(order, str) and not (isinstance(order, list | tuple) and all(type(c) is int for c in order)):
-        raise VggprepError(f"order must be RGB, BGR or three indices; got {order!r}")
     steps = []
-    for step in document["steps"] if isinstance(document["steps"], list | tuple) else [None]:
+    for step in document["steps"]:
+        if isinstance(step, Mapping) and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
+            step = {step["operation"]: step["constants"]}
         if not isinstance(step, Mapping) or len(step) != 1 or next(iter(step)) not in OPERATIONS:
             raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {step!r}")
         ((operation, constants),) = step.items()
         steps.append(Step(operation, constants))
-    texts = {key: document.get(key, "") for key in ("summary", "source")}
-    return Configuration(Mode(document.get("name", name), order, steps, **texts), "toml")
+    order = document.get("order", "RGB")
+    if not isinstance(order, str | list | tuple) or not all(type(c) is int for c in order if not isinstance(c, str)):
+        raise VggprepError(f"order must be RGB, BGR or three indices; got {order!r}")
+    texts = {key: document.get(key, "") for key in ("name", "summary", "source")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise VggprepError("name, summary and source are texts")
+    texts["name"] = texts["name"] or name or _name_of(str(order), tuple(steps))
+    return Configuration(Mode(order=order, steps=steps, **texts), "toml")
 
 
 # Other people's ---------------------------------------------------------------------------------------------------
@@ -219,7 +196,7 @@ def _hugging_face(f: Fields) -> _Found:
             raise VggprepError(f"{kind} {why}")
     if f.get("do_color_quantize") or f.get("do_grayscale"):
         raise VggprepError("do_color_quantize and do_grayscale do not work channel by channel: no mode does that")
-    if kind.startswith(("LayoutLMv2", "LayoutXLM")):  # neither rescales nor normalises, always reverses
+    if kind.startswith(("LayoutLMv2", "LayoutXLM")):  # neither rescales nor normalises
         return _Found((), "BGR")
     values = {"do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_flip_channel_order"}
     if not values & f.keys():
@@ -241,17 +218,21 @@ def _hugging_face(f: Fields) -> _Found:
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
         if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
-        notes += _exchanged(tuple(steps), mean, std)
+        notes += _exchanged(mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
     if kind.startswith("EfficientNet") and _flag(f, "include_top", True):
         steps.append(Step("divide", _three(f, "image_std", positive=True)))
         notes += ("include_top divides by image_std once more",)
-    flips = _flag(f, "do_flip_channel_order", kind.startswith(("MobileViT", "Tvp")))
+    flips = _flag(f, "do_flip_channel_order", kind.startswith(_REVERSING))
     return _Found(_reversed(tuple(steps)) if flips else tuple(steps), "BGR" if flips else "RGB", notes)
 
 
+_REVERSING = ("MobileViT", "Tvp", "PPLCNet", "PPOCRV5ServerDet", "PPOCRV6SmallRec", "UVDoc")
+"""Of transformers 5.24: processors that reverse the channels at the end, if no flag says otherwise."""
+
 _OF_THE_IMAGE = {
     "Pix2Struct": "normalises each image by its own mean and deviation: no mode does that",
+    "Kosmos2_5": "normalises each image by its own mean and deviation: no mode does that",
     "ImageGPT": "replaces pixels by the nearest of its colour clusters: no mode does that",
 }
 
@@ -267,13 +248,11 @@ def _mean_and_std(f: Fields, mean: str, std: str) -> tuple[Three, Three]:
     return _three(f, mean), _three(f, std, positive=True)
 
 
-def _exchanged(before: tuple[Step, ...], mean: Three, std: Three) -> tuple[str, ...]:
+def _exchanged(mean: Three, std: Three) -> tuple[str, ...]:
     """A note where mean and deviation are those of a known mode, the one in the other's place."""
     for other in (*MODES.values(), *PUBLISHED.values()):
-        if mean != std and [(s.operation, s.constants) for s in other.steps[-2:]] == [
-            ("subtract", std),
-            ("divide", mean),
-        ]:
+        last = [(step.operation, *map(Decimal, step.constants)) for step in other.steps[-2:]]
+        if mean != std and last == [("subtract", *map(Decimal, std)), ("divide", *map(Decimal, mean))]:
             return (f"mean and std are those of {other.name}, exchanged",)
     return ()
 
@@ -290,7 +269,7 @@ def _mean_std(f: Fields) -> _Found:
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
-    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(before, mean, std))
+    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
 
 
 def _albumentations(f: Fields) -> _Found:
@@ -301,7 +280,7 @@ def _albumentations(f: Fields) -> _Found:
     mean, std = _mean_and_std(f, "mean", "std")
     by = Fraction(_three(f, "max_pixel_value", 255, positive=True)[0])
     subtracted, divisor = ([decimal_of(by * Fraction(c)) for c in constants] for constants in (mean, std))
-    return _Found((Step("subtract", subtracted), Step("divide", divisor)), notes=_exchanged((), mean, std))
+    return _Found((Step("subtract", subtracted), Step("divide", divisor)), notes=_exchanged(mean, std))
 
 
 def _scale_offset(f: Fields) -> _Found:
@@ -324,12 +303,14 @@ def _normalization(f: Fields) -> _Found:
 def _openvino(f: Fields) -> _Found:
     """The channels reversed, then (x - mean_values) / scale_values, in the order of the model's channels.
 
-    So it is documented in every version: older ones say that reversal comes after, and mean that it is inserted
-    before what was inserted already.
+    Newer versions document it so. Older ones say that reversal comes after mean and scale, but also that these are in
+    the order of the original model's channels, which is the same.
     """
     scale = "scale_values" if f.get("scale_values") is not None else "scale"
     steps = (Step("subtract", _three(f, "mean_values", 0)), Step("divide", _three(f, scale, 1, positive=True)))
-    return _Found(steps, "BGR" if _flag(f, "reverse_input_channels", False) else "RGB")
+    if not _flag(f, "reverse_input_channels", False):
+        return _Found(steps)
+    return _Found(steps, "BGR", ("images are taken to be RGB, and reach the model as BGR",))
 
 
 def _deepstream(f: Fields) -> _Found:
@@ -417,12 +398,11 @@ READABLE = ("toml", *dict.fromkeys(name for name, _, _ in _READERS))
 
 def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
     """What the parts of a document say, which may be anywhere in it."""
-    parts = list(_parts(document))
-    found = list(dict.fromkeys((format, reader(part)) for format, reader, part in parts))
+    found = [(format, reader(part)) for format, reader, part in _parts(document)]
     if not found:
         raise VggprepError(f"there is no mode in it; one is read from {', '.join(READABLE)}")
-    if _layers(document) is not None:
-        return _chained(found), "keras", _unjudged(document)
+    if _layers(document) is not None:  # one after the other
+        return _Found(tuple(step for _, one in found for step in one.steps)), "keras", _unjudged(document)
     if len({(one.order, one.steps) for _, one in found}) > 1:
         raise VggprepError(f"it holds {len(found)} different modes; leave one in it")
     format, one = found[0]
@@ -435,15 +415,10 @@ def _parts(value: Any) -> Iterator[tuple[str, Callable[[Fields], _Found], Fields
             if fits(value):
                 yield format, reader, value
                 return
-        layers = _layers(value)
-        # Where a processor has several parts, that of images is meant.
-        value = (
-            layers
-            if layers is not None
-            else [value["image_processor"]]
-            if "image_processor" in value
-            else list(value.values())
-        )
+        parts = _layers(value)
+        if parts is None:  # where a processor has several, that of images is meant
+            parts = [value["image_processor"]] if "image_processor" in value else list(value.values())
+        value = parts
     if isinstance(value, list | tuple):
         for one in value:
             yield from _parts(one)
@@ -456,43 +431,38 @@ def _layers(value: Fields) -> list[Any] | None:
         return None
     leading = []
     for layer in config["layers"]:
-        if not isinstance(layer, Mapping) or _kind(layer) not in (
-            "InputLayer",
-            "Rescaling",
-            "Normalization",
-            *_GEOMETRY,
-        ):
+        if not isinstance(layer, Mapping) or _kind(layer) not in _PREPROCESSING:
             break
         leading.append(layer)
     return leading
 
 
-_GEOMETRY = ("Resizing", "CenterCrop", "RandomFlip")
-
-
-def _chained(found: list[tuple[str, _Found]]) -> _Found:
-    return _Found(tuple(step for _, one in found for step in one.steps))
+_GEOMETRY = ("Resizing", "CenterCrop")
+_PREPROCESSING = ("InputLayer", "Rescaling", "Normalization", *_GEOMETRY)
 
 
 # What is not judged -------------------------------------------------------------------------------------------------
 
-_SIZES = ("size", "crop_size", "input_size", "image_size", "input_shape", "infer-dims")
-_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""Pillow's numbers for ``resample``."""
+_SIZES = ("size", "crop_size", "input_size", "image_size", "infer-dims")
+_PILLOW = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+_OPENCV = ("nearest", "bilinear", "bicubic", "area", "lanczos")
+"""Their numbers for ``resample`` and ``interpolation``."""
 
 
 def _unjudged(value: Any) -> tuple[str, ...]:
     """What a document says of resizing, cropping and decoding, a few words each."""
     found: list[str] = []
     for f in _mappings(value):
-        if f.get("do_resize", True) is not False:
-            found += [f"{key.replace('_', ' ')} {_size(f[key])}" for key in _SIZES if f.get(key) and _kind(f) == ""
-                      and (key != "crop_size" or f.get("do_center_crop", True) is not False)]  # fmt: skip
-            resample = f.get("resample", f.get("interpolation"))
-            if isinstance(resample, int) and 0 <= resample < len(_RESAMPLING) and not isinstance(resample, bool):
-                resample = _RESAMPLING[resample]
-            found += [resample] if isinstance(resample, str) and resample else []
-        found += [f"crop {number(f['crop_pct'])}"] if isinstance(f.get("crop_pct"), int | float | Decimal) else []
+        off = {"crop_size"} if f.get("do_center_crop") is False else set()
+        off |= {"size", "resample"} if f.get("do_resize") is False else set()
+        found += [f"{k.replace('_', ' ')} {_size(f[k])}" for k in _SIZES if f.get(k) and k not in off and not _kind(f)]
+        for key, names in (("resample", _PILLOW), ("interpolation", _OPENCV)):
+            how = f.get(key) if key not in off else None
+            found += (
+                [names[how]] if type(how) is int and 0 <= how < len(names) else [how] if isinstance(how, str) else []
+            )
+        found += [f"crop {f['crop_pct']}"] if isinstance(f.get("crop_pct"), int | float | Decimal) else []
+        found += [f"input shape {f['input_shape']}"] if isinstance(f.get("input_shape"), str) else []
         found += ["crop"] if f.get("crop") is True else []
         found += ["padding"] if f.get("do_pad") is True else []
         found += [_kind(f)] if _kind(f) in _GEOMETRY or "Crop" in _kind(f) or "Resiz" in _kind(f) else []
@@ -513,108 +483,3 @@ def _size(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "x".join(str(v) for v in value)
     return str(value)
-
-
-# Texts that are neither JSON nor TOML -------------------------------------------------------------------------------
-
-
-def _numbers(text: str) -> list[Decimal | str]:
-    """The numbers in a list such as ``[123.675,116.28,103.53]`` or ``104;117;123``; what is none stays text."""
-    words = [word for word in re.split(r"[\s,;]+", text.strip("[]()\"' ")) if word]
-    return [Decimal(word) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", word) else word for word in words]
-
-
-_OPTION = re.compile(
-    r"(?<![\w-])--?(mean_values|scale_values|scale|reverse_input_channels|input_shape)\b(?:[= ]\s*([^\n]*?))?"
-    r"(?=\s+--|\s*\\?\s*(?:\n|$))"
-)
-
-
-def _command_line(text: str) -> Fields:
-    """The options of OpenVINO's Model Optimizer; values may stand for an input: ``data[123,117,104]``."""
-    fields: dict[str, Any] = {}
-    for key, value in _OPTION.findall(text):
-        value = value.strip("\"' ")
-        if key == "reverse_input_channels":
-            fields[key] = value.lower() not in ("false", "0")
-            continue
-        lists = re.findall(r"[\[(]([^\])]*)[\])]", value)
-        if len(lists) > 1:
-            raise VggprepError(f"--{key} has values for {len(lists)} inputs; leave those of one")
-        fields[key] = _numbers(lists[0] if lists else value) if key != "input_shape" else value
-    return fields
-
-
-def _ini(text: str) -> Fields:
-    """Keys of DeepStream's configuration, INI or YAML, that bear on values or size."""
-    fields: dict[str, Any] = {}
-    for key, value in re.findall(r"^\s*([\w-]+)\s*[=:]\s*([^#\n]*)", text, flags=re.MULTILINE):
-        if key in ("net-scale-factor", "offsets", "model-color-format"):
-            numbers = _numbers(value)
-            fields[key] = numbers if key != "model-color-format" else numbers[0] if numbers else ""
-        if key in ("mean-file", "infer-dims"):
-            fields[key] = value.strip()
-    return fields
-
-
-def _call(text: str) -> Fields:
-    """The arguments of a call of blobFromImage in Python, C++ or JavaScript."""
-    depth = 0
-    for end, letter in enumerate(text, 1):
-        depth += (letter in "([{") - (letter in ")]}")
-        if depth == 0 and letter in ")]}":
-            text = text[:end]
-            break
-    source = text.replace("::", ".").replace("new ", "").replace("{", "[").replace("}", "]")
-    source = re.sub(r"(?<![\w.])(\d+\.?\d*)f\b", r"\1", source)
-    try:
-        call = ast.parse(" ".join(source.split()), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError):
-        raise VggprepError("the call of blobFromImage cannot be understood") from None
-    if not isinstance(call, ast.Call):
-        raise VggprepError("the call of blobFromImage cannot be understood")
-    names = ("image", "scalefactor", "size", "mean", "swapRB", "crop", "ddepth")
-    arguments = list(call.args)
-    if len(arguments) > 2 and _folded(arguments[1]) is None and _folded(arguments[2]) is not None:
-        del arguments[1]  # C++: where the blob is put
-    given = dict(zip(names, arguments, strict=False)) | {k.arg: k.value for k in call.keywords if k.arg}
-    fields: dict[str, Any] = {"scalefactor": Fraction(1), "mean": [0, 0, 0]}
-    for name in ("scalefactor", "mean", "size", "swapRB", "crop"):
-        if name in given:
-            fields[name] = _constant(name, given[name])
-    return fields
-
-
-def _constant(name: str, node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):  # Scalar(104, 117, 123), Size(224, 224)
-        return [_constant(name, one) for one in node.args]
-    if isinstance(node, ast.Tuple | ast.List):
-        return [_constant(name, one) for one in node.elts]
-    if name in ("swapRB", "crop"):
-        flag = node.value if isinstance(node, ast.Constant) else getattr(node, "id", "").lower() == "true"
-        if isinstance(flag, bool):
-            return flag
-    if name == "size":
-        return ast.unparse(node)
-    value = _folded(node)
-    if value is None:
-        raise VggprepError(f"{name} is not written as numbers: {ast.unparse(node)}")
-    return value if name == "scalefactor" else Decimal(decimal_of(value))
-
-
-def _folded(node: ast.expr) -> Fraction | None:
-    """The value of an expression of numbers, such as ``1/127.5``."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return Fraction(str(node.value))
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and (value := _folded(node.operand)) is not None:
-        return -value
-    if (
-        isinstance(node, ast.BinOp)
-        and (left := _folded(node.left)) is not None
-        and (right := _folded(node.right)) is not None
-    ):
-        if isinstance(node.op, ast.Mult):
-            return left * right
-        if isinstance(node.op, ast.Div) and right:
-            return left / right
-    return None

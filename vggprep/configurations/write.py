@@ -1,7 +1,7 @@
 """Writing a mode in somebody's format, and saying what is lost.
 
-Every format can say a scale and an offset for each channel, or for all; some can say that channels are reversed. What
-a format cannot say is replaced by the nearest it can, and what was written is read again, to see how far off it is.
+Every format can say an offset for each channel, and a scale for each or for all; some can say that channels are
+reversed. What a format cannot say is replaced, and what was written is read again, to see how far off it is.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Form:
 
 
 def write(mode: Mode, format: str) -> Written:
-    """The mode in one of ``FORMATS``, or the nearest to it that the format can say.
+    """The mode in one of ``FORMATS``, or one near it that the format can say; of three scales, the nearest single one.
 
     Raises:
         VggprepError: an unknown format.
@@ -73,7 +73,7 @@ def write(mode: Mode, format: str) -> Written:
         form = _in_order(form, "RGB")
     if not below_zero and min(form.factors) < 0:
         lost.append("a scale below 0")
-        form = _Form(form.order, form.scale, form.mean, tuple(abs(s) * (1 if form.scale > 0 else -1) for s in form.std))
+        form = _Form(form.order, form.scale, form.mean, tuple(map(abs, form.std)))
     if scales == 1 and len(set(form.factors)) > 1:
         lost.append("three scales")
         form = _one_scale(form)
@@ -91,6 +91,8 @@ def _form(mode: Mode) -> _Form:
         if step.operation in ("add", "subtract") or len(set(step.constants)) > 1:
             break
         constant = Fraction(step.constants[0])
+        if constant < 0:
+            break
         scale *= constant if step.operation == "multiply" else 1 / constant
     std = tuple(scale / line.scale for line in lines(mode))
     mean = tuple(-line.offset * s for line, s in zip(lines(mode), std, strict=True))

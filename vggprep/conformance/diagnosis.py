@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,32 +14,41 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
+from vggprep.checks.contract import UNKNOWN
 from vggprep.checks.findings import Array, Kind
 from vggprep.conformance.results import Example
+from vggprep.conformance.words import predicate
 from vggprep.explanation import search
 from vggprep.explanation.statements import Seen, Statement, same
 from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
-from vggprep.spec import DATA_FORMATS, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is stated of the cause of a finding, if anything, and lines that show it."""
+    """What is stated of the cause of a finding, if anything, and lines that show it.
+
+    ``partly``: the statement is about images of 0..255, of all that were seen in the cell.
+    """
 
     statement: Statement | None = None
     reproducer: str = ""
     example: Example = ""
+    partly: bool = False
 
     @property
     def text(self) -> str:
         """The statement, and which others cannot be told from it."""
         if self.statement is None:
             return ""
-        also = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
-        return self.statement.text + (f" What was seen fits {' and '.join(also)}, too." if also else "")
+        faults = [fault.name for fault in FAULTS if fault.name in self.statement.also][:3]
+        steps = [text for text in self.statement.also if text.startswith(("computes ", "returns "))][:1]
+        said = f"of images of 0..255, it {self.statement.text}" if self.partly else self.statement.text
+        also = [f"What was seen fits {' and '.join(faults)}, too."] if faults else [f"Or it {text}." for text in steps]
+        return " ".join([f"{said.rstrip('.')}.", *also]) if also else said
 
     @property
     def cause(self) -> str:
@@ -55,6 +64,7 @@ UNEXPLAINED = Explanation()
 def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[Explanation]:
     """A cause and a reproducer for each finding of a check."""
     causes = _Causes(subject)
+    causes.settle(finding for _, finding in findings)
     stated = [causes.of(finding) for _, finding in findings]
     for direction in subject.directions:
         pixels = [f for _, f in findings if f.direction == direction and f.case is not None and f.deviation is not None]
@@ -68,14 +78,21 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
         example = cause if subject.implementation.compiled else number
         if example not in shown:
             shown[example] = _reproduce(subject, finding)
-        explanations.append(Explanation(statement, *shown[example]))
+        explanations.append(Explanation(statement, *shown[example], causes.explains_part(finding)))
     return explanations
+
+
+def named(subject: Subject, findings: Sequence[Finding]) -> list[str]:
+    """The cause of each finding; empty where it is not known."""
+    causes = _Causes(subject)
+    causes.settle(findings)
+    return [Explanation(causes.of(finding)).cause for finding in findings]
 
 
 _OF_VALUES: frozenset[Kind] = frozenset(
     {
         "value", "lost_pixels", "shape", "dtype_exact", "dtype_integer", "dtype_narrow", "dtype_pixels",
-        "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "falling",
+        "integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "falling", "memory_layout",
     }
 )  # fmt: skip
 """Kinds of findings that the values of a cell may explain."""
@@ -88,7 +105,7 @@ _OF_CALLS: frozenset[Kind] = frozenset(
 )  # fmt: skip
 """Kinds that a fault explains if it does the same, with the same effects on the input, in all calls of the cell."""
 
-_SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells that are looked into
+_SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells, and calls, that are looked into
 
 
 class _Causes:
@@ -98,23 +115,84 @@ class _Causes:
         self._subject = subject
         self._seen = subject.seen()
         self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
+        self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
+        self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
+
+    def settle(self, findings: Iterable[Finding]) -> None:
+        """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
+        keys = dict.fromkeys((f.direction, f.cell) for f in findings if f.kind in _OF_VALUES)
+        # The plainest first. Images of black and white tell nothing: they wait for statements to try on them.
+        for key in sorted(keys, key=lambda key: (key[1].dtype == "bool", key[1].dtype not in ("uint8", "float32"))):
+            self._of_cells[key] = self._search(*key)
+        for kind, statements in self._likely.items():
+            cells = [key for key in keys if (key[0], key[1].mode) == kind]
+            if len(statements) < 2 and all(self._of_cells[key] for key in cells):
+                continue
+            fits = {s: [k for k in cells if self._fits(s, *k)] for s in statements}
+            for statement in sorted(statements, key=lambda s: len(fits[s])):
+                self._of_cells |= dict.fromkeys(fits[statement], statement)
+            for key in cells:
+                if self._of_cells[key] is None:
+                    usual = [seen for seen in self._evidence(*key) if np.abs(seen.x).max(initial=0) <= 255]
+                    self._partly |= (
+                        {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
+                    )
+
+    def _fits(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
+        evidence = list(self._evidence(direction, cell))
+        return search.explain(evidence, direction, cell.mode, [statement], thorough=False) is not None
+
+    def explains_part(self, finding: Finding) -> bool:
+        """Whether the statement about a finding is about images of 0..255, and not about all that was seen."""
+        return (finding.direction, finding.cell) in self._partly and finding.kind in _OF_VALUES
 
     def of(self, finding: Finding) -> Statement | None:
         """The statement about a finding, if there is one."""
         statement = self._of_values(finding) if finding.kind in _OF_VALUES else None
         if statement is None and (finding.kind in _OF_CALLS or finding.case is not None):
-            statement = self._of_call(finding)
-        return statement
+            tries = finding.direction, finding.cell.mode, finding.kind
+            statement = self._of_call(finding) if self._vain_calls[tries] < _SEARCHES else None
+            self._vain_calls[tries] += statement is None
+        if finding.kind == "unknown_accepted" and statement is None:
+            statement = self._of_unknown(finding)
+        if statement is None or statement.kind != "mode" or not self._is_unknown(finding):
+            return statement
+        text = f"takes mode={finding.cell.mode!r} as any mode that it does not know: as {statement.mode}"
+        return replace(statement, name=f"unknown_mode_taken_as_{statement.mode}", text=text, also=())
+
+    def _of_unknown(self, finding: Finding) -> Statement | None:
+        """As which mode an unknown one is taken, by what comes out."""
+        arguments, outcome = finding.arguments(), finding.outcome
+        output = None if outcome is None else outcome.output
+        right = preprocess_input if finding.direction == "forward" else deprocess_input
+        if arguments is None or output is None or finding.about["keyword"] != "mode":
+            return None
+        for mode in MODES:
+            if same(output, right(arguments.array, arguments.data_format, mode)):
+                text = f"takes any mode that it does not know as {mode}"
+                return Statement("steps", f"unknown_mode_taken_as_{mode}", text, lambda seen: None, mode=mode)
+        return None
+
+    def _is_unknown(self, finding: Finding) -> bool:
+        """Whether the mode of a finding gets the bits that no mode's name gets."""
+        if not self._subject.takes(finding.direction, "mode"):
+            return False
+        case = panel(finding.direction, finding.cell)
+        asked = self._subject.try_input(finding.direction, case.array(), UNKNOWN, case.data_format).output
+        output = self._subject.run(case).output
+        return asked is not None and output is not None and asked.tobytes() == output.tobytes()
 
     def _of_values(self, finding: Finding) -> Statement | None:
         key = finding.direction, finding.cell
-        if key not in self._of_cells:
-            self._of_cells[key] = self._search(*key)
+        if key in self._partly:
+            return self._partly[key]
         statement = self._of_cells[key]
         own = _own(finding)
+        if finding.kind == "memory_layout" and finding.case is not None:
+            own = Seen(finding.case, self._subject.run(finding.case))
         return statement if statement is None or own is None or search.reproduces(statement, [own]) else None
 
     def _search(self, direction: Direction, cell: Cell) -> Statement | None:
@@ -227,9 +305,12 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
         return _lines(subject, finding.direction, mode, data_format, literal(array)), "arguments"
     if case is None:
         return "", ""
-    small = _one_pixel(subject, finding)
+    small = _one_pixel(subject, finding) or _two_pixels(subject, finding)
     if small is not None:
         return small, "pixel"
+    if math.prod(case.shape) == 0 and case.layout == "c" and case.dtype != "bfloat16":
+        x = f'np.zeros({case.array_shape}, dtype="{case.dtype}")'
+        return _lines(subject, case.direction, case.mode, case.data_format, x), "arguments"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
     hint = _HINTS.get(finding.kind)
     return "from vggprep.cases import Case\n" + shown + (f"\n# {hint}" if hint else ""), "case"
@@ -272,6 +353,29 @@ def _one_pixel(subject: Subject, finding: Finding) -> str | None:
         + f"\n# expected {_values(expected, digits)}"
         + (f" {_expected_dtype(subject, case, outcome)}" if case.direction == "forward" else "")
     )
+
+
+def _two_pixels(subject: Subject, finding: Finding) -> str | None:
+    """Lines that show what shape, dtype or memory comes back, on two pixels side by side."""
+    case = finding.case
+    if case is None or not (finding.kind in _HINTS or finding.kind == "shape" or finding.kind.startswith("dtype_")):
+        return None
+    shape = (1,) * (case.rank - 2) + (2, 3)
+    if case.values().size < 6:
+        return None
+    array = np.ascontiguousarray(to_format(case.values().reshape(-1, 3)[:2].reshape(shape), case.data_format))
+    outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
+    plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", shape)
+    hint = _HINTS.get(finding.kind, "")
+    shown = outcome.changed_input if finding.kind == "mutation" else outcome.shares_input
+    shown = shown and finding.kind != "overwritten_result"
+    if not hint and outcome.output is not None:
+        again = subject.unusable(plain, outcome, array.shape) or subject.wrong_dtype(plain, outcome)
+        shown = again is not None and again.kind == finding.kind
+        hint = predicate(again) if again is not None else ""
+    if not shown:
+        return None
+    return f"{_lines(subject, case.direction, case.mode, case.data_format, literal(array))}\n# {hint}"
 
 
 def _expected_dtype(subject: Subject, case: Case, outcome: Outcome) -> str:

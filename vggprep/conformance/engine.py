@@ -15,7 +15,7 @@ import numpy as np
 from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable
 from vggprep.checks.subject import nearest_mode
-from vggprep.conformance.diagnosis import UNEXPLAINED, Explanation, explain
+from vggprep.conformance.diagnosis import UNEXPLAINED, Explanation, explain, named
 from vggprep.conformance.exploration import PROFILES, Profile, explore
 from vggprep.conformance.ledger import Entry
 from vggprep.conformance.results import Report, Result, Status
@@ -331,7 +331,10 @@ def conclude(
             for at, judgement in enumerate(judgements)
             if judgement.status in ("passed", "failed") and entry.matches(name, judgement.check, judgement.cell)
         ]
-        failing = [at for at in matched if findings[at] is not None]
+        failing = [at for at in matched if (f := findings[at]) is not None and entry.knows(f.kind)]
+        if entry.cause is not None:
+            stated = named(subject, [f for at in failing if (f := findings[at]) is not None])
+            failing = [at for at, cause in zip(failing, stated, strict=True) if cause in entry.cause]
         excuses = dict.fromkeys(failing, entry) | excuses
         if matched and not failing:
             stale.append((entry, matched[0]))

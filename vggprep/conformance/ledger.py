@@ -6,7 +6,7 @@ An entry that no longer excuses anything is stale and fails the run, so that a l
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from vggprep import spec
 from vggprep.checks import CHECKS
+from vggprep.conformance.words import WORDS
 from vggprep.errors import VggprepError
 from vggprep.implementations import keras
 from vggprep.spec import DATA_FORMATS, DTYPES, MODES, RANKS, Mode
@@ -26,7 +27,10 @@ class LedgerError(VggprepError, ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One known deviation. A field that is ``None`` matches everything; the others list what they match."""
+    """One known deviation. A field that is ``None`` matches everything; the others list what they match.
+
+    ``finding`` and ``cause`` are those of a report: another bug in the same cells is not excused.
+    """
 
     check: tuple[str, ...]
     reason: str
@@ -35,6 +39,8 @@ class Entry:
     data_format: tuple[str, ...] | None = None
     dtype: tuple[str, ...] | None = None
     rank: tuple[int, ...] | None = None
+    finding: tuple[str, ...] | None = None
+    cause: tuple[str, ...] | None = None
     releases: tuple[str, ...] | None = None
     link: str | None = None
 
@@ -44,10 +50,14 @@ class Entry:
         return f"{self.reason} ({self.link})" if self.link else self.reason
 
     def matches(self, implementation: str, check: str, cell: tuple[str, str, str, int]) -> bool:
-        """Whether the entry is about this check in this cell of this implementation."""
+        """Whether the entry is about this check in this cell of this implementation, for any cause."""
         given = (implementation, check, *cell)
         wanted = (self.implementation, self.check, self.mode, self.data_format, self.dtype, self.rank)
         return all(w is None or g in w for g, w in zip(given, wanted, strict=True))
+
+    def knows(self, kind: str) -> bool:
+        """Whether the entry is about findings of this kind."""
+        return self.finding is None or kind in self.finding
 
 
 _FIELDS = {field.name for field in fields(Entry)}
@@ -71,8 +81,14 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry", defined: Sequen
     own = [spec.known(mode) for mode in values.get("mode", ()) if isinstance(mode, Mode)]
     if own:
         values["mode"] = tuple(mode.name if isinstance(mode, Mode) else mode for mode in values["mode"])
-    modes = (*MODES, *defined, *own)
-    accepted = {"check": names, "mode": modes, "data_format": DATA_FORMATS, "dtype": DTYPES, "rank": RANKS}
+    accepted: dict[str, Collection[Any]] = {
+        "check": names,
+        "mode": (*MODES, *defined, *own),
+        "data_format": DATA_FORMATS,
+        "dtype": DTYPES,
+        "rank": RANKS,
+        "finding": WORDS,
+    }
     for key, known in accepted.items():
         for name in values.get(key, ()):
             if name not in known and not (key == "mode" and name in spec.published()):
@@ -100,7 +116,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     found = document.get("entry", [])
     modes = document.get("mode", [])
     if not isinstance(found, list) or not isinstance(modes, list) or set(document) - {"entry", "mode"}:
-        raise LedgerError(f"{path}: a ledger holds [[entry]] and [[mode]] tables and nothing else")
+        raise LedgerError(f"{path}: a ledger holds [[entry]] tables and nothing else but [[mode]] tables")
     try:
         defined = [spec.known(spec.from_data(mode)) for mode in modes]
     except ValueError as error:

@@ -131,10 +131,31 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
         of_results = not group[0].diagnosis and all(r.check in _ABOUT_RESULTS for r in group)
         key = (group[0].direction, frozenset(r.cell for r in group)) if of_results else cause
         merged.setdefault(key, []).extend(group)
+    _fold_in_place(merged)
     for group in merged.values():
-        # Best to read: a reproducer on one pixel, then a plain dtype.
-        group.sort(key=lambda r: (r.example not in ("pixel", "arguments"), r.dtype not in ("uint8", "float32")))
+        # Best to read: what is said of most, a reproducer on one pixel, then a plain dtype.
+        said = Counter(r.diagnosis for r in group).most_common(1)[0][0]
+        group.sort(
+            key=lambda r: (
+                r.diagnosis != said,
+                r.example not in ("pixel", "arguments"),
+                r.dtype not in ("uint8", "float32"),
+            )
+        )
     return sorted(merged.values(), key=lambda group: -len(group))
+
+
+def _fold_in_place(groups: dict[object, list[Result]]) -> None:
+    """Where the caller's array is overwritten, it is also what comes back, and must not be read-only: one cause."""
+    for group in [g for g in groups.values() if g[0].finding == "mutation"]:
+        cells = {r.cell for r in group}
+        for cause, other in list(groups.items()):
+            follows = other[0].finding in ("input_returned", "view_returned") or (
+                other[0].finding == "refusal" and all(r.check == "memory_layouts" for r in other)
+            )
+            same = other[0].direction == group[0].direction and not other[0].diagnosis
+            if follows and same and {r.cell for r in other} <= cells:
+                group.extend(groups.pop(cause))
 
 
 _ABOUT_RESULTS = {check.name for check in CHECKS} - {
@@ -146,22 +167,24 @@ def cause_text(group: Sequence[Result]) -> str:
     """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
     first = group[0]
     lines = [first.message]
-    where = (
-        f"{_listed(r.mode for r in group)}; "
-        f"{_listed(r.data_format for r in group)}; {_listed(r.dtype for r in group)}; "
-        f"rank {_listed(str(r.rank) for r in group)}"
-    )
-    lines.append(f"  in {where} ({len(group)} results)")
+    lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
     lines.append(f"  breaks {names[0]}: {sentence}{also}")
     if first.diagnosis:
         lines.append(f"  {first.diagnosis}")
+    for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis not in ("", first.diagnosis)):
+        lines.append(f"  in {_where([r for r in group if r.diagnosis == said])}: {said}")
     if first.reproducer:
         lines.append("  to see it:")
         lines += [f"    {line}" for line in first.reproducer.splitlines()]
     return "\n".join(lines)
+
+
+def _where(results: Sequence[Result]) -> str:
+    words = [_listed(getattr(r, name) for r in results) for name in ("mode", "data_format", "dtype")]
+    return f"{'; '.join(words)}; rank {_listed(str(r.rank) for r in results)} ({len(results)} results)"
 
 
 def _listed(values: Any) -> str:

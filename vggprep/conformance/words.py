@@ -42,7 +42,7 @@ WORDS: dict[Kind, Words] = {
     "state": Words("the same input gives other bits after calls in other modes"),
     "stale": Words("gives {what} the result of an earlier call", ("what",)),
     "falling": Words("the output falls from {before} to {after} although {channel} rises to {input}"),
-    "rising": Words("the output rises from {before} to {after} where {channel} rises to {input}, which turns it round"),
+    "rising": Words("the output rises from {before} to {after} as {channel} rises to {input}, in a falling mode"),
     "mutation": Words("overwrites the caller's array"),
     "other_write": Words("overwrites the caller's array with something other than the result it returns"),
     "late_write": Words("keeps the caller's array and writes to it in a later call"),

@@ -133,16 +133,16 @@ def readable(channels: Affine, steep: float, slack: float) -> Affine:
     """The map with the constants of fewest digits: slopes within ``steep``, offsets within ``slack``."""
     found = []
     for channel in channels:
-        scale = _shortest(channel.scale, steep)
+        scale = shortest(channel.scale, steep)
         if channel.scale:
-            divisor = _shortest(1 / channel.scale, steep / channel.scale**2)
+            divisor = shortest(1 / channel.scale, steep / channel.scale**2)
             if divisor and len(_short(divisor)) < len(_short(scale)):
                 scale = 1 / divisor
-        found.append(Channel(channel.source, scale, _shortest(channel.offset, slack)))
+        found.append(Channel(channel.source, scale, shortest(channel.offset, slack)))
     return (found[0], found[1], found[2])
 
 
-def _shortest(value: float, within: float) -> float:
+def shortest(value: float, within: float) -> float:
     """The decimal of the fewest significant digits that is near enough."""
     if abs(value) <= within:
         return 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import to_format
 from vggprep.explanation import affine
-from vggprep.explanation.statements import Array, Float64, Kind, Seen, Statement
+from vggprep.explanation.statements import ROUNDINGS, Array, Float64, Kind, Seen, Statement, unit_roundoff
 from vggprep.faults import FAULTS, Fault
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.spec import MODES, DataFormat, Direction, ModeName
@@ -132,6 +132,7 @@ _AFTER = (
         "to_rounded_bytes",
         "clipped to 0..255 and rounded to whole bytes",
         lambda y: np.rint(np.clip(y, 0, 255)).astype(np.uint8),
+        cuts=True,
     ),
     _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y), cuts=True),
     _Step("over_255_to_unit", "divided by 255 and clipped to 0..1", lambda y: np.clip(y / 255, 0, 1), clips=True),
@@ -164,16 +165,24 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
                 "steps", f"{name}_of_{step.name}", f"computes {what} {step.words}", _then(step.compute, core)
             )
         for step in _AFTER:
-            size = float(np.abs(core(np.zeros((1, 3)))).max()) if step.clips else 0.0
             text = f"computes {what}, {step.words}"
+            if step.cuts:
+                own = functools.partial(_in_own, direction, name)
+                yield _cutting(f"{name}_{step.name}", text, core, own, step.compute)
+                continue
+            size = float(np.abs(core(np.zeros((1, 3)))).max()) if step.clips else 0.0
             yield on_values("steps", f"{name}_{step.name}", text, _then(core, step.compute), size)
-            if step.cuts:  # where fractions are cut off, the last bit decides
-                rounded = functools.partial(_in_single, direction, name)
-                yield on_values("steps", f"{name}_{step.name}", text, _then(rounded, step.compute))
     for start in _STARTS if direction == "inverse" else ():
         for step in _AFTER:
-            text = f"returns {start.words}, {step.words}"
-            yield on_values("steps", f"{start.name}_{step.name}", text, _then(start.compute, step.compute))
+            name, text = f"{start.name}_{step.name}", f"returns {start.words}, {step.words}"
+            if step.cuts:
+                yield _cutting(name, text, start.compute, start.compute, step.compute)
+            else:
+                yield on_values("steps", name, text, _then(start.compute, step.compute))
+    for step in _AFTER if direction == "forward" else ():
+        if step.cuts:
+            text = f"computes the image divided by 255, {step.words}"
+            yield _cutting(f"unit_{step.name}", text, lambda x: x / 255, lambda x: x / 255, step.compute)
     if direction == "forward":
         text = "applies mean and deviation of mode torch, without dividing by 255, to what mode tf has returned"
         yield on_values("steps", "torch_statistics_of_tf", text, lambda x: _statistics(_real("forward", "tf", x)))
@@ -195,10 +204,35 @@ def _real(direction: Direction, mode: ModeName, x: Float64) -> Float64:
     return oracle.real(x, direction, mode)[0]
 
 
-def _in_single(direction: Direction, mode: ModeName, x: Float64) -> Array:
-    """The mode in float32, in Keras's order of operations."""
-    single = x.astype(np.float32)
-    return preprocess_input(single, mode=mode) if direction == "forward" else _undo(single, "channels_last", mode, None)
+def _in_own(direction: Direction, mode: ModeName, x: Array) -> Array:
+    """The mode in the image's own dtype, or what Keras makes of it, in Keras's order of operations."""
+    return preprocess_input(x, mode=mode) if direction == "forward" else _undo(x, "channels_last", mode, None)
+
+
+def _cutting(
+    name: str,
+    text: str,
+    compute: Callable[[Float64], Float64],
+    own: Callable[[Array], Array],
+    cut: Callable[[Any], Array],
+) -> Statement:
+    """A statement about values that are made whole numbers, where the last bit decides: either neighbour will do.
+
+    ``compute`` is in float64, ``own`` in the dtype of the image.
+    """
+
+    def predict(seen: Seen) -> Array | None:
+        output = seen.outcome.output
+        if output is None or output.shape != seen.array.shape:
+            return None
+        with np.errstate(all="ignore"):
+            y = compute(seen.x)
+            slack = ROUNDINGS * unit_roundoff(seen.array.dtype) * np.abs(y[np.isfinite(y)]).max(initial=0.0)
+            found = [cut(y), cut(y - slack), cut(y + slack), cut(own(seen.case.values()))]
+        predicted = [to_format(each, seen.case.data_format) for each in found]
+        return np.select([output == each for each in predicted], predicted, predicted[0])
+
+    return Statement("steps", name, text, predict)
 
 
 def _then(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:

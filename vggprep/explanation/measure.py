@@ -75,7 +75,7 @@ GEOMETRIES: tuple[Geometry, ...] = (
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
     _axes(
         "adds a fourth channel",
-        lambda y: y[..., :3],
+        lambda y: y[..., :3] if y.shape[-1] == 4 else y[:0],
         lambda y: np.concatenate([y, np.full_like(y[..., :1], np.nan)], axis=-1),
     ),
 )
@@ -147,9 +147,8 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the batch standardised by its own mean and deviation", lambda x: _standardised(x, None)),
     _of("of (x/255)^2.2", lambda x: np.sign(x) * (np.abs(x) / 255) ** 2.2),
     _of("of (x/255)^(1/2.2)", lambda x: np.sign(x) * (np.abs(x) / 255) ** (1 / 2.2)),
-    _of("of the grey image 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
-    _of("of the grey image (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
-    _Before("of an image whose bytes are taken as signed", _signed),
+    _of("of the grey image Y = 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
+    _of("of the grey image Y = (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
     *(
         _Before(
             f"of an image whose integers wrap around when {number} is subtracted",
@@ -157,6 +156,7 @@ _BEFORES: tuple[_Before, ...] = (
         )
         for number in (128, 127, 1)
     ),
+    _Before("of an image whose bytes are taken as signed", _signed),
 )
 
 
@@ -201,7 +201,9 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             channels = affine.readable(fitted, steep, slack)
             if clip is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            text = " ".join(filter(None, ["computes", ", ".join(map(str, channels)), before.words]))
+            is_grey = "grey" in before.words
+            said = str(channels[0]).replace("R", "Y") if is_grey else ", ".join(map(str, channels))
+            text = " ".join(filter(None, ["computes", said, before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
             elif not before.words and (expected := expected_map(direction, mode)) is not None:
@@ -211,6 +213,46 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
                 size += 4 * max(abs(low), abs(high))
             plain_map = channels if clip is None and not before.words else None
             yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size, plain_map)
+
+
+def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """Constants that rows or columns get and channels should: an index that meets another axis than it is meant for."""
+    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
+    expected = expected_map(direction, mode)
+    if plain is None or expected is None or (y := plain.y) is None or not np.isfinite(y).all():
+        return
+    slack = _ROUNDINGS * unit_roundoff(np.asarray(plain.outcome.output).dtype) * float(np.abs(y).max())
+    for words, axis in (("columns", -2), ("rows", -3)):
+        for order in ("RGB", "BGR"):
+            off = np.moveaxis(y - plain.x[..., ["RGB".index(c) for c in order]], axis, -1)
+            lines = off.reshape(-1, off.shape[-1])
+            usual = float(np.median(lines[:, -1]))
+            special = np.abs(lines[0] - usual) > 2 * slack
+            count = int(special.sum())
+            if not 0 < count <= min(_FEW, len(special) - 2):
+                continue
+            if np.ptp(lines, axis=0).max() > 2 * slack or not special[:count].all():
+                continue
+            values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
+            rest = affine.shortest(usual, slack)
+            those = f"{words} {', '.join(map(str, range(count)))} of every channel"
+            text = (
+                f"computes {', '.join(order)} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
+                f"{f'{rest:+.6g}' if rest else 'nothing'} in the others, "
+                f"where {', '.join(map(str, expected))} is expected"
+            )
+            yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))
+
+
+_FEW = 4  # rows or columns that get constants of their own
+
+
+def _along(order: str, axis: int, values: Sequence[float], rest: float, seen: Seen) -> Float64:
+    y: Float64 = seen.x[..., ["RGB".index(c) for c in order]]
+    offsets = np.full(y.shape[axis], rest)
+    offsets[: len(values)] = values[: y.shape[axis]]
+    y += offsets.reshape(-1, *[1] * (-axis - 1))
+    return y
 
 
 def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: float) -> Affine:

@@ -13,7 +13,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps
+from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, offsets_along_an_axis
 from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
 from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
@@ -61,12 +61,21 @@ def explain(
     right = [each for each in candidates(direction, mode) if each.kind == "rounding"]
     if not shown or any(reproduces(each, telling or shown) for each in right):
         return None
+    in_single = is_wide(shown) and any(reproduces(replace(each, single=True), shown) for each in right)
     for statement in likely:
-        if reproduces(statement, shown):
+        if not (in_single and statement.single and statement.kind != "rounding") and reproduces(statement, shown):
             return statement
     if not thorough or not telling:
         return None
-    return known(shown, direction, mode, admit) or measured(shown, direction, mode)
+    found = known(shown, direction, mode, admit) or measured(shown, direction, mode)
+    return None if found is None else plainer(found, shown, direction, mode)
+
+
+def plainer(statement: Statement, shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement:
+    """The statement, or that all is one number, where that says as much as two steps in a row would."""
+    maps = affine_maps(shown, direction, mode) if statement.kind == "steps" else ()
+    constants = (each for each in maps if each.name == "constant")
+    return next((each for each in constants if reproduces(each, shown)), statement)
 
 
 def known(
@@ -90,9 +99,11 @@ def known(
 
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
-    """What is measured of that which has no name."""
+    """What is measured of that which has no name, if an image tells."""
+    if not any(seen.tells for seen in shown):
+        return None
     for single in (False, True) if is_wide(shown) else (False,):
-        for statement in affine_maps(shown, direction, mode):
+        for statement in (*affine_maps(shown, direction, mode), *offsets_along_an_axis(shown, direction, mode)):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
     return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
@@ -133,7 +144,8 @@ def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
 def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
     """The first of the best, and what else fits."""
     first = closest(fitting, shown)[0]
-    return replace(first, also=tuple(dict.fromkeys(o.name for o in fitting if o.name != first.name)))
+    others = [each for each in fitting if each.name != first.name]
+    return replace(first, also=tuple(dict.fromkeys(e.text if e.kind == "steps" else e.name for e in others)))
 
 
 def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
@@ -149,14 +161,28 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     """A statement about pixels in another place, whose numbers are then explained."""
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
-    for numbers in (plain, known):
+    predicted: dict[Statement, Array | None] = {}
+
+    def fits_one(statement: Statement, first: Seen) -> bool:
+        output = first.outcome.output
+        if output is None or output.dtype.kind in "iub":
+            return True
+        if statement not in predicted:
+            predicted[statement] = statement.predict(first)
+        one = predicted[statement]
+        return one is not None and same(output, one, single=statement.single, size=statement.size)
+
+    single = tuple(replace(each, single=True) for each in known) if is_wide(shown) else ()
+    for numbers in (plain, known, single):
         for geometry in GEOMETRIES:
             undone = [_undone(geometry, seen) for seen in shown]
             back = [seen for seen in undone if seen is not None]
             if len(back) < len(undone):
                 continue
-            found = next((each for each in numbers if reproduces(each, back)), None)
-            if found is None and numbers is known:
+            found = next((each for each in numbers if fits_one(each, back[0]) and reproduces(each, back)), None)
+            if found is not None and numbers is single:
+                found = replace(found, text=f"{found.text}, but only to the precision of float32")
+            if found is None and numbers is (single or known):
                 found = next((m for m in affine_maps(back, direction, mode) if reproduces(m, back)), None)
             if found is not None:
                 return _at_another_place(geometry, found)
@@ -184,5 +210,11 @@ def _at_another_place(geometry: Geometry, numbers: Statement) -> Statement:
 
     text = f"{geometry.words}; apart from that, it {numbers.text}"
     return Statement(
-        "measured", f"{geometry.words}/{numbers.name}", text, predict, mode=numbers.mode, also=numbers.also
+        "measured",
+        f"{geometry.words}/{numbers.name}",
+        text,
+        predict,
+        mode=numbers.mode,
+        single=numbers.single,
+        also=numbers.also,
     )

@@ -74,7 +74,8 @@ class Statement:
 
     ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``size``: of
     the numbers that are combined before the output is clipped, and rounded in float32 at best. ``channels``: the
-    affine map of each channel, where that is all. ``also``: other names that everything seen fits as well.
+    affine map of each channel, where that is all. ``also``: names of others that everything seen fits as well;
+    of steps, their texts.
     """
 
     kind: Kind

@@ -165,7 +165,8 @@ def _identify(
         return named
     dependence = _dependence(ask, base)
     if dependence.elsewhere:
-        return replace(answer, story=dependence.story)
+        by_dtype = _by_dtype(shown, asked)
+        return replace(answer, kind="measured" if by_dtype else "other", story=by_dtype or dependence.story)
     if channels is not None and _is_plain(shown, asked):
         return _affine_answer(answer, channels, error)
     by_dtype = _by_dtype(shown, asked)
@@ -214,6 +215,7 @@ def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, chan
     if not evidence or not evidence[0].tells:
         return None
     best = next(iter(search.closest(fitting, evidence)), None) or search.measured(evidence, "forward", modes[0])
+    best = best and search.plainer(best, evidence, "forward", modes[0])
     if best is None or best.channels is not None:
         return None  # an affine map of no name is written out with what is near it
     also = dict.fromkeys(e.name for e in fitting if e.name != best.name and (e.name, e.mode) in maps)
@@ -228,21 +230,32 @@ def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, chan
 
 
 def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:
-    """What is done to images of each dtype, where that differs; empty if some of it is not known."""
+    """What is done to images of each dtype, where that differs; empty if none of it is known."""
     said: dict[str, list[str]] = {}
     for dtype in dict.fromkeys(each.case.dtype for each in shown):
         of_dtype = [each for each in shown if each.case.dtype == dtype]
+        evidence = _evidence(of_dtype)
+        if not evidence or not evidence[0].tells:
+            continue
         found = _named(of_dtype, asked, Answer("other", "", asked), None)
-        if found is not None:
-            text = f"computes mode {found.name}" if found.kind == "mode" else found.story
+        if found is None:
+            statement = search.measured(evidence, "forward", asked or "identity")
+            text = statement.text if statement is not None else _UNKNOWN
+        elif found.kind in ("mode", "fault"):
+            text = (
+                f"computes mode {found.name}" if found.kind == "mode" else f"behaves like {found.name}: {found.story}"
+            )
         else:
-            evidence = _evidence(of_dtype)
-            statement = search.measured(evidence, "forward", asked or "identity") if evidence[:1] else None
-            if statement is None:
-                return ""
-            text = statement.text
-        said.setdefault(text, []).append(dtype)
-    return "; ".join(f"for {', '.join(dtypes)} images, it {text}" for text, dtypes in said.items())
+            text = found.story
+        said.setdefault(text.rstrip("."), []).append(dtype)
+        if len(said.get(_UNKNOWN, ())) == 2 and len(said) == 1:
+            return ""
+    if len(said) == 1:
+        return "" if _UNKNOWN in said else next(iter(said))
+    return "differs by dtype: " + "; ".join(f"of {', '.join(dtypes)}, it {text}" for text, dtypes in said.items())
+
+
+_UNKNOWN = "does something that is neither known nor measured"
 
 
 def _level(mode: ModeName, shown: Sequence[_Shown]) -> Level | None:

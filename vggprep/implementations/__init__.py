@@ -63,6 +63,7 @@ class Implementation:
         input_order: ``"bgr"`` for functions whose images have OpenCV's channel order: images are reversed before they
             are handed over, and after an inverse has returned them.
         writes_input: whether it overwrites float input, as Keras does. Otherwise that is a failure.
+        default_format: the data format that leaving ``data_format`` out, or ``None``, stands for.
         native_only: give it native, C-contiguous arrays only, since it does not see the caller's memory
             (tensors, models, other programs).
         compiled: every new shape costs it a compilation; the suite then uses few shapes.
@@ -86,6 +87,7 @@ class Implementation:
     input_order: InputOrder = "rgb"
     writes_input: bool = False
     native_only: bool = False
+    default_format: DataFormat | None = None
     compiled: bool = False
     serial: bool = False
     source: Callable[[ModeName, DataFormat], str] | None = None

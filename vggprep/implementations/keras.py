@@ -105,7 +105,7 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
     }
     function = make[path]()
 
-    def preprocess(x: Array, data_format: DataFormat, mode: ModeName) -> Any:
+    def preprocess(x: Array, data_format: DataFormat | None = None, mode: ModeName = "caffe") -> Any:
         return function(x, data_format, mode)
 
     return Implementation(
@@ -114,13 +114,14 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
         level="exact" if path == "ndarray" else "faithful",
         writes_input=path == "ndarray",
         native_only=path != "ndarray",
+        default_format=keras.backend.image_data_format(),
         # JAX compiles eager operations too, for every shape.
         compiled=path in ("graph", "xla") or (backend == "jax" and path != "ndarray"),
         source=functools.partial(_source, package, backend, path),
     )
 
 
-def _apply(keras: ModuleType, x: Any, data_format: DataFormat, mode: ModeName) -> Any:
+def _apply(keras: ModuleType, x: Any, data_format: DataFormat | None, mode: ModeName) -> Any:
     if mode == "identity":
         return keras.applications.efficientnet.preprocess_input(x, data_format=data_format)
     return keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode=mode)
@@ -174,7 +175,7 @@ def _to_array(keras: ModuleType, backend: str, tensor: Any) -> Array:
 
 
 def _tensor(keras: ModuleType, backend: str, apply: Function) -> Function:
-    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    def call(x: Array, data_format: DataFormat | None, mode: ModeName) -> Array:
         tensor = _to_tensor(keras, backend, x)
         result = _to_array(keras, backend, apply(tensor, data_format, mode))
         if backend == "torch":  # its tensors can be written to: show the suite whether the caller's was
@@ -188,12 +189,12 @@ def _traced(apply: Function, jit_compile: bool) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def concrete(data_format: DataFormat, mode: ModeName, shape: tuple[int, ...], dtype: str) -> Function:
+    def concrete(data_format: DataFormat | None, mode: ModeName, shape: tuple[int, ...], dtype: str) -> Function:
         traced = tf.function(lambda t: apply(t, data_format, mode), jit_compile=jit_compile, autograph=False)
         found: Function = traced.get_concrete_function(tf.TensorSpec(shape, dtype))
         return found
 
-    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    def call(x: Array, data_format: DataFormat | None, mode: ModeName) -> Array:
         tensor = tf.convert_to_tensor(x)
         result: Array = concrete(data_format, mode, tuple(x.shape), tensor.dtype.name)(tensor).numpy()
         return result
@@ -205,11 +206,11 @@ def _jitted(keras: ModuleType, apply: Function) -> Function:
     import jax
 
     @functools.cache
-    def compiled(data_format: DataFormat, mode: ModeName) -> Function:
+    def compiled(data_format: DataFormat | None, mode: ModeName) -> Function:
         found: Function = jax.jit(lambda t: apply(t, data_format, mode))
         return found
 
-    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    def call(x: Array, data_format: DataFormat | None, mode: ModeName) -> Array:
         return _to_array(keras, "jax", compiled(data_format, mode)(_to_tensor(keras, "jax", x)))
 
     return call
@@ -217,15 +218,16 @@ def _jitted(keras: ModuleType, apply: Function) -> Function:
 
 def _model(keras: ModuleType, backend: str, apply: Function) -> Function:
     @functools.cache
-    def model(data_format: DataFormat, mode: ModeName, rank: int, dtype: str) -> Function:
+    def model(data_format: DataFormat | None, mode: ModeName, rank: int, dtype: str) -> Function:
         # Free height, width and batch: one model serves every size, as a user's would.
         shape: list[int | None] = [None] * rank
-        shape[rank - 1 if data_format == "channels_last" else rank - 3] = 3
+        its = data_format or keras.backend.image_data_format()
+        shape[rank - 1 if its == "channels_last" else rank - 3] = 3
         inputs = keras.Input(batch_shape=tuple(shape), dtype=dtype)
         found: Function = keras.Model(inputs, apply(inputs, data_format, mode))
         return found
 
-    def call(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+    def call(x: Array, data_format: DataFormat | None, mode: ModeName) -> Array:
         tensor = _to_tensor(keras, backend, x)
         return _to_array(keras, backend, model(data_format, mode, x.ndim, x.dtype.name)(tensor))
 

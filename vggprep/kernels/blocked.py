@@ -122,7 +122,7 @@ def _interleaved(job: Job, blocks: list[Tile], pixels: int) -> bool:
     return found_nan
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=48)
 def _operations(steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]) -> Operations:
     """The steps for an array that runs through these channels; the operands are 0-d where the channels agree.
 

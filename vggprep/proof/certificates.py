@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -213,12 +214,17 @@ def _certificate(document: Mapping[str, Any]) -> Certificate:
     if strangers := [row.mode for row in certificate.rows if row.mode not in (*MODES, *(m.name for m in modes))]:
         raise ValueError(f"it does not define its mode {strangers[0]}")
     for part in (certificate, certificate.spec, *certificate.rows):
-        for name, hint in get_type_hints(type(part)).items():
+        for name, hint in _hints()[type(part)].items():
             if not _fits(value := getattr(part, name), hint):
                 raise TypeError(f"its {name} is {value!r}")
     if document["format"] == FORMAT and certificate.files is None:
         raise TypeError("its files is None")
     return certificate
+
+
+@cache
+def _hints() -> dict[type, dict[str, Any]]:
+    return {kind: get_type_hints(kind) for kind in (Certificate, TargetSpec, Row, WorstError)}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -234,7 +240,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind is Mapping:
         return isinstance(value, dict) and all(type(word) is str for word in (*value, *value.values()))
     if hint is WorstError:
-        return isinstance(value, WorstError) and all(map(_fits, value, get_type_hints(WorstError).values()))
+        return isinstance(value, WorstError) and all(map(_fits, value, _hints()[WorstError].values()))
     return type(value) is hint or (hint is float and type(value) is int)
 
 

@@ -17,10 +17,12 @@ from typing import Any, Literal, NamedTuple
 
 from packaging.version import Version
 
+from vggprep.cases import Cell
 from vggprep.releases.changes import Difference, compare_backends
 from vggprep.releases.environments import PUBLISHED
 from vggprep.releases.observation import Observation, ObservationError, Row, clarified
 from vggprep.releases.questions import parse
+from vggprep.releases.verdicts import defined
 
 FILE = Path(__file__).with_name("record.json.xz")
 FORMAT = "vggprep record of releases"
@@ -117,6 +119,31 @@ def read(path: Path) -> Record:
     except (OSError, lzma.LZMAError, ValueError, LookupError):
         remedy = "install vggprep again, or run python -m vggprep.releases rebuild"
         raise ObservationError(f"the record of releases is missing or damaged; {remedy}") from None
+
+
+def no_longer_accepted(record: Record, release: str, path: str, refused: Sequence[Cell]) -> str:
+    """A sentence on what ``release`` refuses on a path and the nearest earlier one in the record accepted, if anything.
+
+    ``release`` is, for instance, ``keras[torch]==3.16.0``; of two recorded releases, the later is asked.
+    """
+    line, _, version = release.partition("==")
+    earlier = [name for name in record.names() if name.partition("==")[0] == line]
+    earlier = [name for name in earlier if Version(name.partition("==")[2]) <= Version(version)]
+    if not earlier or not refused:
+        return ""
+    nearest = max(earlier, key=lambda name: Version(name.partition("==")[2]))
+    answered: dict[tuple[Any, ...], bool] = {}
+    for question_id, row in record.observation(nearest).rows.items():
+        asked = parse(question_id)
+        usual = defined(asked.shape, asked.dtype, asked.known_mode, asked.data_format)
+        if asked.path == path and usual and not (asked.signature or asked.layout or asked.after or row.skipped):
+            key = asked.known_mode, asked.data_format, asked.dtype, len(asked.shape)
+            answered[key] = answered.get(key, True) and bool(row.dtype)
+    lost = [cell for cell in refused if answered.get(tuple(cell))]
+    if not lost:
+        return ""
+    more = f" and {len(lost) - 1} more kinds of input" if len(lost) > 1 else ""
+    return f"refuses {lost[0]}{more}, which {nearest} accepted when it was recorded"
 
 
 # ---- history ---------------------------------------------------------------------------------------------------------

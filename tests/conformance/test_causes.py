@@ -1,0 +1,125 @@
+"""What fails is shown once for each cause, with what the user would mend first, and on the smallest input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judged import judge
+from support import Array
+
+from vggprep import CHECKS, preprocess_input
+from vggprep.conformance.engine import Selection
+from vggprep.conformance.report import cause_text, causes
+from vggprep.spec import DataFormat, ModeName
+
+MEANS = np.array([103.939, 116.779, 123.86], np.float32)
+FEW = Selection(data_formats=("channels_last",), dtypes=("bool", "uint8", "float32", "float16"))
+
+QUICK = [check for check in CHECKS if check.name not in ("sizes", "threads", "determinism", "layout_equivariance")]
+
+
+def floats(x: Array) -> Array:
+    return np.array(x, x.dtype if x.dtype.kind == "f" else np.float32)
+
+
+def wrong_mean(x: Array) -> Array:
+    return floats(x)[..., ::-1] - MEANS
+
+
+def transposed(x: Array) -> Array:
+    return np.moveaxis(preprocess_input(floats(x), mode="caffe"), -1, -3)
+
+
+def in_place(x: Array) -> Array:
+    if x.dtype.kind != "f":
+        x = x.astype(np.float32)
+    x[...] = preprocess_input(x, mode="caffe")
+    return x
+
+
+def of_its_batch(x: Array) -> Array:
+    values = x.astype(np.float64)
+    result: Array = ((values - values.mean()) / max(values.std(), 1e-12)).astype(np.float32) if x.size else floats(x)
+    return result
+
+
+def columns(x: Array) -> Array:
+    y = floats(x)
+    for k, mean in enumerate((103.939, 116.779, 123.68)):
+        y[..., k : k + 1, :] -= np.float32(mean)
+    return y
+
+
+def in_bytes(x: Array) -> Array:
+    return np.clip(preprocess_input(floats(x), mode="caffe"), 0, 255).astype(np.uint8)
+
+
+def signed(x: Array) -> Array:
+    y: Array = floats(x - np.array(128).astype(x.dtype)) if x.dtype.kind in "iu" else floats(x) - np.float32(128)
+    return y / np.float32(128)
+
+
+def grey(x: Array) -> Array:
+    return np.repeat(floats(x).mean(axis=-1, keepdims=True, dtype=np.float64), 3, axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "said", "shown"),
+    [
+        (wrong_mean, "computes B - 103.939, G - 116.779, R - 123.86, where", "# got "),
+        (transposed, "returns channels first; apart from that, it computes mode caffe", "# returns shape (3, 1, 2)"),
+        (in_place, "overwrites the caller's array", "# x has changed"),
+        (of_its_batch, "of the batch standardised by its own mean and deviation", "# got "),
+        (columns, "-103.939, -116.779, -123.68 in columns 0, 1, 2 of every channel", "# got "),
+        (in_bytes, "computes mode caffe, clipped to 0..255 and cut to whole bytes", "# got "),
+        (
+            signed,
+            "computes R/128, G/128, B/128 of an image whose integers wrap around when 128 is subtracted",
+            "# got ",
+        ),
+        (grey, "computes Y of the grey image Y = (R + G + B)/3", "# got "),
+    ],
+)
+def test_one_cause_is_one_finding(function: Callable[[Array], Array], said: str, shown: str) -> None:
+    groups = causes(judge(function, selection=replace(FEW, modes=("caffe",)), checks=QUICK).results)
+    texts = [cause_text(group) for group in groups]
+    assert said in texts[0]
+    assert shown in texts[0]
+    assert "Case(" not in texts[0]
+    others = [text for text in texts[1:] if "refuses" not in text and "fourth channel" not in text]
+    assert not others
+
+
+def test_a_part_that_is_explained_is_said_to_be_a_part() -> None:
+    def overflows(x: Array) -> Array:
+        y = floats(x) / x.dtype.type(127.5) if x.dtype.kind == "f" else floats(x) / np.float32(127.5)
+        return np.where(np.abs(floats(x)) <= 300, y, 7).astype(y.dtype) if x.dtype == np.float16 else y
+
+    (group,) = causes(judge(overflows, selection=replace(FEW, modes=("tf",)), checks=QUICK).results)
+    whole, part = sorted({result.diagnosis for result in group}, key=lambda said: "of images" in said)
+    assert part == f"of images of 0..255, it {whole}"
+    assert {result.dtype for result in group if result.diagnosis == part} == {"float16"}
+    assert f"float16; rank 3, 4 (4 results): {part}" in cause_text(group)
+
+
+def test_a_mode_that_a_function_does_not_know_is_named_as_that() -> None:
+    def keras_applications(x: Array, data_format: DataFormat, mode: str) -> Array:
+        known: ModeName = "tf" if mode == "tf" else "torch" if mode == "torch" else "caffe"
+        return preprocess_input(x, data_format, known)
+
+    (group,) = causes(judge(keras_applications, selection=FEW, checks=QUICK).results)
+    assert "takes mode='identity' as any mode that it does not know: as caffe" in {r.diagnosis for r in group}
+    assert {result.finding for result in group} >= {"value", "unknown_accepted"}
+    # What is said of values is said of the mode that has them.
+    assert "  in identity; channels_last; " in cause_text(group).splitlines()[1]
+
+
+@pytest.mark.parametrize("function", [lambda x: x, lambda x, **others: x, lambda x, data_format=None: x[...]])
+def test_a_function_that_has_nothing_to_do_may_hand_on_its_input(function: Callable[..., Array]) -> None:
+    report = judge(function, selection=FEW, checks=QUICK)
+    assert report.guessed == {"forward": "identity"}
+    assert report.conforms
+    assert any("the caller's array itself" in note for note in report.notes)
