@@ -7,6 +7,7 @@ imports ``oracle``, which judges it.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,7 @@ def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     with np.errstate(all="ignore"):
         y = x[..., list(mode.order)].astype(dtype)
         for step in mode.steps:
-            # By way of float64, as a Python float meets an array; exact for every dtype but longdouble,
-            # where Keras has the same rounding.
-            constants = np.array([float(c) for c in step.constants]).astype(dtype)
+            constants = _rounded(step.constants, dtype)
             if step.operation == "divide":
                 y /= constants
             elif step.operation == "multiply":
@@ -38,6 +37,18 @@ def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     return y
 
 
+@cache
+def _rounded(constants: tuple[str, str, str], dtype: np.dtype[Any]) -> Array:
+    """The constants of a step in ``dtype``, read-only.
+
+    By way of float64, as a Python float meets an array; exact for every dtype but longdouble, where Keras has the same
+    rounding.
+    """
+    rounded = np.array([float(c) for c in constants]).astype(dtype)
+    rounded.flags.writeable = False
+    return rounded
+
+
 def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Undo ``forward`` on ``y``, channels last, any shape ``(..., 3)``, computing in ``dtype``.
 
@@ -47,7 +58,7 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     x = y.astype(dtype)
     with np.errstate(all="ignore"):
         for step in reversed(mode.steps):
-            constants = np.array([float(c) for c in step.constants]).astype(dtype)
+            constants = _rounded(step.constants, dtype)
             if step.operation == "divide":
                 x *= constants
             elif step.operation == "multiply":

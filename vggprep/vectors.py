@@ -100,12 +100,12 @@ def vectors(modes: Sequence[ModeName] = tuple(MODES)) -> Iterator[Vector]:
     forward = {
         "uint8": ("bytes", "dark", "white"),
         "int8": ("bytes",),
-        "uint16": ("bytes", "wide"),
+        "uint16": ("bytes", "wide", "ten_bit", "twelve_bit"),
         "int32": ("bytes", "wide"),
         "int64": ("wide",),
         "bool": ("bytes",),
         "float16": ("fractions", "dark"),
-        "float32": ("fractions", "bytes", "dark", "wide", "huge", "nonfinite"),
+        "float32": ("fractions", "bytes", "dark", "centred", "wide", "huge", "nonfinite"),
         "float64": ("fractions", "wide"),
     }
     inverse = {

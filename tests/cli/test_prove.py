@@ -498,9 +498,14 @@ def slow_on(cluster: Cluster) -> AbstractContextManager[subprocess.Popen[str]]:
     return running(*SLOW, "-o", "slow.json", *on(cluster), cwd=cluster.folder)
 
 
-def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster, own: bool) -> None:
     cluster.start_workers()
-    arguments = ("targets:right", "--inverse", "reference", *SMALL)
+    arguments: tuple[str, ...] = ("targets:right", "--inverse", "reference", *SMALL)
+    if own:  # a mode that no worker knows before
+        steps = "[{ multiply = 0.0041 }, { add = [0.1, -0.2, 0.3] }]"
+        (cluster.folder / "own.toml").write_text(f'name = "own"\norder = "GBR"\nsteps = {steps}\n', encoding="utf-8")
+        arguments = ("reference", "--mode", "own.toml", "--dtype", "uint8")
     local = proven("local.json", *arguments, cwd=cluster.folder)
     dask = proven("dask.json", *arguments, *on(cluster), cwd=cluster.folder)
     assert timeless(dask) == timeless(local)

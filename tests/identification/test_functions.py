@@ -113,10 +113,10 @@ def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda x: (x - x.mean()) / x.std(), "depends on the whole image"),
+        (lambda x: (x - x.mean()) / x.std() ** 2, "depends on the whole image"),
         (lambda x: x + np.roll(x, 1, axis=-2), "neighbours"),
         (lambda x: np.sqrt(np.abs(x)), "not linearly"),
-        (lambda x: x.mean(axis=-1, keepdims=True) * np.ones(3, np.float32), "several input channels"),
+        (lambda x: np.cbrt(x.mean(axis=-1, keepdims=True)) * np.ones(3, np.float32), "several input channels"),
         (lambda x: x + np.random.default_rng().normal(size=x.shape), "second time"),
         (lambda x: x[..., :2], "becomes an output of shape"),
         (lambda x: np.arange(1.0 * x.size).reshape(x.shape) ** 2, "no output depends on the pixels"),
@@ -127,6 +127,19 @@ def test_what_is_no_map_of_the_pixels_is_described(function: Callable[..., Any],
     assert answer.kind == "other"
     assert words in repr(answer)
     assert not answer.is_right
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: (x - x.mean()) / x.std(), "R, G, B of the batch standardised by its own mean and deviation"),
+        (lambda x: x.mean(axis=-1, keepdims=True) * np.ones(3, np.float32), "Y of the grey image Y = (R + G + B)/3"),
+    ],
+)
+def test_what_several_pixels_or_channels_make_is_measured(function: Callable[..., Any], words: str) -> None:
+    answer = answer_of(function)
+    assert (answer.kind, answer.is_right) == ("measured", False)
+    assert words in repr(answer)
 
 
 def test_a_constant_is_said_to_be_one() -> None:
@@ -141,7 +154,7 @@ def test_what_conforms_is_right_whatever_its_dtype() -> None:
 
 def test_dtypes_that_are_treated_differently_are_told_apart() -> None:
     said = repr(answer_of(lambda x: x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32)))
-    assert "for uint8 images, it" in said
+    assert "given uint8, it behaves like unit_range" in said
     assert "mode identity" in said
 
 
@@ -158,4 +171,4 @@ def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
 
     found = identify(preprocess)
     assert not found.is_right
-    assert "for int32 images, it computes" in repr(found)
+    assert "given int32, it computes R/127.487 - 1.0001" in repr(found)

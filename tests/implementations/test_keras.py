@@ -292,7 +292,7 @@ def test_a_data_format_that_is_left_out_is_the_one_that_keras_is_set_to(own: Dat
         notes = [judge_defaults(implementation), judge_defaults(replace(implementation, default_format=OTHER[own]))]
     finally:
         keras.config.set_image_data_format(before)
-    said = f"it: takes data_format=None, and not what Keras has, {OTHER[own]!r}"
+    said = f"it: takes data_format=None otherwise than as {OTHER[own]!r}, as Keras has it"
     assert [said in each for each in notes] == [False, True]
 
 
@@ -307,7 +307,7 @@ def judge_defaults(implementation: Implementation) -> list[str]:
 
 @pytest.mark.parametrize("target", ["keras:nosuch", "keras:Tensor", "keras:ndarray:more"])
 def test_an_unknown_path_is_an_error_that_lists_those_there_are(target: str) -> None:
-    with pytest.raises(VggprepError, match=r"the paths are ndarray, tensor, graph, xla, model"):
+    with pytest.raises(VggprepError, match=r"a path of Keras \(ndarray, tensor, graph, xla, model\)"):
         targets.load(target)
 
 

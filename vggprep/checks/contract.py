@@ -407,5 +407,9 @@ def _note_defaults(subject: Subject, cell: Cell, direction: Direction) -> None:
                 if outcome.output is None or expected is None:
                     continue
                 if canonical_bytes(outcome.output) != canonical_bytes(expected):
-                    by_default = f"by default {name} is {value!r}" if value == default else f"takes {name}={value!r}"
-                    subject.remarks.add(f"{who}: {by_default}, and not what Keras has, {usual!r}")
+                    if name == "data_format" and value is None:
+                        subject.remarks.add(
+                            f"{who}: takes data_format=None otherwise than as {usual!r}, as Keras has it"
+                        )
+                    else:
+                        subject.remarks.add(f"{who}: by default {name} is {value!r}, and not what Keras has, {usual!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -336,10 +337,11 @@ def disagreeing(
 
 def canonical_bytes(array: Array) -> bytes:
     """Bytes that are the same wherever the values, dtype and shape are: little-endian, C order, one NaN."""
-    head = f"{oracle.name_of(array.dtype)}{array.shape}".encode()
-    if oracle.name_of(array.dtype) != "bfloat16":
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    if array.dtype.kind == "f" or oracle.name_of(array.dtype) == "bfloat16":
+    name = oracle.name_of(array.dtype)
+    head = f"{name}{array.shape}".encode()
+    if name != "bfloat16" and (sys.byteorder != "little" or not array.dtype.isnative):
+        array = array.astype(array.dtype.newbyteorder("<"))
+    if array.dtype.kind == "f" or name == "bfloat16":
         missing = np.isnan(array)
         if missing.any():
             array = np.where(missing, np.array(np.nan, array.dtype), array)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from vggprep.cli.models import models_option
 from vggprep.configurations import FORMATS, Configuration, read, words, write
 from vggprep.configurations.affine import levels_apart, same_as
 from vggprep.errors import VggprepError
@@ -23,6 +24,7 @@ from vggprep.spec import MODELS, MODES
 @click.argument("sources", nargs=-1, metavar="[NAME|FILE]...")
 @click.option("--as", "format", type=click.Choice(FORMATS), help="Write the mode in this format.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@models_option
 def modes(sources: tuple[str, ...], format: str | None, as_json: bool) -> None:
     """Print which keras.applications module wants which mode, and what each mode does.
 

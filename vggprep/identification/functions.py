@@ -256,7 +256,7 @@ def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:
             return ""
     if len(said) == 1:
         return "" if _UNKNOWN in said else next(iter(said))
-    return "differs by dtype: " + "; ".join(f"of {', '.join(dtypes)}, it {text}" for text, dtypes in said.items())
+    return "differs by dtype: " + "; ".join(f"given {', '.join(dtypes)}, it {text}" for text, dtypes in said.items())
 
 
 _UNKNOWN = "does something that is neither known nor measured"

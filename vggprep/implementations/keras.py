@@ -46,7 +46,7 @@ def load(package: str, path: str | None = None) -> list[Implementation]:
     """The implementations of ``package`` (``"keras"`` or ``"tf_keras"``): one path, or all that its backend has."""
     if path is not None and path not in PATHS:
         raise UnavailableError(f"{package}:{path} is not a path of Keras; the paths are {', '.join(PATHS)}")
-    keras = _import(package)
+    keras = installed(package)
     backend = backend_of(package)
     available = _PATHS_OF_BACKEND.get(backend, ("ndarray",))
     if path is not None and path not in available:
@@ -56,7 +56,8 @@ def load(package: str, path: str | None = None) -> list[Implementation]:
     return [_implementation(package, keras, backend, p) for p in available if path in (None, p)]
 
 
-def _import(package: str) -> ModuleType:
+def installed(package: str) -> ModuleType:
+    """The package, imported. Raises ``UnavailableError``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's messages at start-up
     try:
         with mute_native_stderr():
@@ -85,12 +86,12 @@ def mute_native_stderr() -> Iterator[None]:
 
 def version_of(package: str) -> str:
     """The installed version of ``package``."""
-    return str(_import(package).__version__)
+    return str(installed(package).__version__)
 
 
 def backend_of(package: str) -> str:
     """The backend that ``package`` runs on."""
-    return str(_import(package).backend.backend()) if package == "keras" else "tensorflow"
+    return str(installed(package).backend.backend()) if package == "keras" else "tensorflow"
 
 
 def _implementation(package: str, keras: ModuleType, backend: str, path: str) -> Implementation:

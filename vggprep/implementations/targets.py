@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggprep.errors import VggprepError
-from vggprep.implementations import Implementation, commands, models
+from vggprep.implementations import Implementation, commands, constructors, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.adapters import InputOrder, Takes, changed
 from vggprep.implementations.callables import describe, keywords
@@ -19,7 +19,7 @@ from vggprep.implementations.isolation import Worker
 from vggprep.spec import DataFormat, Level, ModeName, as_source
 
 SYNTAX = (
-    "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, tf_keras, tf_keras:PATH, "
+    "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, keras:NAME, tf_keras, tf_keras:PATH, "
     "command:PROGRAM ARGS, onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
 )
 
@@ -125,6 +125,8 @@ def _load(target: str, spec: TargetSpec) -> list[Implementation]:
         raise TargetError(f"{target} is not a model file: --input and --tensor are for {', '.join(models.KINDS)}")
     if _is_ours(target):
         return _ours(target)
+    if prefix == "keras" and rest not in ("", *keras_paths.PATHS):
+        return [constructors.load(target, rest)]
     if prefix in keras_paths.PACKAGES:
         return keras_paths.load(prefix, rest or None)
     if prefix == "command":
