@@ -147,7 +147,7 @@ def mixed(x: Array) -> Made:
 
 
 TF = affine("RGB", 0.5, 0.5, "tf")
-UNIT = affine("RGB", 0, 1, "unit_range")
+UNIT = affine("RGB", 0, 1, "yolo")
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 PIPELINES: dict[str, Callable[[Array], Made]] = {
     "raw uint8": lambda x: Made(x, {"raw"}, x),
@@ -163,7 +163,7 @@ PIPELINES: dict[str, Callable[[Array], Made]] = {
     "torch, BGR images": affine("BGR", TORCH_MEAN, TORCH_STD, "torch", "bgr_images"),
     "torch, all BGR": affine("BGR", TORCH_MEAN[::-1], TORCH_STD[::-1], "torch_in_bgr"),
     "CLIP, BGR images": affine(
-        "BGR", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "clip_statistics"
+        "BGR", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "clip"
     ),
     "Kinetics": affine("RGB", *KINETICS, "kinetics"),
     "Kinetics, float16": lambda x: Made(affine("RGB", *KINETICS)(x).array.astype(np.float16), {"kinetics"}, x),
@@ -189,7 +189,7 @@ PIPELINES: dict[str, Callable[[Array], Made]] = {
     "torch, clipped to -1..1": after(mode("torch"), lambda y: np.clip(y, -1, 1)),
     "caffe float16": mode("caffe", "float16"),
     "torch float16": mode("torch", "float16"),
-    "/255, bfloat16": lambda x: Made(bfloat16(x / f(255)), {"unit_range"}, x),
+    "/255, bfloat16": lambda x: Made(bfloat16(x / f(255)), {"yolo"}, x),
     "torch, bfloat16": lambda x: Made(bfloat16(vggprep.preprocess_input(x, mode="torch")), {"torch"}, x),
     "caffe, padded with 0": after(mode("caffe"), lambda y: np.pad(y, ((4, 4), (0, 0), (0, 0)))),
     "torch, a square cut out": after(mode("torch"), cut_out),
@@ -281,11 +281,11 @@ def white(name: ModeName) -> Array:
         pytest.param(white("caffe"), "likely", "caffe", "no_swap", True, id="white in mode caffe"),
         pytest.param(np.array([[[151.061, 138.221, 131.32]]]), "likely", "caffe", "no_swap", True, id="typed decimals"),
         pytest.param(white("torch"), "guess", "torch", "torch_without_255", False, id="white in mode torch"),
-        pytest.param(white("tf"), "guess", "tf", "unit_range", False, id="white in mode tf"),
+        pytest.param(white("tf"), "guess", "tf", "yolo", False, id="white in mode tf"),
         pytest.param(f(np.full((1, 1, 3), -1)), "guess", "tf", "centred", False, id="black in mode tf"),
-        pytest.param(f([[[0] * 3, [1] * 3]]), "guess", "unit_range", "raw", False, id="black and white"),
+        pytest.param(f([[[0] * 3, [1] * 3]]), "guess", "yolo", "raw", False, id="black and white"),
         pytest.param(f(EIGHT) - f(120), "guess", "centred", "", False, id="a whole shift"),
-        pytest.param(f([[[0, 17, 51], [34, 51, 0]]]) / f(51), "guess", "unit_range", "", False, id="own maximum"),
+        pytest.param(f([[[0, 17, 51], [34, 51, 0]]]) / f(51), "guess", "yolo", "", False, id="own maximum"),
         pytest.param(f(EIGHT[..., ::-1]) / f(255) - f(0.5), "guess", "half_range", "", False, id="few levels"),
         pytest.param(PHOTOGRAPH, "likely", "raw", "integer_arithmetic", True, id="a smooth picture of bytes"),
         pytest.param(NOISE, "guess", "raw", "quantised", False, id="bytes without neighbours alike"),

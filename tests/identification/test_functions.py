@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from black_boxes import CONSTANTS, Array, black_box
+from black_boxes import CONSTANTS, PHOTOGRAPH, Array, black_box
 
 import vggprep
 from vggprep.faults import FAULTS, HONEST
 from vggprep.identification.functions import Answer, identify
 from vggprep.implementations import Implementation
+from vggprep.published import PUBLISHED
 from vggprep.spec import ModeName
 
 
@@ -29,7 +30,7 @@ def test_constants_are_named_in_float32(name: str) -> None:
     assert answer.channels is not None
 
 
-HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim_means_in_rgb", "scale_0_007843", "scale_0_003921")]
+HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim", "scale_0_007843", "scale_0_003921")]
 
 
 @pytest.mark.parametrize("name", HALF)
@@ -77,6 +78,49 @@ def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype:
     found = identify(preprocess)
     assert [a.name for a in found.answers] == list(vggprep.MODES), found
     assert found.is_right
+
+
+KERAS = {"half": "tf", "mmdetection": "torch", "efficientnet_transformers": "torch"}  # to the precision of float32
+
+
+@pytest.mark.parametrize("mode", PUBLISHED)
+def test_a_published_mode_is_named_of_a_function_and_of_an_array(mode: ModeName) -> None:
+    def preprocess(x: Array) -> Array:
+        if x.dtype != np.float32:
+            raise TypeError
+        return vggprep.preprocess_input(x, mode=mode)
+
+    name = KERAS.get(mode, mode)
+    found = identify(preprocess)
+    assert (found.answers[0].kind, found.answers[0].name, found.is_right) == ("mode", name, True)
+    array = vggprep.identify_array(preprocess(PHOTOGRAPH.astype(np.float32)))
+    assert array.name == name
+    if name == mode:
+        source = PUBLISHED[mode].source
+        assert f"mode {mode} (published), level " in repr(found)
+        assert source in repr(found)
+        assert source in repr(array)
+
+
+def test_a_published_mode_that_was_not_asked_for_is_said() -> None:
+    found = identify(lambda x, mode: vggprep.preprocess_input(x, mode="cifar100"))
+    assert not found.is_right
+    assert "asked for torch: NOT what was asked for: mode cifar100 (published), level exact" in repr(found)
+    asked = identify(lambda x, mode: vggprep.preprocess_input(x, mode="clip"))
+    assert "asked for torch: clip_statistics (in mode torch)" in repr(asked)  # the fault says how one comes to it
+
+
+def test_a_mode_that_is_claimed_is_asked_for() -> None:
+    def preprocess(x: Array, mode: ModeName) -> Array:
+        return vggprep.preprocess_input(x[..., ::-1] if wrong else x, mode=mode)
+
+    wrong = False
+    claimed = Implementation("claims", preprocess, modes=["clip"], dtypes=["float32"])
+    (answer,) = identify(claimed).answers
+    assert (answer.asked, answer.name, answer.level, answer.is_right) == ("clip", "clip", "exact", True)
+    wrong = True
+    (answer,) = identify(claimed).answers
+    assert (answer.name, answer.mode, answer.is_right) == ("clip:order_reversed", "clip", False)
 
 
 def test_our_own_function_is_every_mode_exactly() -> None:
@@ -154,7 +198,7 @@ def test_what_conforms_is_right_whatever_its_dtype() -> None:
 
 def test_dtypes_that_are_treated_differently_are_told_apart() -> None:
     said = repr(answer_of(lambda x: x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32)))
-    assert "given uint8, it behaves like unit_range" in said
+    assert "given uint8, it computes mode yolo" in said
     assert "mode identity" in said
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep.cases import Cell, panel
-from vggprep.configurations.affine import lines
+from vggprep.configurations.affine import levels_apart, lines
 from vggprep.faults import FAULTS
 from vggprep.faults.arithmetic import row
 from vggprep.functions import preprocess_input
@@ -62,9 +62,13 @@ def _known(mode: Mode, story: str, name: ModeName | None = None) -> KnownMap:
 
 
 def published_maps() -> tuple[KnownMap, ...]:
-    """The published modes, but for those that have the values of a mode of Keras's."""
-    own = {lines(mode) for mode in MODES.values()}
-    return tuple(_known(m, f"{m.summary} ({m.source})", m.name) for m in PUBLISHED.values() if lines(m) not in own)
+    """The published modes, but for those that no float32 tells from a mode of Keras's: they are named as that."""
+    own = MODES.values()
+    others = (m for m in PUBLISHED.values() if all(levels_apart(m, each) >= _APART for each in own))
+    return tuple(_known(m, f"{m.summary} ({m.source})", m.name) for m in others)
+
+
+_APART = 1e-4  # grey levels: maps that are nearer have one name
 
 
 _FAMILIES = (
@@ -205,7 +209,7 @@ def known_maps() -> tuple[KnownMap, ...]:
             fitted = fit(pixels, outcome.output.reshape(-1, 3).astype(np.float64), 2.0**-53)
             if fitted is None or fitted[1] > 1e-6:
                 continue
-            if all(distance(fitted[0], known.channels) >= 1e-4 for known in found):
+            if all(distance(fitted[0], known.channels) >= _APART for known in found):
                 found.append(KnownMap(fault.name, fault.story, fitted[0], mode_name))
     return (*found, *FAMILIES)
 

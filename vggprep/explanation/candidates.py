@@ -13,7 +13,7 @@ from vggprep.cases import to_format
 from vggprep.configurations.affine import lines
 from vggprep.explanation import affine
 from vggprep.explanation.statements import ROUNDINGS, Array, Float64, Kind, Seen, Statement, unit_roundoff
-from vggprep.faults import Fault, in_mode
+from vggprep.faults import FAULTS, Fault, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.published import PUBLISHED
 from vggprep.spec import MODES, DataFormat, Direction, ModeName
@@ -35,16 +35,16 @@ def candidates(direction: Direction, mode: ModeName) -> tuple[Statement, ...]:
 
 
 def _faults(mode: ModeName) -> Iterator[Fault]:
-    """Those that show in a mode, but for mutations that make it another mode that is known, which has a name."""
+    """The gallery's that show in a mode of Keras's; of others, mutations that are no other mode, which has a name."""
     named = {lines(each) for each in (*MODES.values(), *PUBLISHED.values())}
-    for fault in in_mode(mode):
-        if fault.stateless and not (mode not in MODES and lines(fault.rows[mode]) in named):
+    for fault in in_mode(mode) if mode not in MODES else FAULTS:
+        if fault.stateless and mode in fault.modes and (mode in MODES or lines(fault.rows[mode]) not in named):
             yield fault
 
 
 @functools.cache
 def published_modes() -> tuple[Statement, ...]:
-    """That a function computes a published mode; those whose values are a mode's of Keras's are named as that."""
+    """That a function computes a published mode, but for those that ``published_maps`` leaves out."""
     modes = (PUBLISHED[known.name] for known in affine.published_maps())
     return tuple(
         _statement("mode", m.name, f"computes the published mode {m.name}: {m.summary}", preprocess_input, m.name)

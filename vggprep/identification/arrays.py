@@ -522,7 +522,7 @@ def _turned(image: Array) -> Literal["plain", "smooth", "wrapped", "noise"]:
 
 
 _RANGES = (
-    ("unit_range", 0.0, 1.0, "scaled to 0..1"),
+    ("yolo", 0.0, 1.0, "scaled to 0..1, as for YOLO and many others"),
     ("tf", -1.0, 1.0, MODES["tf"].summary),
     ("torch", -2.12, 2.65, MODES["torch"].summary),
     ("raw", 0.0, 255.0, "the pixels, resized or averaged, not preprocessed"),
