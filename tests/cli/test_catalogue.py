@@ -105,3 +105,21 @@ def _read(descriptor: int) -> bytes:
 )
 def test_an_unknown_name_is_one_line_with_the_nearest(arguments: list[str], message: str, tmp_path: Path) -> None:
     assert message in one_line(vggprep(*arguments, cwd=tmp_path))
+
+
+def test_the_gallery_of_a_mode_is_listed_told_and_judged(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('order = "BGR"\nsteps = [{subtract = [104, 117, 123]}]\n', encoding="utf-8")
+    for mode, name in (("clip", "clip:std_of_torch"), ("own.toml", "own.toml:mean_of_caffe"), ("torch", "one_std")):
+        listed = vggprep("faults", "--mode", mode, cwd=tmp_path)
+        (story,) = (line.split(maxsplit=2)[2] for line in listed.stdout.splitlines() if line.split()[0] == name)
+        told = vggprep("faults", "--mode", mode, name, cwd=tmp_path).stdout
+        assert story in " ".join(told.split())
+        assert ("to see it fail" in told) == (mode != "own.toml")  # whose name says nothing in another process
+    assert "that are clip exactly: clip:scale_reversed, " in vggprep("faults", "--mode", "clip", cwd=tmp_path).stderr
+    verb, target = example(vggprep("faults", "clip:mean_reversed", cwd=tmp_path).stdout)
+    judged = vggprep(verb, target, "--dtype", "uint8", "--examples", "0", cwd=tmp_path)
+    assert judged.returncode == 1
+    assert "behaves like clip:mean_reversed: It subtracts (0.40821073, 0.4578275, 0.48145466), in the" in judged.stdout
+    unknown = one_line(vggprep("faults", "clip:std_of_torc", cwd=tmp_path))
+    assert "there is no fault 'clip:std_of_torc'; the nearest: clip:std_of_torch, " in unknown
+    assert vggprep("faults", "--mode", "clap", cwd=tmp_path).returncode == 2

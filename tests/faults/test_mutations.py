@@ -1,6 +1,6 @@
-"""Mutations of any mode: what they do, by hand; caught by the check that they name, named by diagnosis, or proven equal.
+"""Mutations of any mode: what they do, by hand; caught by the check they name, named by diagnosis, or proven equal.
 
-``python tests/faults/test_mutations.py`` prints how many there are of each mode.
+``PYTHONPATH=tests python tests/faults/test_mutations.py`` prints how many there are of each mode.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fails(fault: Fault) -> bool:
     """Whether the check that it names finds wrong values, in few cells; a crash is an error here."""
     (mode,) = fault.modes
     subject = Subject(fault.implementation())
-    for dtype in ("uint8", "float32", "float64"):
+    for dtype in ("uint8", "float32"):
         found = BY_NAME[fault.caught_by].judge(subject, Cell(mode, "channels_last", dtype, 3), "forward")
         if any(finding is not None and finding.kind == "value" for finding in found):
             return True
@@ -132,8 +132,8 @@ ALWAYS = ("reversed", "to_3_digits", "alike")  # of one constant of three digits
     [
         ("clip", {f"scale_{what}" for what in ("reversed", "to_3_digits", "to_2_digits", "to_whole_levels", "alike")}),
         ("detectron", {"mean_to_3_digits"}),
-        ("slowfast", {"mean_to_2_digits"}.union(f"{role}_{what}" for role in ("scale", "mean", "std") for what in ALWAYS)
-            | {"scale_to_2_digits", "scale_to_whole_levels"}),
+        ("slowfast", {"mean_to_2_digits"}.union(f"{role}_{what}" for role in ("scale", "mean", "std")
+            for what in ALWAYS) | {"scale_to_2_digits", "scale_to_whole_levels"}),
         ("identity", set()),
     ],
 )  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_mutation_with_a_history_is_the_fault_that_has_it() -> None:
     assert folded["torch:mean_before_scale"] == "subtract_before_divide"
     assert folded["torch:std_dropped"] == "std_forgotten"
     assert folded["torch:std_doubled"] == "torch:std_squared"  # to divide twice by the deviation
-    assert mutated("clip").folded["clip:mean_over_255"] == "clip:mean_before_scale"  # (x - m) / 255 = x / 255 - m / 255
+    assert mutated("clip").folded["clip:mean_over_255"] == "clip:mean_before_scale"  # (x - m)/255 = x/255 - m/255
     names = [fault.name for fault in in_mode("torch")]
     assert len(names) == len(set(names))
     assert [n for n in names if ":" not in n] == [fault.name for fault in FAULTS if "torch" in fault.modes]

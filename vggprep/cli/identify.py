@@ -32,8 +32,8 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 def identify(target: str, restore: Path | None, load_options: dict[str, Any]) -> None:
     """Name the mode, layout and any known fault of a black box, or the history of an array.
 
-    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for a mode, Keras's or published,
-    or its inverse (the one asked for, if it takes a mode), and for an array whose origin is known, else 1.
+    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for a mode of Keras's or a
+    published one, or its inverse (the one asked for, if it takes a mode), and for an array of known origin, else 1.
 
     \b
     vggprep identify mymodule:preprocess
