@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import subprocess
 import sys
@@ -13,14 +15,16 @@ import pytest
 from command_line import one_line, vggprep
 from enumerated import HERE
 from hypothesis import given, settings
+from rich.console import Console
 from support import CLIP, ODD
 
 import vggprep as package
 from vggprep import spec, strategies
 from vggprep.conformance import exploration, ledger
-from vggprep.conformance.engine import Selection
+from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.exploration import PROFILES
-from vggprep.conformance.judging import check_implementation
+from vggprep.conformance.judging import check_implementation, judge
+from vggprep.conformance.report import failure_text, print_report
 from vggprep.errors import VggprepError
 from vggprep.implementations.targets import TargetSpec, load
 from vggprep.proof import certificates
@@ -282,3 +286,60 @@ def test_examples_that_are_saved_belong_to_a_definition(monkeypatch: pytest.Monk
         cells = [Cell("changing", "channels_last", "uint8", 3)]
         exploration.explore(Subject(load("vggprep")[0]), DIRECTIONS[0], cells, PROFILES["dev"], None)
     assert len(set(asked)) == 2
+
+
+def test_a_dtype_in_which_a_mode_loses_bytes_is_not_judged() -> None:
+    far = Mode("far", "RGB", [("multiply", 1000)])
+
+    def preprocess(x: Any) -> Any:
+        return x.astype(x.dtype if x.dtype.kind == "f" else np.float32) * np.float16(1000)
+
+    selection = Selection(modes=(spec.known(far),), dtypes=("float16", "float32"))
+    report = run(package.Implementation("it", preprocess, modes=[far]), selection=selection, examples=0)
+    assert report.conforms, failure_text([report])
+    assert {result.dtype for result in report.results} == {"float32"}
+    assert "far is not judged in float16: there, not all bytes stay finite and apart" in report.notes
+    nowhere = Mode("nowhere", "RGB", [("multiply", 1e30), ("multiply", 1e30)])
+    report = run(package.Implementation("it", lambda x: x, modes=[nowhere]), examples=0)
+    assert not report.conforms
+    assert {result.dtype for result in report.results} == {"float64"}
+
+
+def test_names_with_square_brackets_are_headings_as_they_are() -> None:
+    odd = Mode("a[/b]c", "RGB", [("divide", 2)])
+    implementation = package.Implementation("it[/x]", lambda x: x / np.float32(2), modes=[odd], dtypes=["uint8"])
+    console = Console(file=io.StringIO(), width=100)
+    print_report(run(implementation, examples=0), console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "a[/b]c" in printed
+    assert "it[/x]" in printed
+
+
+def test_a_function_that_knows_the_mode_asked_for_is_called_with_it() -> None:
+    spec.known(mine := Mode("mine too", "BGR", [("divide", 3)]))
+
+    def preprocess(x: Any, mode: str = "another") -> Any:
+        if mode not in ("another", mine.name):
+            raise ValueError(mode)
+        return x[..., ::-1] / np.float32(3 if mode == mine.name else 2)
+
+    selection = Selection((mine.name,), dtypes=("uint8",))
+    report = judge(package.Implementation("it", preprocess), selection=selection, examples=0)
+    assert report.conforms, failure_text([report])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("a", None), ("a", "RGB", [5]), ("a", "RGB", [("add",)]), ("a", [0, 1.0, 2]), ("a", [True, False, 2]),
+     ("a", "RGB", [("add", 1)] * 17), ("a", "RGB", [("add", "1" * 101)]), ("a", "RGB", [("add", 1e40)])],
+)  # fmt: skip
+def test_what_is_no_mode_is_a_value_error(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match=r"order must|a step must|up to|between"):
+        Mode(*arguments)
+
+
+@pytest.mark.parametrize("constant", ["0255", "٢٥٥", "2_5_5", "+255", "255."])
+def test_constants_are_numbers_in_python_too(constant: str) -> None:
+    (written, *_) = spec.Step("divide", constant).constants
+    assert float(written) == 255
+    assert ast.literal_eval(written) == 255

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.spec import Direction, ModeName, definition
+from vggprep.spec import MODES, Direction, ModeName, definition
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -204,6 +204,22 @@ def coarseness(direction: Direction, mode: ModeName, channel: int, dtype: str) -
         least = _OPERATORS[operation](least, size) + smallest
     certain = one_magnitude(0, direction, mode, channel)
     return Coarseness(factor, least if least > certain else Fraction(0))
+
+
+@functools.cache
+def keeps_bytes(mode: ModeName, dtype: str) -> bool:
+    """Whether the 256 bytes stay finite and apart on their way through the steps, for images of ``dtype``.
+
+    Where they do not, results neither tell right from wrong nor one image from another.
+    """
+    computed = computed_dtype(dtype, mode)
+    if mode in MODES or computed not in FORMATS:
+        return True
+    for channel in range(3):
+        images = {one_exact(float(value), "forward", mode, channel, computed) for value in range(256)}
+        if len(images) < 256 or not all(map(math.isfinite, images)):
+            return False
+    return True
 
 
 def one_error(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -55,7 +56,8 @@ class Step:
         if len(each) not in (1, 3):
             raise ValueError(f"a step needs one constant or three, one for each channel; got {len(each)}")
         if operation in ("divide", "multiply") and any(Fraction(c) == 0 for c in each):
-            raise ValueError(f"a step that {operation}s by 0 cannot be undone; got {', '.join(each)}")
+            verb = "divides" if operation == "divide" else "multiplies"
+            raise ValueError(f"a step that {verb} by 0 cannot be undone; got {', '.join(each)}")
         first, second, third = each * (3 // len(each))
         object.__setattr__(self, "operation", operation)
         object.__setattr__(self, "constants", (first, second, third))
@@ -91,7 +93,9 @@ class Mode:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ValueError(f"a mode needs a name of printable characters; got {name!r}")
         first, second, third = _channels(order)
-        made = tuple(step if isinstance(step, Step) else Step(*step) for step in steps)
+        made = tuple(step if isinstance(step, Step) else _step(step) for step in steps)
+        if len(made) > MOST_STEPS:
+            raise ValueError(f"a mode has up to {MOST_STEPS} steps; got {len(made)}")
         fields = {"name": name, "order": (first, second, third), "steps": made, "summary": summary, "source": source}
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -135,20 +139,42 @@ class Mode:
         return cls(name, order, kept, source=source)
 
 
+def _step(given: object) -> Step:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ValueError(f"a step must be a Step or an operation and its constants; got {given!r}")
+    return Step(*given)
+
+
 def decimal(constant: Constant) -> str:
     """A constant as the decimal that it is written as; a float as the shortest decimal that gives it back."""
+    text = str(constant).strip()
+    shown = text if len(text) <= _LONGEST else f"{text[:20]}..., of {len(text)} characters"
     try:
-        text = str(constant).strip()
-        value = Decimal(text)
-    except (InvalidOperation, ValueError):
-        raise ValueError(f"a constant must be a decimal number; got {constant!r}") from None
-    if isinstance(constant, bool) or not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
-        raise ValueError(f"a constant must be a finite decimal number; got {constant!r}")
-    return text.replace("_", "") if value else "0"
+        value = Decimal(text) if len(text) <= _LONGEST else None
+    except InvalidOperation:
+        value = None
+    if isinstance(constant, bool) or value is None or not value.is_finite():
+        raise ValueError(f"a constant must be a decimal number of up to {_LONGEST} characters; got {shown}")
+    if value and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(
+            f"a constant must be 0 or between 1e-{_LARGEST_EXPONENT} and 1e{_LARGEST_EXPONENT}; got {shown}"
+        )
+    if not value:
+        return "0"
+    return text if _PLAIN.fullmatch(text) else str(value)
 
+
+_LONGEST = 100
+"""Characters of the longest constants."""
+
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""Decimals that are numbers in Python's text, too."""
 
 _LARGEST_EXPONENT = 30
 """Decimal exponent of the largest constants, and of the smallest: float32 holds them."""
+
+MOST_STEPS = 16
+"""Steps of the longest modes; published ones have up to four."""
 
 
 def _reciprocal(constant: Constant) -> str | None:
@@ -158,8 +184,11 @@ def _reciprocal(constant: Constant) -> str | None:
 
 
 def _channels(order: str | Sequence[int]) -> tuple[int, ...]:
-    channels = tuple("RGB".find(c) for c in order.upper()) if isinstance(order, str) else tuple(order)
-    if sorted(channels) != [0, 1, 2]:
+    if isinstance(order, str):
+        channels = tuple(map("RGB".find, order.upper()))
+    else:
+        channels = tuple(order) if isinstance(order, Iterable) else ()
+    if any(type(c) is not int for c in channels) or sorted(channels) != [0, 1, 2]:
         raise ValueError(f"order must name each of the three channels once, as RGB, BGR or (2, 1, 0); got {order!r}")
     return channels
 
@@ -238,7 +267,9 @@ def definition(name: ModeName) -> Mode:
     """
     found = (_KNOWN.get(name) or published().get(name)) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {name!r}")
+        raise ValueError(
+            f"mode must be one of {', '.join(MODES)}, a name in vggprep.PUBLISHED or a vggprep.Mode; got {name!r}"
+        )
     return found
 
 

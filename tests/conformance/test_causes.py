@@ -10,7 +10,7 @@ import pytest
 from judged import judge
 from support import Array
 
-from vggprep import CHECKS, preprocess_input
+from vggprep import CHECKS, Implementation, preprocess_input
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.report import cause_text, causes
 from vggprep.spec import DataFormat, ModeName
@@ -123,3 +123,17 @@ def test_a_function_that_has_nothing_to_do_may_hand_on_its_input(function: Calla
     assert report.guessed == {"forward": "identity"}
     assert report.conforms
     assert any("the caller's array itself" in note for note in report.notes)
+
+
+def test_an_inverse_is_said_of_the_colours_that_it_is_given() -> None:
+    def restore(y: Array) -> Array:  # the means of RGB, added to BGR
+        added: Array = y + np.array([123.68, 116.779, 103.939], y.dtype)
+        return added[..., ::-1]
+
+    selection = Selection(modes=("caffe",), data_formats=("channels_last",), dtypes=("float32",))
+    first, *_ = causes(judge(Implementation("it", deprocess=restore), selection=selection).results)
+    said = cause_text(first)
+    assert (
+        "computes R + 103.939, G + 116.779, B + 123.68, where R + 123.68, G + 116.779, B + 103.939 is expected" in said
+    )
+    assert "breaks restores_floats: " in said

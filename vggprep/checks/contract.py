@@ -94,14 +94,18 @@ def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator
         elif outcome.shares_input:
             kind: Kind = "input_returned" if outcome.returns_input else "view_returned"
             yield Finding(kind, direction, cell, case, outcome=outcome)
-    for case in _small_and_large(subject, cell, direction):
+    tried = _small_and_large(subject, cell, direction)
+    photograph = cell.dtype == "float32" and not subject.implementation.serial
+    if photograph and len(tried) > 1 and _in_first_format(subject, cell, direction):
+        tried.append(largest(direction, cell))  # a photograph, for buffers of whole images
+    for case in tried:
         first = subject.call(direction, case.array(), cell.mode, cell.data_format, keep=True)
         if first.output is None:
             continue
         before = first.output.tobytes()
         changed = _of(case, case.values()[..., ::-1, :])
         # Buffers may be used in turn: many are looked for in the usual dtypes and one data format, elsewhere two.
-        many = cell.dtype in USUAL and case.shape != LARGE and _in_first_format(subject, cell, direction)
+        many = cell.dtype in USUAL and case == tried[0] and _in_first_format(subject, cell, direction)
         many = many and not subject.implementation.serial
         for _ in range(_LATER_CALLS if many else 2):
             subject.call(direction, changed.copy(), cell.mode, cell.data_format)

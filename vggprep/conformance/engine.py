@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from vggprep import oracle
 from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable
 from vggprep.checks.subject import nearest_mode
@@ -133,7 +134,11 @@ def _cells(subject: Subject, selection: Selection, notes: list[str], guessed: di
     if missing:
         notes.append("bfloat16 is not judged: install ml_dtypes to have it")
     dtypes = tuple(d for d in dtypes if d not in missing)
-    return cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
+    for mode in modes:
+        if lost := [d for d in dtypes if not oracle.keeps_bytes(mode, d)]:
+            notes.append(f"{mode} is not judged in {', '.join(lost)}: there, not all bytes stay finite and apart")
+    chosen_cells = cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
+    return [cell for cell in chosen_cells if oracle.keeps_bytes(cell.mode, cell.dtype)]
 
 
 def scope(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -91,11 +92,11 @@ def table(report: Report) -> Table:
     """Checks down, modes across; in each field the number of cells of each status."""
     there = dict.fromkeys(r.mode for r in report.results)
     modes = [mode for mode in dict.fromkeys((*MODES, *there)) if mode in there]
-    title = f"{report.implementation.name}  (level {report.implementation.level})"
+    title = escape(f"{report.implementation.name}  (level {report.implementation.level})")
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     grid.add_column("check", no_wrap=True)
     for mode in modes:
-        grid.add_column(mode)
+        grid.add_column(escape(mode))
     grid.add_column("worst error", justify="right")
     for check in CHECKS:
         results = [r for r in report.results if r.check == check.name]
@@ -139,6 +140,7 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
             key=lambda r: (
                 r.diagnosis != said,
                 r.example not in ("pixel", "arguments"),
+                r.check in _OF_ODD_VALUES,
                 r.dtype not in ("uint8", "float32"),
             )
         )
@@ -163,12 +165,17 @@ _ABOUT_RESULTS = {check.name for check in CHECKS} - {
 }  # fmt: skip
 
 
+_OF_ODD_VALUES = ("nonfinite", "monotone")
+"""What fails in these alone has to do with them; what fails elsewhere, too, is better seen there."""
+
+
 def cause_text(group: Sequence[Result]) -> str:
     """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
     first = group[0]
     lines = [first.message]
     lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
+    names.sort(key=lambda name: name in _OF_ODD_VALUES)
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
     lines.append(f"  breaks {names[0]}: {sentence}{also}")
@@ -184,7 +191,8 @@ def cause_text(group: Sequence[Result]) -> str:
 
 def _where(results: Sequence[Result]) -> str:
     words = [_listed(getattr(r, name) for r in results) for name in ("mode", "data_format", "dtype")]
-    return f"{'; '.join(words)}; rank {_listed(str(r.rank) for r in results)} ({len(results)} results)"
+    count = f"{len(results)} result{'s' if len(results) > 1 else ''}"
+    return f"{'; '.join(words)}; rank {_listed(str(r.rank) for r in results)} ({count})"
 
 
 def _listed(values: Any) -> str:

@@ -29,7 +29,11 @@ class Channel:
     offset: float
 
     def __str__(self) -> str:
-        value, sign = "RGB"[self.source], "-" if self.offset < 0 else "+"
+        return self.said()
+
+    def said(self, letters: str = "RGB") -> str:
+        """In words; ``letters`` name the input's channels."""
+        value, sign = letters[self.source], "-" if self.offset < 0 else "+"
         if self.scale == 0:
             return _short(self.offset)
         if self.scale != 1:

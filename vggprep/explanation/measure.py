@@ -13,7 +13,7 @@ from vggprep.cases import to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
 from vggprep.explanation.statements import Array, Float64, Seen, Statement, unit_roundoff
-from vggprep.spec import Direction, ModeName
+from vggprep.spec import Direction, ModeName, definition
 
 # Geometry ---------------------------------------------------------------------------------------------------------
 
@@ -202,12 +202,12 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
             if clip is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
             is_grey = "grey" in before.words
-            said = str(channels[0]).replace("R", "Y") if is_grey else ", ".join(map(str, channels))
+            said = channels[0].said("YYY") if is_grey else _listed(channels, direction, mode)
             text = " ".join(filter(None, ["computes", said, before.words]))
             if clip is not None:
                 text += f", clipped to {low:.6g}..{high:.6g}"
-            elif not before.words and (expected := expected_map(direction, mode)) is not None:
-                text += f", where {', '.join(map(str, expected))} is expected"
+            elif not before.words:
+                text += _instead_of(direction, mode)
             size = 0.0 if clip is None else max(abs(channel.offset) for channel in channels)
             if before.words:  # sums over the image are rounded, too
                 size += 4 * max(abs(low), abs(high))
@@ -218,8 +218,7 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
 def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
     """Constants that rows or columns get and channels should: an index that meets another axis than it is meant for."""
     plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
-    expected = expected_map(direction, mode)
-    if plain is None or expected is None or (y := plain.y) is None or not np.isfinite(y).all():
+    if plain is None or (y := plain.y) is None or not np.isfinite(y).all():
         return
     slack = _ROUNDINGS * unit_roundoff(np.asarray(plain.outcome.output).dtype) * float(np.abs(y).max())
     for words, axis in (("columns", -2), ("rows", -3)):
@@ -236,12 +235,27 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
             values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
             rest = affine.shortest(usual, slack)
             those = f"{words} {', '.join(map(str, range(count)))} of every channel"
+            inputs = ", ".join(_letters(direction, mode)["RGB".index(c)] for c in order)
             text = (
-                f"computes {', '.join(order)} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
-                f"{f'{rest:+.6g}' if rest else 'nothing'} in the others, "
-                f"where {', '.join(map(str, expected))} is expected"
+                f"computes {inputs} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
+                f"{f'{rest:+.6g}' if rest else 'nothing'} in the others{_instead_of(direction, mode)}"
             )
             yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))
+
+
+def _letters(direction: Direction, mode: ModeName) -> str:
+    """The input's channels: an inverse is given them in the order of the mode."""
+    return definition(mode).channel_order if direction == "inverse" else "RGB"
+
+
+def _listed(channels: Affine, direction: Direction, mode: ModeName) -> str:
+    return ", ".join(channel.said(_letters(direction, mode)) for channel in channels)
+
+
+def _instead_of(direction: Direction, mode: ModeName) -> str:
+    """What is expected, if anything is: identity stands for no mode, too."""
+    expected = expected_map(direction, mode) if definition(mode).steps else None
+    return "" if expected is None else f", where {_listed(expected, direction, mode)} is expected"
 
 
 _FEW = 4  # rows or columns that get constants of their own

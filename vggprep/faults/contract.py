@@ -132,7 +132,7 @@ def buffer_reused(x: Array, mode: ModeName, buffers: dict[Hashable, Array]) -> A
 def large_buffer_reused(x: Array, mode: ModeName, buffers: dict[Hashable, Array]) -> Array:
     """Large images share one output buffer, which small ones do not show: a later call changes earlier results."""
     y = right(x, mode)
-    return _reused(y, buffers) if x.size > 10_000 else y
+    return _reused(y, buffers) if x.size > 200_000 else y
 
 
 @fault("fresh_output", memory=dict)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vggprep.implementations.adapters import Takes, adaptation, adapted, changed
 from vggprep.implementations.callables import Outcome, Parameters, call, parameters
-from vggprep.spec import DATA_FORMATS, MODES, DataFormat
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, registered
 
 if TYPE_CHECKING:
     from vggprep.implementations import Implementation
@@ -169,16 +169,17 @@ class _Asker:
     def without_mode(self, array: Array) -> dict[str, Any]:
         """Whether its mode means something else: it has a default that is no mode, and modes change nothing."""
         default = self.takes.mode_default
-        if not self.takes.mode or self.implementation.modes is not None or default is None or default in MODES:
+        known = (*MODES, *(mode.name for mode in registered()))
+        if not self.takes.mode or self.implementation.modes is not None or default is None or default in known:
             return {}
         plain = self.call(array, function=adapted(self.function, with_mode=False)).output
         if plain is None:
             return {}
-        for mode in MODES:
+        for mode in known:
             outcome = self.call(array, mode=mode)
             if outcome.refusal is None and not _same(plain, outcome.output):
                 return {}
-        self.note("mode_word", default=default, modes=", ".join(MODES))
+        self.note("mode_word", default=default, modes=", ".join(known))
         return {"without_mode": True}
 
     # One size

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
+from vggprep import oracle
 from vggprep.cases import Cell, available_dtypes
 from vggprep.checks.subject import Subject
 from vggprep.conformance.engine import Selection, scope
@@ -68,6 +69,9 @@ def plan(spec: TargetSpec, selection: Selection | None = None, *, stop_at_first:
             notes += [guess(*found, implementation.preprocess is not None) for found in guessed.items()]
             claimed = [d for d in dtypes if implementation.dtypes is None or d in implementation.dtypes]
             for mode, dtype in product(modes, claimed):
+                if not oracle.keeps_bytes(mode, dtype):
+                    notes.append(f"{mode} is not judged in {dtype}: there, not all bytes stay finite and apart")
+                    continue
                 found = [_row(subject, direction, mode, data_format, dtype) for data_format in data_formats]
                 refused += [row for row in found if row.status == "refused"]
                 rows = tuple(row for row in found if row.status != "refused")

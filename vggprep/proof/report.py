@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -63,7 +64,7 @@ def counts(certificate: Certificate) -> str:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    title = f"{rows[0].implementation}  (level {rows[0].level})"
+    title = escape(f"{rows[0].implementation}  (level {rows[0].level})")
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     for name in ("", "mode", "dtype", "data format", "patterns", "result"):
         table.add_column(name, no_wrap=name != "data format")
@@ -76,7 +77,7 @@ def _table(rows: Sequence[Row]) -> Table:
             result += f", loses {row.lost:,}"
         table.add_row(
             row.direction,
-            row.mode,
+            escape(row.mode),
             row.dtype,
             "both" if len(group) > 1 else row.data_format,
             f"{row.patterns:,}" if row.patterns else "",
