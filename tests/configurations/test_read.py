@@ -201,6 +201,67 @@ def test_what_is_no_mode_is_one_line(document: Any, said: str, tmp_path: Path) -
     assert str(tmp_path / "file.json") in str(caught.value)
 
 
+def pipeline(*names: str, **normalize: Any) -> dict[str, Any]:
+    last = {"__class_fullname__": "Normalize", "mean": MEAN, "std": STD, "p": 1.0, **normalize}
+    transforms = [*({"__class_fullname__": name} for name in names), last, {"__class_fullname__": "ToTensorV2"}]
+    return {"transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": transforms}}
+
+
+RESCALING = {"class_name": "Rescaling", "config": {"scale": 2}}
+
+
+def functional(*layers: tuple[str, dict[str, Any], list[str]]) -> dict[str, Any]:
+    each = [
+        {
+            **layer,
+            "name": name,
+            "inbound_nodes": [{"args": [{"config": {"keras_history": [s, 0, 0]}} for s in sources]}],
+        }
+        for name, layer, sources in layers
+    ]
+    return {"class_name": "Functional", "config": {"layers": each}}
+
+
+INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D", "config": {}}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        *((pipeline(name), f"{name} may change values") for name in ("ToFloat", "ToGray", "InvertImg", "ColorJitter")),
+        (pipeline("Normalize"), "mean is missing"),
+        (pipeline(p=0.5), "Normalize has p=0.5"),
+        ({"a": pipeline(), "b": pipeline()}, "several Normalize"),
+        ({"class_name": "Rescaling"}, "Rescaling is named without its config"),
+        ({"class_name": "Rescaling", "config": {"offset": 1}}, "Rescaling has no scale"),
+        (functional(("a", INPUT, []), ("b", INPUT, []), ("c", RESCALING, ["a"])), "several inputs"),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", RESCALING, ["a"])), "no chain"),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["a", "b"])), "no chain"),
+        ({"type": "ImgDataPreprocessor", "mean": GREY_MEAN, "std": 1, "rgb_to_bgr": True}, "rgb_to_bgr reverses"),
+        ({"mean": GREY_MEAN, "std": 1, "to_rgb": 1}, "to_rgb must be true or false"),
+    ],
+)
+def test_what_says_more_of_values_than_is_read_is_refused(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_mode(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (pipeline("Resize", "HorizontalFlip"), mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["b"]), ("d", CONV, ["b"])),
+         mode("RGB", ("multiply", 2))),
+        ({"class_name": "Normalization", "config": {"mean": 1, "variance": [1e-20, 1, 4]}},
+         mode("RGB", ("subtract", 1), ("divide", ["1e-7", 1, 2]))),
+        ({"type": "ImgDataPreprocessor", "mean": [1, 2, 3], "std": 1}, mode("BGR", ("subtract", [1, 2, 3]))),
+        ({"mean": [1, 2, 3], "std": 1, "rgb_to_bgr": False, "bgr_to_rgb": True}, mode("RGB", ("subtract", [1, 2, 3]))),
+    ],
+)  # fmt: skip
+def test_what_says_no_more_is_read(document: dict[str, Any], expected: Mode) -> None:
+    assert read_mode(document).definition == expected.definition
+
+
 def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
     with pytest.raises(VggprepError, match="mean must be finite numbers"):
         read_text('{"mean": 1e999999999, "std": 1}', "bomb")

@@ -263,7 +263,10 @@ def _mean_std(f: Fields) -> _Found:
     With ``to_rgb`` or ``bgr_to_rgb`` as OpenMMLab has it: images are read as BGR, constants are always grey levels.
     """
     mean, std = _mean_and_std(f, "mean", "std")
-    rgb = next((f[key] for key in ("to_rgb", "bgr_to_rgb") if key in f), None)
+    if f.get("rgb_to_bgr"):
+        raise VggprepError("rgb_to_bgr reverses the channels, and the file does not say in which order images are read")
+    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).endswith("DataPreprocessor")
+    rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
     grey = rgb is not None or any(abs(Decimal(c)) > _OF_UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
@@ -289,15 +292,18 @@ def _scale_offset(f: Fields) -> _Found:
 
 
 def _normalization(f: Fields) -> _Found:
-    """(x - mean) / sqrt(variance), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
+    """(x - mean) / max(sqrt(variance), 1e-7), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
     if f.get("mean") is None:
         raise VggprepError("Normalization has no mean here: adapt() has put it among the weights")
     mean, variance = _three(f, "mean"), _three(f, "variance", positive=True)
     with localcontext(prec=40):
-        std = [number(Decimal(c).sqrt()) for c in variance]
+        std = [Decimal(c).sqrt() for c in variance]
     if _flag(f, "invert", False):
-        return _Found((Step("multiply", std), Step("add", mean)))
-    return _Found((Step("subtract", mean), Step("divide", std)))
+        return _Found((Step("multiply", [number(c) for c in std]), Step("add", mean)))
+    return _Found((Step("subtract", mean), Step("divide", [number(max(c, _KERAS_EPSILON)) for c in std])))
+
+
+_KERAS_EPSILON = Decimal("1e-7")
 
 
 def _openvino(f: Fields) -> _Found:
@@ -372,7 +378,16 @@ def _has(*keys: str) -> Callable[[Fields], bool]:
 
 def _config(reader: Callable[[Fields], _Found]) -> Callable[[Fields], _Found]:
     """A reader of a Keras object: its constants are in ``config``."""
-    return lambda f: reader(f["config"]) if isinstance(f.get("config"), Mapping) else reader({})
+
+    def found(f: Fields) -> _Found:
+        config = f.get("config")
+        if not isinstance(config, Mapping):
+            raise VggprepError(f"{_kind(f)} is named without its config")
+        if _kind(f) == "Rescaling" and config.get("scale") is None:
+            raise VggprepError("Rescaling has no scale")
+        return reader(config)
+
+    return found
 
 
 _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]], ...] = (
@@ -401,12 +416,40 @@ def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
     found = [(format, reader(part)) for format, reader, part in _parts(document)]
     if not found:
         raise VggprepError(f"there is no mode in it; one is read from {', '.join(READABLE)}")
+    if any(format == "albumentations" for format, _ in found):
+        _check_pipeline(document)
     if _layers(document) is not None:  # one after the other
         return _Found(tuple(step for _, one in found for step in one.steps)), "keras", _unjudged(document)
     if len({(one.order, one.steps) for _, one in found}) > 1:
         raise VggprepError(f"it holds {len(found)} different modes; leave one in it")
     format, one = found[0]
     return one, format, _unjudged(document)
+
+
+def _check_pipeline(document: Fields) -> None:
+    """Refuse what else changes values in a pipeline of albumentations, and what is left to chance."""
+    transforms = [f for f in _mappings(document) if "__class_fullname__" in f]
+    for f in transforms:
+        if _kind(f) not in _KEEPING_VALUES:
+            raise VggprepError(f"{_kind(f)} may change values beside Normalize: no mode is read from such a pipeline")
+        if _kind(f) in ("Normalize", *_PIPELINES) and f.get("p", 1) != 1:
+            raise VggprepError(f"{_kind(f)} has p={f['p']}: whether values are normalised is left to chance")
+    if sum(_kind(f) == "Normalize" for f in transforms) > 1:
+        raise VggprepError("it has several Normalize; leave one in it")
+
+
+_PIPELINES = ("Compose", "Sequential", "ReplayCompose")
+_KEEPING_VALUES = frozenset(
+    (
+        *_PIPELINES,
+        *("Normalize", "ToTensorV2", "ToTensor3D", "NoOp", "Resize", "SmallestMaxSize", "LongestMaxSize"),
+        *("RandomScale", "Crop", "CenterCrop", "RandomCrop", "RandomResizedCrop", "RandomSizedCrop", "CropAndPad"),
+        *("RandomCropFromBorders", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop", "Pad", "PadIfNeeded", "Transpose"),
+        *("HorizontalFlip", "VerticalFlip", "Flip", "D4", "SquareSymmetry", "RandomRotate90", "Rotate", "SafeRotate"),
+        *("Affine", "ShiftScaleRotate", "Perspective"),
+    )
+)
+"""Of albumentations: what moves pixels, but leaves their values as they are or interpolates them."""
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Callable[[Fields], _Found], Fields]]:
@@ -434,7 +477,37 @@ def _layers(value: Fields) -> list[Any] | None:
         if not isinstance(layer, Mapping) or _kind(layer) not in _PREPROCESSING:
             break
         leading.append(layer)
+    _check_chain(leading, config["layers"])
     return leading
+
+
+def _check_chain(leading: list[Fields], layers: list[Any]) -> None:
+    """Refuse a model whose first layers are no chain: what preprocesses one input need not preprocess another."""
+    if sum(isinstance(layer, Mapping) and _kind(layer) == "InputLayer" for layer in layers) > 1:
+        raise VggprepError("the model has several inputs; a mode is of one")
+    inbound = [layer.get("inbound_nodes") if isinstance(layer, Mapping) else None for layer in layers]
+    if any(inbound):
+        names = [layer.get("name") or _of(layer, "config").get("name") for layer in leading]
+        for place, name in enumerate(names):
+            users = [
+                user for user, nodes in enumerate(inbound) if nodes for source in _sources(nodes) if source == name
+            ]
+            if place + 1 < len(names) and users != [place + 1]:
+                raise VggprepError("the first layers of the model are no chain; no mode does what they do")
+
+
+def _of(f: Fields, key: str) -> Fields:
+    value = f.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sources(nodes: Any) -> Iterator[str]:
+    """The names of layers in ``inbound_nodes``: ``[name, node, tensor, ...]`` somewhere in it, in Keras 2 and 3."""
+    if isinstance(nodes, list) and len(nodes) > 2 and isinstance(nodes[0], str) and type(nodes[1]) is int:
+        yield nodes[0]
+    elif isinstance(nodes, list | Mapping):
+        for one in nodes.values() if isinstance(nodes, Mapping) else nodes:
+            yield from _sources(one)
 
 
 _GEOMETRY = ("Resizing", "CenterCrop")
