@@ -262,6 +262,54 @@ def test_what_says_no_more_is_read(document: dict[str, Any], expected: Mode) -> 
     assert read_mode(document).definition == expected.definition
 
 
+RUN = "mo --mean_values [1,2,3] -s 2 --input_model m.onnx"
+XML = "<net><rt_info><mean_values value='{}'/><scale_values value='()'/><scale value='2.0'/></rt_info></net>"
+BLOB = "b = cv2.dnn.blobFromImage(im, 0.5, (2, 2), (1, 2, 3), True)\n"
+ONE_TWO_THREE = mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2))
+HALVED = mode("RGB", ("subtract", [1, 2, 3]), ("multiply", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (RUN, ONE_TWO_THREE),
+        (f"# {RUN} -s 3\n{RUN}\n{RUN}\n", ONE_TWO_THREE),
+        ("mo -s=2 --mean_values '[1, 2, 3]'", ONE_TWO_THREE),
+        (XML.format("[1,2,3]"), ONE_TWO_THREE),
+        (XML.format("()"), mode("RGB", ("divide", 2))),
+        ("[property]\nnet-scale-factor=0.5\noffsets=1;2;3\n[other]\nnet-scale-factor=1\n", HALVED),
+        (
+            f"# {BLOB.replace('1', '7')}    // {BLOB.replace('2', '7')}/* {BLOB.replace('3', '7')} */\n{BLOB}{BLOB}",
+            HALVED,
+        ),
+        ("blobFromImage(f, blob, 0.5, Size(2, 2), // (9)\n Scalar(1, 2, 3, 0), true, false); // (9)", HALVED),
+        (f"url = 'http://x' # blobFromImage(\n{BLOB}", HALVED),
+    ],
+)
+def test_what_a_text_says_elsewhere_is_not_mixed_in(text: str, expected: Mode) -> None:
+    assert read_text(text, "text").mode.definition == expected.definition
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{RUN}\nmo --mean_values [4,5,6]", "2 lines have options that differ"),
+        (f"{RUN} --scale_values [1,2,3]", "scale and scale_values are both given"),
+        (f"{RUN} --scale 3", "scale is given twice"),
+        ("<net><a><scale value='2'/></a><b><scale value='3'/></b></net>", "scale is given twice"),
+        ("[property]\nenable=1\n[user-configs]\npixel-normalization-factor=0.1\noffsets=1;2;3\n", "Gst-nvdspreprocess"),
+        ("[property]\nmean-file=mean.ppm\n", "subtracted pixel by pixel"),
+        ("[property]\nnet-scale-factor=0.5\ninput-tensor-from-meta=1\n", "input-tensor-from-meta leaves"),
+        (BLOB + BLOB.replace("True", "False"), "2 calls of blobFromImage that differ"),
+        (f"{BLOB}blob[0] /= std", "values are changed after blobFromImage"),
+        ('{"image_processor_type": "VivitImageProcessor", "do_rescale": true}', "constants of its own"),
+    ],
+)
+def test_what_a_text_says_twice_or_for_others_is_refused(text: str, said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_text(text, "text")
+
+
 def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
     with pytest.raises(VggprepError, match="mean must be finite numbers"):
         read_text('{"mean": 1e999999999, "std": 1}', "bomb")

@@ -201,6 +201,9 @@ def _hugging_face(f: Fields) -> _Found:
     values = {"do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_flip_channel_order"}
     if not values & f.keys():
         raise VggprepError(f"{kind or 'the image processor'} is named without its constants; save it with its library")
+    if kind.startswith("Vivit") and f.get("do_rescale") is not False and not {"offset", "rescale_factor"} <= f.keys():
+        raise VggprepError(f"{kind} rescales by constants of its own; save it with its library, "
+                           "so that the file has rescale_factor and offset")  # fmt: skip
     steps: list[Step] = []
     if _flag(f, "do_rescale", True):
         factor = f.get("rescale_factor")
@@ -312,6 +315,8 @@ def _openvino(f: Fields) -> _Found:
     Newer versions document it so. Older ones say that reversal comes after mean and scale, but also that these are in
     the order of the original model's channels, which is the same.
     """
+    if f.get("scale_values") is not None and f.get("scale") is not None:
+        raise VggprepError("scale and scale_values are both given; leave one of them")
     scale = "scale_values" if f.get("scale_values") is not None else "scale"
     steps = (Step("subtract", _three(f, "mean_values", 0)), Step("divide", _three(f, scale, 1, positive=True)))
     if not _flag(f, "reverse_input_channels", False):
@@ -321,6 +326,10 @@ def _openvino(f: Fields) -> _Found:
 
 def _deepstream(f: Fields) -> _Found:
     """net-scale-factor * (x - offsets), in the order that model-color-format gives: 0 is RGB, 1 is BGR."""
+    if {"pixel-normalization-factor", "network-color-format"} & f.keys():
+        raise VggprepError("it is a file of Gst-nvdspreprocess, which is not read; Gst-nvinfer's is")
+    if str(f.get("input-tensor-from-meta", 0)) not in ("0", ""):
+        raise VggprepError("input-tensor-from-meta leaves preprocessing to another element: no mode is read from it")
     if f.get("mean-file"):
         raise VggprepError("mean-file is an image that is subtracted pixel by pixel: no mode does that")
     colour = f.get("model-color-format", 0)
@@ -398,7 +407,8 @@ _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]]
     ("huggingface", _has("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
                          "rescale_factor", "do_flip_channel_order"), _hugging_face),
     ("openvino", _has("mean_values", "scale_values", "reverse_input_channels"), _openvino),
-    ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file"), _deepstream),
+    ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file", "pixel-normalization-factor",
+                        "network-color-format"), _deepstream),
     ("opencv", _has("scalefactor", "swapRB"), _opencv),
     ("coreml", _has("image_scale", "red_bias", "green_bias", "blue_bias", "is_bgr", "color_layout", "bias"), _core_ml),
     ("keras-normalization", lambda f: "mean" in f and "variance" in f, _normalization),
