@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vggprep.configurations import read, read_mode
@@ -158,11 +159,11 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({**NAMED, "image_std": [0.229, 0, 0.225]}, "image_std is divided by and must be positive; got 0"),
         ({**NAMED, "image_std": [0.229, -1, 0.225]}, "image_std is divided by and must be positive; got -1"),
         ({**NAMED, "image_mean": ["0.4", 0, 0]}, "image_mean must be finite numbers; got '0.4'"),
-        ({**NAMED, "image_mean": [True, 0, 0]}, "image_mean must be finite numbers; got True"),
+        ({**NAMED, "image_mean": [True, 0, 0]}, "image_mean must be finite numbers; got true"),
         ({**NAMED, "image_mean": [float("nan"), 0, 0]}, "image_mean must be finite numbers; got nan"),
         ({**NAMED, "image_mean": [0.5, 0.5]}, "image_mean must be one number or three, one for each channel; got 2"),
         ({**NAMED, "image_std": [1, 1, 1, 1]}, "image_std must be one number or three, one for each channel; got 4"),
-        ({**NAMED, "image_mean": 1e-40}, "image_mean must be finite numbers; got "),
+        ({**NAMED, "image_mean": 1e-40}, "image_mean must be 0, or at least 1e-30 and below 1e31 in size; got 1E-40"),
         ({"image_mean": MEAN}, "image_std is missing"),
         ({"do_rescale": "yes"}, "do_rescale must be true or false; got 'yes'"),
         ({"do_rescale": False, "offset": True}, "offset needs do_rescale, which is false"),
@@ -311,8 +312,41 @@ def test_what_a_text_says_twice_or_for_others_is_refused(text: str, said: str) -
 
 
 def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
-    with pytest.raises(VggprepError, match="mean must be finite numbers"):
+    with pytest.raises(
+        VggprepError, match=r"mean must be 0, or at least 1e-30 and below 1e31 in size; got 1E\+999999999$"
+    ):
         read_text('{"mean": 1e999999999, "std": 1}', "bomb")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"order": "RGB", "steps": [{"operation": [], "constants": 1}]}, "a step is one of divide"),
+        ({"steps": [{"divide": 1}], 1: 2}, "a mode has name, order, steps, summary and source; got 1"),
+        ({"steps": [{1: 2}], "order": "RGB"}, "a step is one of divide"),
+        ('{"mean": %s, "std": 1}' % ("9" * 5000), "mean must be 0, or at .* in size; got 1.00000E"),
+        ('{"mean": 0.%s, "std": 1}' % ("9" * 5000), "mean has a number of 5002 characters; 1000 are read"),
+        ('{"steps": [{"divide": %s}], "order": "RGB"}' % ("9" * 5000), "divide has a number of 5000 characters"),
+        ({"image_scale": 1, "gray_bias": -1}, "gray_bias is of images of one channel"),
+    ],
+)  # fmt: skip
+def test_what_is_odd_is_one_line(document: Any, said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_text(document, "text") if isinstance(document, str) else read_mode(document)
+
+
+def test_numbers_of_numpy_are_read() -> None:
+    assert (
+        read_mode({"mean": [np.float32(m) for m in MEAN], "std": np.float32(0.5)}).definition
+        == mode("RGB", ("divide", 255), ("subtract", MEAN), ("divide", 0.5)).definition
+    )
+
+
+def test_timm_divides_by_255_whatever_the_constants() -> None:
+    found = read({"mean": GREY_MEAN, "std": GREY_STD, "interpolation": "bicubic"})
+    expected = mode("RGB", ("divide", 255), ("subtract", GREY_MEAN), ("divide", GREY_STD))
+    assert found.mode.definition == expected.definition
+    assert "timm divides pixels by 255 first" in found.notes[0]
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:

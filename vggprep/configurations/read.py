@@ -8,10 +8,13 @@ order, is what the library of the format does with the file. Imports the standar
 from __future__ import annotations
 
 import hashlib
+import json
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +74,10 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
         raise VggprepError(f"a configuration is a path or a mapping; got {type(file_or_mapping).__name__}")
     path = Path(file_or_mapping)
     try:
+        mode = path.stat().st_mode
+        from_shell = stat.S_ISFIFO(mode) and str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/"))
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or from_shell):
+            raise VggprepError(f"{path} is no regular file, which a configuration is")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise VggprepError(f"{path} is no text file, which a configuration is") from None
@@ -116,15 +123,39 @@ def _three(fields: Fields, key: str, default: Any = None, *, positive: bool = Fa
         value = value["config"]["value"]  # an array as Keras serialises it
     each = _flat(value) if isinstance(value, list | tuple) else [value]
     for one in each:
-        is_number = isinstance(one, int | float | Decimal) and not isinstance(one, bool)
-        if not is_number or not (value := Decimal(str(one))).is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
-            raise VggprepError(f"{key} must be finite numbers; got {one!r}")
-        if positive and one <= 0:
-            raise VggprepError(f"{key} is divided by and must be positive; got {number(one)}")
+        is_number = isinstance(one, Real | Decimal) and not isinstance(one, bool | Fraction)  # NumPy's are, too
+        if not is_number or not (value := Decimal(str(one))).is_finite():
+            raise VggprepError(f"{key} must be finite numbers; got {_shown(one)}")
+        if abs(value.adjusted()) > LARGEST_EXPONENT:
+            sizes = f"at least 1e-{LARGEST_EXPONENT} and below 1e{LARGEST_EXPONENT + 1} in size"
+            raise VggprepError(f"{key} must be 0, or {sizes}; got {_shown(one)}")
+        _check_length(key, str(one))
+        if positive and value <= 0:
+            raise VggprepError(f"{key} is divided by and must be positive; got {number(value)}")
     if len(each) not in (1, 3):
         raise VggprepError(f"{key} must be one number or three, one for each channel; got {len(each)}")
-    first, second, third = [number(one) for one in each] * (3 // len(each))
+    first, second, third = [number(Decimal(str(one))) for one in each] * (3 // len(each))
     return first, second, third
+
+
+def _check_length(key: str, text: str) -> None:
+    if len(text) > _LONGEST:
+        raise VggprepError(f"{key} has a number of {len(text)} characters; {_LONGEST} are read")
+
+
+_LONGEST = 1000
+"""Characters of a number: Python refuses to make an ``int`` of some thousands of digits."""
+
+
+def _shown(value: Any) -> str:
+    """A value as a file has it, and no longer than a line."""
+    if isinstance(value, str):
+        text = repr(value)
+    elif isinstance(value, bool | list | tuple | Mapping) or value is None:
+        text = json.dumps(value, default=str, skipkeys=True)
+    else:
+        text = f"{value:.5E}" if isinstance(value, Decimal) and len(str(value)) > 40 else str(value)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
 
 
 def _flat(value: Any) -> list[Any]:
@@ -139,7 +170,7 @@ def _flag(fields: Fields, key: str, default: bool) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise VggprepError(f"{key} must be true or false; got {value!r}")
+        raise VggprepError(f"{key} must be true or false; got {_shown(value)}")
     return value
 
 
@@ -163,14 +194,19 @@ def _own(document: Fields, name: str) -> Configuration:
     """``name``, ``order`` and ``steps`` such as ``{ divide = 255 }``; constants are kept as they are written."""
     unknown = set(document) - {"name", "order", "steps", "summary", "source"}
     if unknown:
-        raise VggprepError(f"a mode has name, order, steps, summary and source; got {', '.join(sorted(unknown))}")
+        raise VggprepError(
+            f"a mode has name, order, steps, summary and source; got {', '.join(sorted(map(str, unknown)))}"
+        )
     steps = []
     for step in document["steps"]:
-        if isinstance(step, Mapping) and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
-            step = {step["operation"]: step["constants"]}
-        if not isinstance(step, Mapping) or len(step) != 1 or next(iter(step)) not in OPERATIONS:
-            raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {step!r}")
-        ((operation, constants),) = step.items()
+        pairs = list(step.items()) if isinstance(step, Mapping) else []
+        if len(pairs) == 2 and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
+            pairs = [(step["operation"], step["constants"])]
+        if len(pairs) != 1 or pairs[0][0] not in OPERATIONS:
+            raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {_shown(step)}")
+        ((operation, constants),) = pairs
+        for constant in constants if isinstance(constants, list | tuple) else [constants]:
+            _check_length(operation, str(constant))
         steps.append(Step(operation, constants))
     order = document.get("order", "RGB")
     if not isinstance(order, str | list | tuple) or not all(type(c) is int for c in order if not isinstance(c, str)):
@@ -216,10 +252,10 @@ def _hugging_face(f: Fields) -> _Found:
     has_constants = f.get("image_mean") is not None or f.get("image_std") is not None
     if _flag(f, "do_normalize", has_constants and not kind.startswith("MobileViT")):
         mean, std = _mean_and_std(f, "image_mean", "image_std")
-        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
+        if steps and any(abs(Decimal(c)) > UNITS for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
             raise VggprepError(f"image_mean {', '.join(mean)} is in 0..255, and nothing says whether pixels are "
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
-        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean):
+        if steps and any(abs(Decimal(c)) > UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
         notes += _exchanged(mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
@@ -240,7 +276,7 @@ _OF_THE_IMAGE = {
 }
 
 
-_OF_UNITS = 4
+UNITS = 4
 """Means and deviations of pixels in 0..1 are smaller, those of grey levels larger."""
 
 
@@ -270,12 +306,21 @@ def _mean_std(f: Fields) -> _Found:
         raise VggprepError("rgb_to_bgr reverses the channels, and the file does not say in which order images are read")
     openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).endswith("DataPreprocessor")
     rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
-    grey = rgb is not None or any(abs(Decimal(c)) > _OF_UNITS for c in mean + std)
+    grey = rgb is not None or any(abs(Decimal(c)) > UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
     return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
+
+
+def _timm(f: Fields) -> _Found:
+    """(x/255 - mean)/std, whatever the constants."""
+    mean, std = _mean_and_std(f, "mean", "std")
+    notes = _exchanged(mean, std)
+    if any(abs(Decimal(c)) > UNITS for c in mean + std):
+        notes += ("timm divides pixels by 255 first, though mean and std look like grey levels",)
+    return _Found((Step("divide", "255"), Step("subtract", mean), Step("divide", std)), notes=notes)
 
 
 def _albumentations(f: Fields) -> _Found:
@@ -303,10 +348,10 @@ def _normalization(f: Fields) -> _Found:
         std = [Decimal(c).sqrt() for c in variance]
     if _flag(f, "invert", False):
         return _Found((Step("multiply", [number(c) for c in std]), Step("add", mean)))
-    return _Found((Step("subtract", mean), Step("divide", [number(max(c, _KERAS_EPSILON)) for c in std])))
+    return _Found((Step("subtract", mean), Step("divide", [number(max(c, KERAS_EPSILON)) for c in std])))
 
 
-_KERAS_EPSILON = Decimal("1e-7")
+KERAS_EPSILON = Decimal("1e-7")
 
 
 def _openvino(f: Fields) -> _Found:
@@ -366,6 +411,8 @@ def _core_ml(f: Fields) -> _Found:
     order = "BGR" if _flag(f, "is_bgr", False) else str(f.get("color_layout", "RGB")).rpartition(".")[2]
     if order not in ("RGB", "BGR"):
         raise VggprepError(f"color_layout must be RGB or BGR; got {order}")
+    if f.get("gray_bias"):
+        raise VggprepError("gray_bias is of images of one channel: no mode does that")
     names = {"R": "red_bias", "G": "green_bias", "B": "blue_bias"}
     bias = _three(f, "bias", [f.get(names[letter], 0) for letter in order])
     return _Found(
@@ -412,7 +459,7 @@ _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]]
     ("opencv", _has("scalefactor", "swapRB"), _opencv),
     ("coreml", _has("image_scale", "red_bias", "green_bias", "blue_bias", "is_bgr", "color_layout", "bias"), _core_ml),
     ("keras-normalization", lambda f: "mean" in f and "variance" in f, _normalization),
-    ("timm", lambda f: {"mean", "std"} <= f.keys() and bool({"interpolation", "crop_pct"} & f.keys()), _mean_std),
+    ("timm", lambda f: {"mean", "std"} <= f.keys() and bool({"interpolation", "crop_pct"} & f.keys()), _timm),
     ("torchvision", _has("mean", "std"), _mean_std),
     ("keras", lambda f: {"scale", "offset"} <= f.keys(), _scale_offset),
 )  # fmt: skip
