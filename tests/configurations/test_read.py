@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,19 @@ def test_timm_divides_by_255_whatever_the_constants() -> None:
     expected = mode("RGB", ("divide", 255), ("subtract", GREY_MEAN), ("divide", GREY_STD))
     assert found.mode.definition == expected.definition
     assert "timm divides pixels by 255 first" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 100_000, "\n" * 100_000, "mo --mean_values " + "[" * 100_000, "mo --mean_values " + "1" * 100_000 + "x",
+     "blob[" * 20_000 + BLOB + "blob /= 2", "\"'/*" * 50_000 + BLOB, ";" + " " * 100_000 + "blobFromImage"],
+    ids=range(7),
+)  # fmt: skip
+def test_a_long_text_is_told_in_a_moment(text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(VggprepError):
+        read_text(text, "text")
+    assert time.process_time() - started < 5
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def _no_number(constant: str) -> None:
 def _numbers(text: str) -> list[Decimal | str]:
     """The numbers in a list such as ``[123.675,116.28,103.53]`` or ``104;117;123``; what is none stays text."""
     words = [word for word in re.split(r"[\s,;]+", text.strip("[]()\"' ")) if word]
-    return [Decimal(word) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", word) else word for word in words]
+    return [
+        Decimal(word) if re.fullmatch(r"[-+]?(\d+(?:\.\d*)?|\.\d+)([eE][-+]?\d+)?", word) else word for word in words
+    ]
 
 
 _OPTION = re.compile(r"(?<![\w-])--?(mean_values|scale_values|scale|s|reverse_input_channels|input_shape)(?![\w-])")
@@ -99,7 +101,7 @@ def _one_scale(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_one_input(key: str, value: str) -> list[Decimal | str]:
-    lists = re.findall(r"[\[(]([^\])]*)[\])]", value)
+    lists = re.findall(r"[\[(]([^\[\]()]*)[\])]", value)
     if len(lists) > 1:
         raise VggprepError(f"{key} has values for {len(lists)} inputs; leave those of one")
     return _numbers(lists[0] if lists else value)
@@ -170,7 +172,7 @@ def _calls(text: str) -> list[Fields]:
     calls = [_call(text[call.start() :]) for call in re.finditer(r"\bblobFromImages?\s*\(", text)]
     if any(call[key] != calls[0][key] for call in calls for key in ("scalefactor", "mean", "swapRB")):
         raise VggprepError(f"it holds {len(calls)} calls of blobFromImage that differ; leave one in it")
-    if calls and (changed := re.search(r"\b\w*blob\w*(?:\[[^\]\n]*\])?[ \t]*[-+*/]=", text)):
+    if calls and (changed := re.search(r"\b\w*blob\w*(?:\[[^\]\n]{0,80}\])?[ \t]{0,80}[-+*/]=", text)):
         raise VggprepError(f"values are changed after blobFromImage: {changed[0]} ...")
     return calls
 
@@ -184,7 +186,7 @@ def _call(text: str) -> Fields:
             text = text[:end]
             break
     source = text.replace("::", ".").replace("new ", "").replace("{", "[").replace("}", "]")
-    source = re.sub(r"(?<![\w.])(\d+\.?\d*)f\b", r"\1", source)
+    source = re.sub(r"(?<![\w.])(\d+(?:\.\d*)?)f\b", r"\1", source)
     try:
         call = ast.parse(" ".join(source.split()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
