@@ -98,6 +98,14 @@ def test_what_is_no_mode_is_one_line(arguments: list[str], said: str, tmp_path: 
     assert said in one_line(vggprep("modes", *arguments, cwd=tmp_path))
 
 
+def test_a_named_pipe_is_refused_and_one_of_the_shell_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    assert "is no regular file" in one_line(vggprep("modes", "pipe.json", cwd=tmp_path))
+    command = f"{sys.executable} -m vggprep modes <(cat {CLIP})"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert "those of clip" in done.stdout
+
+
 def test_a_file_is_read_in_a_moment_and_without_a_framework(tmp_path: Path) -> None:
     code = f"import sys; sys.argv = ['vggprep', 'modes', {str(CLIP)!r}]\nfrom vggprep.cli import main\n"
     code += "try: main()\nexcept SystemExit: print(*sys.modules)"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vggprep.configurations import read, read_mode
@@ -158,11 +160,11 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({**NAMED, "image_std": [0.229, 0, 0.225]}, "image_std is divided by and must be positive; got 0"),
         ({**NAMED, "image_std": [0.229, -1, 0.225]}, "image_std is divided by and must be positive; got -1"),
         ({**NAMED, "image_mean": ["0.4", 0, 0]}, "image_mean must be finite numbers; got '0.4'"),
-        ({**NAMED, "image_mean": [True, 0, 0]}, "image_mean must be finite numbers; got True"),
+        ({**NAMED, "image_mean": [True, 0, 0]}, "image_mean must be finite numbers; got true"),
         ({**NAMED, "image_mean": [float("nan"), 0, 0]}, "image_mean must be finite numbers; got nan"),
         ({**NAMED, "image_mean": [0.5, 0.5]}, "image_mean must be one number or three, one for each channel; got 2"),
         ({**NAMED, "image_std": [1, 1, 1, 1]}, "image_std must be one number or three, one for each channel; got 4"),
-        ({**NAMED, "image_mean": 1e-40}, "image_mean must be finite numbers; got "),
+        ({**NAMED, "image_mean": 1e-40}, "image_mean must be 0, or at least 1e-30 and below 1e31 in size; got 1E-40"),
         ({"image_mean": MEAN}, "image_std is missing"),
         ({"do_rescale": "yes"}, "do_rescale must be true or false; got 'yes'"),
         ({"do_rescale": False, "offset": True}, "offset needs do_rescale, which is false"),
@@ -201,9 +203,164 @@ def test_what_is_no_mode_is_one_line(document: Any, said: str, tmp_path: Path) -
     assert str(tmp_path / "file.json") in str(caught.value)
 
 
+def pipeline(*names: str, **normalize: Any) -> dict[str, Any]:
+    last = {"__class_fullname__": "Normalize", "mean": MEAN, "std": STD, "p": 1.0, **normalize}
+    transforms = [*({"__class_fullname__": name} for name in names), last, {"__class_fullname__": "ToTensorV2"}]
+    return {"transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": transforms}}
+
+
+RESCALING = {"class_name": "Rescaling", "config": {"scale": 2}}
+
+
+def functional(*layers: tuple[str, dict[str, Any], list[str]]) -> dict[str, Any]:
+    each = [
+        {
+            **layer,
+            "name": name,
+            "inbound_nodes": [{"args": [{"config": {"keras_history": [s, 0, 0]}} for s in sources]}],
+        }
+        for name, layer, sources in layers
+    ]
+    return {"class_name": "Functional", "config": {"layers": each}}
+
+
+INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D", "config": {}}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        *((pipeline(name), f"{name} may change values") for name in ("ToFloat", "ToGray", "InvertImg", "ColorJitter")),
+        (pipeline("Normalize"), "mean is missing"),
+        (pipeline(p=0.5), "Normalize has p=0.5"),
+        ({"a": pipeline(), "b": pipeline()}, "several Normalize"),
+        ({"class_name": "Rescaling"}, "Rescaling is named without its config"),
+        ({"class_name": "Rescaling", "config": {"offset": 1}}, "Rescaling has no scale"),
+        (functional(("a", INPUT, []), ("b", INPUT, []), ("c", RESCALING, ["a"])), "several inputs"),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", RESCALING, ["a"])), "no chain"),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["a", "b"])), "no chain"),
+        ({"type": "ImgDataPreprocessor", "mean": GREY_MEAN, "std": 1, "rgb_to_bgr": True}, "rgb_to_bgr reverses"),
+        ({"mean": GREY_MEAN, "std": 1, "to_rgb": 1}, "to_rgb must be true or false"),
+    ],
+)
+def test_what_says_more_of_values_than_is_read_is_refused(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_mode(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (pipeline("Resize", "HorizontalFlip"), mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["b"]), ("d", CONV, ["b"])),
+         mode("RGB", ("multiply", 2))),
+        ({"class_name": "Normalization", "config": {"mean": 1, "variance": [1e-20, 1, 4]}},
+         mode("RGB", ("subtract", 1), ("divide", ["1e-7", 1, 2]))),
+        ({"type": "ImgDataPreprocessor", "mean": [1, 2, 3], "std": 1}, mode("BGR", ("subtract", [1, 2, 3]))),
+        ({"mean": [1, 2, 3], "std": 1, "rgb_to_bgr": False, "bgr_to_rgb": True}, mode("RGB", ("subtract", [1, 2, 3]))),
+    ],
+)  # fmt: skip
+def test_what_says_no_more_is_read(document: dict[str, Any], expected: Mode) -> None:
+    assert read_mode(document).definition == expected.definition
+
+
+RUN = "mo --mean_values [1,2,3] -s 2 --input_model m.onnx"
+XML = "<net><rt_info><mean_values value='{}'/><scale_values value='()'/><scale value='2.0'/></rt_info></net>"
+BLOB = "b = cv2.dnn.blobFromImage(im, 0.5, (2, 2), (1, 2, 3), True)\n"
+ONE_TWO_THREE = mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2))
+HALVED = mode("RGB", ("subtract", [1, 2, 3]), ("multiply", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (RUN, ONE_TWO_THREE),
+        (f"# {RUN} -s 3\n{RUN}\n{RUN}\n", ONE_TWO_THREE),
+        ("mo -s=2 --mean_values '[1, 2, 3]'", ONE_TWO_THREE),
+        (XML.format("[1,2,3]"), ONE_TWO_THREE),
+        (XML.format("()"), mode("RGB", ("divide", 2))),
+        ("[property]\nnet-scale-factor=0.5\noffsets=1;2;3\n[other]\nnet-scale-factor=1\n", HALVED),
+        (
+            f"# {BLOB.replace('1', '7')}    // {BLOB.replace('2', '7')}/* {BLOB.replace('3', '7')} */\n{BLOB}{BLOB}",
+            HALVED,
+        ),
+        ("blobFromImage(f, blob, 0.5, Size(2, 2), // (9)\n Scalar(1, 2, 3, 0), true, false); // (9)", HALVED),
+        (f"url = 'http://x' # blobFromImage(\n{BLOB}", HALVED),
+    ],
+)
+def test_what_a_text_says_elsewhere_is_not_mixed_in(text: str, expected: Mode) -> None:
+    assert read_text(text, "text").mode.definition == expected.definition
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{RUN}\nmo --mean_values [4,5,6]", "2 lines have options that differ"),
+        (f"{RUN} --scale_values [1,2,3]", "scale and scale_values are both given"),
+        (f"{RUN} --scale 3", "scale is given twice"),
+        ("<net><a><scale value='2'/></a><b><scale value='3'/></b></net>", "scale is given twice"),
+        ("[property]\nenable=1\n[user-configs]\npixel-normalization-factor=0.1\noffsets=1;2;3\n", "Gst-nvdspreprocess"),
+        ("[property]\nmean-file=mean.ppm\n", "subtracted pixel by pixel"),
+        ("[property]\nnet-scale-factor=0.5\ninput-tensor-from-meta=1\n", "input-tensor-from-meta leaves"),
+        (BLOB + BLOB.replace("True", "False"), "2 calls of blobFromImage that differ"),
+        (f"{BLOB}blob[0] /= std", "values are changed after blobFromImage"),
+        ('{"image_processor_type": "VivitImageProcessor", "do_rescale": true}', "constants of its own"),
+    ],
+)
+def test_what_a_text_says_twice_or_for_others_is_refused(text: str, said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_text(text, "text")
+
+
 def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
-    with pytest.raises(VggprepError, match="mean must be finite numbers"):
+    with pytest.raises(
+        VggprepError, match=r"mean must be 0, or at least 1e-30 and below 1e31 in size; got 1E\+999999999$"
+    ):
         read_text('{"mean": 1e999999999, "std": 1}', "bomb")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"order": "RGB", "steps": [{"operation": [], "constants": 1}]}, "a step is one of divide"),
+        ({"steps": [{"divide": 1}], 1: 2}, "a mode has name, order, steps, summary and source; got 1"),
+        ({"steps": [{1: 2}], "order": "RGB"}, "a step is one of divide"),
+        ('{"mean": %s, "std": 1}' % ("9" * 5000), "mean must be 0, or at .* in size; got 1.00000E"),
+        ('{"mean": 0.%s, "std": 1}' % ("9" * 5000), "mean has a number of 5002 characters; 1000 are read"),
+        ('{"steps": [{"divide": %s}], "order": "RGB"}' % ("9" * 5000), "divide has a number of 5000 characters"),
+        ({"image_scale": 1, "gray_bias": -1}, "gray_bias is of images of one channel"),
+    ],
+)  # fmt: skip
+def test_what_is_odd_is_one_line(document: Any, said: str) -> None:
+    with pytest.raises(VggprepError, match=said):
+        read_text(document, "text") if isinstance(document, str) else read_mode(document)
+
+
+def test_numbers_of_numpy_are_read() -> None:
+    assert (
+        read_mode({"mean": [np.float32(m) for m in MEAN], "std": np.float32(0.5)}).definition
+        == mode("RGB", ("divide", 255), ("subtract", MEAN), ("divide", 0.5)).definition
+    )
+
+
+def test_timm_divides_by_255_whatever_the_constants() -> None:
+    found = read({"mean": GREY_MEAN, "std": GREY_STD, "interpolation": "bicubic"})
+    expected = mode("RGB", ("divide", 255), ("subtract", GREY_MEAN), ("divide", GREY_STD))
+    assert found.mode.definition == expected.definition
+    assert "timm divides pixels by 255 first" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 100_000, "\n" * 100_000, "mo --mean_values " + "[" * 100_000, "mo --mean_values " + "1" * 100_000 + "x",
+     "blob[" * 20_000 + BLOB + "blob /= 2", "\"'/*" * 50_000 + BLOB, ";" + " " * 100_000 + "blobFromImage"],
+    ids=range(7),
+)  # fmt: skip
+def test_a_long_text_is_told_in_a_moment(text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(VggprepError):
+        read_text(text, "text")
+    assert time.process_time() - started < 5
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:

@@ -80,6 +80,33 @@ def test_what_is_lost_is_counted_in_grey_levels(mode: Mode, format: str, lost: s
     assert written.levels == pytest.approx(levels, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("mode", "format", "why"),
+    [
+        (Mode("m", "RGB", [("divide", 2000)]), "torchvision", "means and deviations above 4"),
+        (Mode("m", "RGB", [("multiply", "1e8")]), "keras-normalization", "a deviation below 1E-7"),
+        (Mode("m", "RGB", [("multiply", "1e8")]), "timm", None),
+        (Mode("m", "RGB", [("divide", 2000), ("subtract", 9)]), "timm", None),
+    ],
+)
+def test_the_true_cause_of_a_loss_is_said(mode: Mode, format: str, why: str | None) -> None:
+    lost = write(mode, format).lost
+    assert lost == () if why is None else len(lost) == 1 and lost[0].startswith(why)
+
+
+@pytest.mark.parametrize("format", ["timm", "keras-normalization", "deepstream"])
+def test_constants_that_a_format_cannot_hold_are_named_as_the_cause(format: str) -> None:
+    mode = Mode("m", "RGB", [("multiply", "1e30"), ("multiply", "1e30")])
+    with pytest.raises(VggprepError, match=f"{format} cannot hold the constants of m"):
+        write(mode, format)
+
+
+@pytest.mark.parametrize("summary", ["a\x7fb", "a\x00\x1b\u2028"])
+def test_toml_escapes_what_it_cannot_have(summary: str) -> None:
+    mode = Mode("m", "RGB", summary=summary)
+    assert read_text(write(mode, "toml").text, "m").mode == mode
+
+
 def test_one_factor_is_the_nearest_there_is() -> None:
     mode = MODES["torch"]
     best = write(mode, "coreml").levels

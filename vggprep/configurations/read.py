@@ -8,10 +8,13 @@ order, is what the library of the format does with the file. Imports the standar
 from __future__ import annotations
 
 import hashlib
+import json
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +74,10 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
         raise VggprepError(f"a configuration is a path or a mapping; got {type(file_or_mapping).__name__}")
     path = Path(file_or_mapping)
     try:
+        mode = path.stat().st_mode
+        from_shell = stat.S_ISFIFO(mode) and str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/"))
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or from_shell):
+            raise VggprepError(f"{path} is no regular file, which a configuration is")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise VggprepError(f"{path} is no text file, which a configuration is") from None
@@ -116,15 +123,39 @@ def _three(fields: Fields, key: str, default: Any = None, *, positive: bool = Fa
         value = value["config"]["value"]  # an array as Keras serialises it
     each = _flat(value) if isinstance(value, list | tuple) else [value]
     for one in each:
-        is_number = isinstance(one, int | float | Decimal) and not isinstance(one, bool)
-        if not is_number or not (value := Decimal(str(one))).is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
-            raise VggprepError(f"{key} must be finite numbers; got {one!r}")
-        if positive and one <= 0:
-            raise VggprepError(f"{key} is divided by and must be positive; got {number(one)}")
+        is_number = isinstance(one, Real | Decimal) and not isinstance(one, bool | Fraction)  # NumPy's are, too
+        if not is_number or not (value := Decimal(str(one))).is_finite():
+            raise VggprepError(f"{key} must be finite numbers; got {_shown(one)}")
+        if abs(value.adjusted()) > LARGEST_EXPONENT:
+            sizes = f"at least 1e-{LARGEST_EXPONENT} and below 1e{LARGEST_EXPONENT + 1} in size"
+            raise VggprepError(f"{key} must be 0, or {sizes}; got {_shown(one)}")
+        _check_length(key, str(one))
+        if positive and value <= 0:
+            raise VggprepError(f"{key} is divided by and must be positive; got {number(value)}")
     if len(each) not in (1, 3):
         raise VggprepError(f"{key} must be one number or three, one for each channel; got {len(each)}")
-    first, second, third = [number(one) for one in each] * (3 // len(each))
+    first, second, third = [number(Decimal(str(one))) for one in each] * (3 // len(each))
     return first, second, third
+
+
+def _check_length(key: str, text: str) -> None:
+    if len(text) > _LONGEST:
+        raise VggprepError(f"{key} has a number of {len(text)} characters; {_LONGEST} are read")
+
+
+_LONGEST = 1000
+"""Characters of a number: Python refuses to make an ``int`` of some thousands of digits."""
+
+
+def _shown(value: Any) -> str:
+    """A value as a file has it, and no longer than a line."""
+    if isinstance(value, str):
+        text = repr(value)
+    elif isinstance(value, bool | list | tuple | Mapping) or value is None:
+        text = json.dumps(value, default=str, skipkeys=True)
+    else:
+        text = f"{value:.5E}" if isinstance(value, Decimal) and len(str(value)) > 40 else str(value)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
 
 
 def _flat(value: Any) -> list[Any]:
@@ -139,7 +170,7 @@ def _flag(fields: Fields, key: str, default: bool) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise VggprepError(f"{key} must be true or false; got {value!r}")
+        raise VggprepError(f"{key} must be true or false; got {_shown(value)}")
     return value
 
 
@@ -163,14 +194,19 @@ def _own(document: Fields, name: str) -> Configuration:
     """``name``, ``order`` and ``steps`` such as ``{ divide = 255 }``; constants are kept as they are written."""
     unknown = set(document) - {"name", "order", "steps", "summary", "source"}
     if unknown:
-        raise VggprepError(f"a mode has name, order, steps, summary and source; got {', '.join(sorted(unknown))}")
+        raise VggprepError(
+            f"a mode has name, order, steps, summary and source; got {', '.join(sorted(map(str, unknown)))}"
+        )
     steps = []
     for step in document["steps"]:
-        if isinstance(step, Mapping) and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
-            step = {step["operation"]: step["constants"]}
-        if not isinstance(step, Mapping) or len(step) != 1 or next(iter(step)) not in OPERATIONS:
-            raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {step!r}")
-        ((operation, constants),) = step.items()
+        pairs = list(step.items()) if isinstance(step, Mapping) else []
+        if len(pairs) == 2 and step.keys() == {"operation", "constants"}:  # as dataclasses.asdict has it
+            pairs = [(step["operation"], step["constants"])]
+        if len(pairs) != 1 or pairs[0][0] not in OPERATIONS:
+            raise VggprepError(f"a step is one of {', '.join(OPERATIONS)} with its constants; got {_shown(step)}")
+        ((operation, constants),) = pairs
+        for constant in constants if isinstance(constants, list | tuple) else [constants]:
+            _check_length(operation, str(constant))
         steps.append(Step(operation, constants))
     order = document.get("order", "RGB")
     if not isinstance(order, str | list | tuple) or not all(type(c) is int for c in order if not isinstance(c, str)):
@@ -201,6 +237,9 @@ def _hugging_face(f: Fields) -> _Found:
     values = {"do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_flip_channel_order"}
     if not values & f.keys():
         raise VggprepError(f"{kind or 'the image processor'} is named without its constants; save it with its library")
+    if kind.startswith("Vivit") and f.get("do_rescale") is not False and not {"offset", "rescale_factor"} <= f.keys():
+        raise VggprepError(f"{kind} rescales by constants of its own; save it with its library, "
+                           "so that the file has rescale_factor and offset")  # fmt: skip
     steps: list[Step] = []
     if _flag(f, "do_rescale", True):
         factor = f.get("rescale_factor")
@@ -213,10 +252,10 @@ def _hugging_face(f: Fields) -> _Found:
     has_constants = f.get("image_mean") is not None or f.get("image_std") is not None
     if _flag(f, "do_normalize", has_constants and not kind.startswith("MobileViT")):
         mean, std = _mean_and_std(f, "image_mean", "image_std")
-        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
+        if steps and any(abs(Decimal(c)) > UNITS for c in mean) and not {"do_rescale", "rescale_factor"} & f.keys():
             raise VggprepError(f"image_mean {', '.join(mean)} is in 0..255, and nothing says whether pixels are "
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
-        if steps and any(abs(Decimal(c)) > _OF_UNITS for c in mean):
+        if steps and any(abs(Decimal(c)) > UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
         notes += _exchanged(mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
@@ -237,7 +276,7 @@ _OF_THE_IMAGE = {
 }
 
 
-_OF_UNITS = 4
+UNITS = 4
 """Means and deviations of pixels in 0..1 are smaller, those of grey levels larger."""
 
 
@@ -263,13 +302,25 @@ def _mean_std(f: Fields) -> _Found:
     With ``to_rgb`` or ``bgr_to_rgb`` as OpenMMLab has it: images are read as BGR, constants are always grey levels.
     """
     mean, std = _mean_and_std(f, "mean", "std")
-    rgb = next((f[key] for key in ("to_rgb", "bgr_to_rgb") if key in f), None)
-    grey = rgb is not None or any(abs(Decimal(c)) > _OF_UNITS for c in mean + std)
+    if f.get("rgb_to_bgr"):
+        raise VggprepError("rgb_to_bgr reverses the channels, and the file does not say in which order images are read")
+    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).endswith("DataPreprocessor")
+    rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
+    grey = rgb is not None or any(abs(Decimal(c)) > UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
     return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
+
+
+def _timm(f: Fields) -> _Found:
+    """(x/255 - mean)/std, whatever the constants."""
+    mean, std = _mean_and_std(f, "mean", "std")
+    notes = _exchanged(mean, std)
+    if any(abs(Decimal(c)) > UNITS for c in mean + std):
+        notes += ("timm divides pixels by 255 first, though mean and std look like grey levels",)
+    return _Found((Step("divide", "255"), Step("subtract", mean), Step("divide", std)), notes=notes)
 
 
 def _albumentations(f: Fields) -> _Found:
@@ -289,15 +340,18 @@ def _scale_offset(f: Fields) -> _Found:
 
 
 def _normalization(f: Fields) -> _Found:
-    """(x - mean) / sqrt(variance), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
+    """(x - mean) / max(sqrt(variance), 1e-7), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
     if f.get("mean") is None:
         raise VggprepError("Normalization has no mean here: adapt() has put it among the weights")
     mean, variance = _three(f, "mean"), _three(f, "variance", positive=True)
     with localcontext(prec=40):
-        std = [number(Decimal(c).sqrt()) for c in variance]
+        std = [Decimal(c).sqrt() for c in variance]
     if _flag(f, "invert", False):
-        return _Found((Step("multiply", std), Step("add", mean)))
-    return _Found((Step("subtract", mean), Step("divide", std)))
+        return _Found((Step("multiply", [number(c) for c in std]), Step("add", mean)))
+    return _Found((Step("subtract", mean), Step("divide", [number(max(c, KERAS_EPSILON)) for c in std])))
+
+
+KERAS_EPSILON = Decimal("1e-7")
 
 
 def _openvino(f: Fields) -> _Found:
@@ -306,6 +360,8 @@ def _openvino(f: Fields) -> _Found:
     Newer versions document it so. Older ones say that reversal comes after mean and scale, but also that these are in
     the order of the original model's channels, which is the same.
     """
+    if f.get("scale_values") is not None and f.get("scale") is not None:
+        raise VggprepError("scale and scale_values are both given; leave one of them")
     scale = "scale_values" if f.get("scale_values") is not None else "scale"
     steps = (Step("subtract", _three(f, "mean_values", 0)), Step("divide", _three(f, scale, 1, positive=True)))
     if not _flag(f, "reverse_input_channels", False):
@@ -315,6 +371,10 @@ def _openvino(f: Fields) -> _Found:
 
 def _deepstream(f: Fields) -> _Found:
     """net-scale-factor * (x - offsets), in the order that model-color-format gives: 0 is RGB, 1 is BGR."""
+    if {"pixel-normalization-factor", "network-color-format"} & f.keys():
+        raise VggprepError("it is a file of Gst-nvdspreprocess, which is not read; Gst-nvinfer's is")
+    if str(f.get("input-tensor-from-meta", 0)) not in ("0", ""):
+        raise VggprepError("input-tensor-from-meta leaves preprocessing to another element: no mode is read from it")
     if f.get("mean-file"):
         raise VggprepError("mean-file is an image that is subtracted pixel by pixel: no mode does that")
     colour = f.get("model-color-format", 0)
@@ -351,6 +411,8 @@ def _core_ml(f: Fields) -> _Found:
     order = "BGR" if _flag(f, "is_bgr", False) else str(f.get("color_layout", "RGB")).rpartition(".")[2]
     if order not in ("RGB", "BGR"):
         raise VggprepError(f"color_layout must be RGB or BGR; got {order}")
+    if f.get("gray_bias"):
+        raise VggprepError("gray_bias is of images of one channel: no mode does that")
     names = {"R": "red_bias", "G": "green_bias", "B": "blue_bias"}
     bias = _three(f, "bias", [f.get(names[letter], 0) for letter in order])
     return _Found(
@@ -372,7 +434,16 @@ def _has(*keys: str) -> Callable[[Fields], bool]:
 
 def _config(reader: Callable[[Fields], _Found]) -> Callable[[Fields], _Found]:
     """A reader of a Keras object: its constants are in ``config``."""
-    return lambda f: reader(f["config"]) if isinstance(f.get("config"), Mapping) else reader({})
+
+    def found(f: Fields) -> _Found:
+        config = f.get("config")
+        if not isinstance(config, Mapping):
+            raise VggprepError(f"{_kind(f)} is named without its config")
+        if _kind(f) == "Rescaling" and config.get("scale") is None:
+            raise VggprepError("Rescaling has no scale")
+        return reader(config)
+
+    return found
 
 
 _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]], ...] = (
@@ -383,11 +454,12 @@ _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]]
     ("huggingface", _has("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
                          "rescale_factor", "do_flip_channel_order"), _hugging_face),
     ("openvino", _has("mean_values", "scale_values", "reverse_input_channels"), _openvino),
-    ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file"), _deepstream),
+    ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file", "pixel-normalization-factor",
+                        "network-color-format"), _deepstream),
     ("opencv", _has("scalefactor", "swapRB"), _opencv),
     ("coreml", _has("image_scale", "red_bias", "green_bias", "blue_bias", "is_bgr", "color_layout", "bias"), _core_ml),
     ("keras-normalization", lambda f: "mean" in f and "variance" in f, _normalization),
-    ("timm", lambda f: {"mean", "std"} <= f.keys() and bool({"interpolation", "crop_pct"} & f.keys()), _mean_std),
+    ("timm", lambda f: {"mean", "std"} <= f.keys() and bool({"interpolation", "crop_pct"} & f.keys()), _timm),
     ("torchvision", _has("mean", "std"), _mean_std),
     ("keras", lambda f: {"scale", "offset"} <= f.keys(), _scale_offset),
 )  # fmt: skip
@@ -401,12 +473,40 @@ def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
     found = [(format, reader(part)) for format, reader, part in _parts(document)]
     if not found:
         raise VggprepError(f"there is no mode in it; one is read from {', '.join(READABLE)}")
+    if any(format == "albumentations" for format, _ in found):
+        _check_pipeline(document)
     if _layers(document) is not None:  # one after the other
         return _Found(tuple(step for _, one in found for step in one.steps)), "keras", _unjudged(document)
     if len({(one.order, one.steps) for _, one in found}) > 1:
         raise VggprepError(f"it holds {len(found)} different modes; leave one in it")
     format, one = found[0]
     return one, format, _unjudged(document)
+
+
+def _check_pipeline(document: Fields) -> None:
+    """Refuse what else changes values in a pipeline of albumentations, and what is left to chance."""
+    transforms = [f for f in _mappings(document) if "__class_fullname__" in f]
+    for f in transforms:
+        if _kind(f) not in _KEEPING_VALUES:
+            raise VggprepError(f"{_kind(f)} may change values beside Normalize: no mode is read from such a pipeline")
+        if _kind(f) in ("Normalize", *_PIPELINES) and f.get("p", 1) != 1:
+            raise VggprepError(f"{_kind(f)} has p={f['p']}: whether values are normalised is left to chance")
+    if sum(_kind(f) == "Normalize" for f in transforms) > 1:
+        raise VggprepError("it has several Normalize; leave one in it")
+
+
+_PIPELINES = ("Compose", "Sequential", "ReplayCompose")
+_KEEPING_VALUES = frozenset(
+    (
+        *_PIPELINES,
+        *("Normalize", "ToTensorV2", "ToTensor3D", "NoOp", "Resize", "SmallestMaxSize", "LongestMaxSize"),
+        *("RandomScale", "Crop", "CenterCrop", "RandomCrop", "RandomResizedCrop", "RandomSizedCrop", "CropAndPad"),
+        *("RandomCropFromBorders", "BBoxSafeRandomCrop", "RandomSizedBBoxSafeCrop", "Pad", "PadIfNeeded", "Transpose"),
+        *("HorizontalFlip", "VerticalFlip", "Flip", "D4", "SquareSymmetry", "RandomRotate90", "Rotate", "SafeRotate"),
+        *("Affine", "ShiftScaleRotate", "Perspective"),
+    )
+)
+"""Of albumentations: what moves pixels, but leaves their values as they are or interpolates them."""
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Callable[[Fields], _Found], Fields]]:
@@ -434,7 +534,37 @@ def _layers(value: Fields) -> list[Any] | None:
         if not isinstance(layer, Mapping) or _kind(layer) not in _PREPROCESSING:
             break
         leading.append(layer)
+    _check_chain(leading, config["layers"])
     return leading
+
+
+def _check_chain(leading: list[Fields], layers: list[Any]) -> None:
+    """Refuse a model whose first layers are no chain: what preprocesses one input need not preprocess another."""
+    if sum(isinstance(layer, Mapping) and _kind(layer) == "InputLayer" for layer in layers) > 1:
+        raise VggprepError("the model has several inputs; a mode is of one")
+    inbound = [layer.get("inbound_nodes") if isinstance(layer, Mapping) else None for layer in layers]
+    if any(inbound):
+        names = [layer.get("name") or _of(layer, "config").get("name") for layer in leading]
+        for place, name in enumerate(names):
+            users = [
+                user for user, nodes in enumerate(inbound) if nodes for source in _sources(nodes) if source == name
+            ]
+            if place + 1 < len(names) and users != [place + 1]:
+                raise VggprepError("the first layers of the model are no chain; no mode does what they do")
+
+
+def _of(f: Fields, key: str) -> Fields:
+    value = f.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sources(nodes: Any) -> Iterator[str]:
+    """The names of layers in ``inbound_nodes``: ``[name, node, tensor, ...]`` somewhere in it, in Keras 2 and 3."""
+    if isinstance(nodes, list) and len(nodes) > 2 and isinstance(nodes[0], str) and type(nodes[1]) is int:
+        yield nodes[0]
+    elif isinstance(nodes, list | Mapping):
+        for one in nodes.values() if isinstance(nodes, Mapping) else nodes:
+            yield from _sources(one)
 
 
 _GEOMETRY = ("Resizing", "CenterCrop")

@@ -15,8 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 from vggprep.configurations.affine import ROUNDING, levels_apart, lines
-from vggprep.configurations.decimals import rounded
-from vggprep.configurations.read import read_text
+from vggprep.configurations.decimals import LARGEST_EXPONENT, rounded
+from vggprep.configurations.read import KERAS_EPSILON, UNITS, read_text
 from vggprep.errors import VggprepError
 from vggprep.spec import Mode
 
@@ -60,7 +60,7 @@ def write(mode: Mode, format: str) -> Written:
     """The mode in one of ``FORMATS``, or one near it that the format can say; of three scales, the nearest single one.
 
     Raises:
-        VggprepError: an unknown format.
+        VggprepError: an unknown format, or one that has no numbers as large or small as this mode needs.
     """
     if format == "toml":
         return Written(_toml(mode), (), 0.0)
@@ -77,11 +77,26 @@ def write(mode: Mode, format: str) -> Written:
     if scales == 1 and len(set(form.factors)) > 1:
         lost.append("three scales")
         form = _one_scale(form)
-    text = writer(form)
-    apart = levels_apart(mode, read_text(text, mode.name).mode)
+    try:
+        text = writer(form)
+        apart = levels_apart(mode, read_text(text, mode.name).mode)
+        levels = float(apart)
+    except (VggprepError, ArithmeticError):
+        raise VggprepError(f"{format} cannot hold the constants of {mode.name}: in it, one of them would be outside "
+                           f"1e-{LARGEST_EXPONENT}..1e{LARGEST_EXPONENT + 1}") from None  # fmt: skip
     if apart > ROUNDING and not lost:
-        lost.append("constants that need more than 17 digits")
-    return Written(text, tuple(lost), float(apart))
+        lost.append(_why(form, format))
+    return Written(text, tuple(lost), levels)
+
+
+def _why(form: _Form, format: str) -> str:
+    """What is lost where the format could say the steps."""
+    unit, grey = form.with_scale(Fraction(1, 255)), _grey(form)
+    if format == "torchvision" and max(map(abs, unit.mean + unit.std)) > UNITS:
+        return f"means and deviations above {UNITS}, which are taken for grey levels,"
+    if format == "keras-normalization" and min(grey.std) < Fraction(KERAS_EPSILON):
+        return f"a deviation below {KERAS_EPSILON}, which Keras replaces by it,"
+    return "constants that need more than 17 digits"
 
 
 def _form(mode: Mode) -> _Form:
@@ -207,6 +222,12 @@ def _core_ml(form: _Form) -> str:
     return _json({"image_scale": form.factors[0], **names, "is_bgr": form.order == "BGR"})
 
 
+def _quoted(text: str) -> str:
+    """A string of TOML, which has no U+007F and no halves of surrogate pairs as they are."""
+    plain = text.encode("utf-8", "replace").decode("utf-8")
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _toml(mode: Mode) -> str:
     """Constants as numbers where TOML gives back the same text, else as strings."""
 
@@ -223,7 +244,7 @@ def _toml(mode: Mode) -> str:
     order = mode.channel_order
     head = {"name": mode.name, "order": order, **{key: text for key, text in texts.items() if text}}
     steps = "".join(step(s.operation, s.constants) for s in mode.steps)
-    fields = "".join(f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in head.items())
+    fields = "".join(f"{key} = {_quoted(text)}\n" for key, text in head.items())
     return f"{fields}steps = [\n{steps}]\n"
 
 
