@@ -179,7 +179,7 @@ class _Asker:
             outcome = self.call(array, mode=mode)
             if outcome.refusal is None and not _same(plain, outcome.output):
                 return {}
-        self.note("mode_word", default=default, modes=", ".join(known))
+        self.note("mode_word", default=default, modes=", ".join(MODES))
         return {"without_mode": True}
 
     # One size
