@@ -122,7 +122,7 @@ def test_two_runs_print_the_same(folder: Path) -> None:
         (["right"], "is not a valid target"),
         (["broken:f"], "broken fails to import: ModuleNotFoundError"),
         (["angry:f"], "angry fails to import: SystemExit: no"),
-        (["keras:nowhere"], "the paths are ndarray, tensor, graph, xla, model"),
+        (["keras:nowhere"], "is neither a path of Keras (ndarray, tensor, graph, xla, model) nor a constructor"),
         ([], "name at least one TARGET"),
         (["--inverse", "keras"], "no inverse"),
         (["--inverse", "right"], "is not a valid inverse"),
