@@ -376,9 +376,11 @@ def test_neither_threads_nor_backend_change_a_bit(
 
 
 UNKNOWN = {
-    ("mode", "must be one of caffe, tf, torch, identity; got {!r}", ValueError): (
-        *("bgr", "", "Caffe", "TF", " tf", None, ["caffe"], ("tf",), b"tf", 0, True, np.nan),
-    ),
+    (
+        "mode",
+        "must be one of caffe, tf, torch, identity, a name in vggprep.PUBLISHED or a vggprep.Mode; got {!r}",
+        ValueError,
+    ): (*("bgr", "", "Caffe", "TF", " tf", None, ["caffe"], ("tf",), b"tf", 0, True, np.nan),),
     ("data_format", "must be None or one of channels_last, channels_first; got {!r}", ValueError): (
         *("nhwc", "", "Channels_Last", ["channels_last"], b"channels_last", 0, False),
     ),
