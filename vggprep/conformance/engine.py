@@ -134,11 +134,16 @@ def _cells(subject: Subject, selection: Selection, notes: list[str], guessed: di
     if missing:
         notes.append("bfloat16 is not judged: install ml_dtypes to have it")
     dtypes = tuple(d for d in dtypes if d not in missing)
-    for mode in modes:
-        if lost := [d for d in dtypes if not oracle.keeps_bytes(mode, d)]:
-            notes.append(f"{mode} is not judged in {', '.join(lost)}: there, not all bytes stay finite and apart")
-    chosen_cells = cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
-    return [cell for cell in chosen_cells if oracle.keeps_bytes(cell.mode, cell.dtype)]
+    every = cells(modes, formats, dtypes, tuple(implementation.ranks or RANKS))
+    kept = {mode: keeping_bytes(mode, dtypes, notes) for mode in modes}
+    return [cell for cell in every if cell.dtype in kept[cell.mode]]
+
+
+def keeping_bytes(mode: ModeName, dtypes: Sequence[str], notes: list[str]) -> list[str]:
+    """The dtypes in which a mode can be judged; the others are noted."""
+    if lost := [dtype for dtype in dtypes if not oracle.keeps_bytes(mode, dtype)]:
+        notes.append(f"{mode} is not judged in {', '.join(lost)}: there, not all bytes stay finite and apart")
+    return [dtype for dtype in dtypes if dtype not in lost]
 
 
 def scope(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import NamedTuple
 
-from vggprep import oracle
 from vggprep.cases import Cell, available_dtypes
 from vggprep.checks.subject import Subject
-from vggprep.conformance.engine import Selection, scope
+from vggprep.conformance.engine import Selection, keeping_bytes, scope
 from vggprep.conformance.report import guess
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.certificates import ProofError, Row, describe_domain
@@ -68,10 +66,8 @@ def plan(spec: TargetSpec, selection: Selection | None = None, *, stop_at_first:
             modes, data_formats = scope(subject, direction, selection, notes, guessed)
             notes += [guess(*found, implementation.preprocess is not None) for found in guessed.items()]
             claimed = [d for d in dtypes if implementation.dtypes is None or d in implementation.dtypes]
-            for mode, dtype in product(modes, claimed):
-                if not oracle.keeps_bytes(mode, dtype):
-                    notes.append(f"{mode} is not judged in {dtype}: there, not all bytes stay finite and apart")
-                    continue
+            judged = [(mode, dtype) for mode in modes for dtype in keeping_bytes(mode, claimed, notes)]
+            for mode, dtype in judged:
                 found = [_row(subject, direction, mode, data_format, dtype) for data_format in data_formats]
                 refused += [row for row in found if row.status == "refused"]
                 rows = tuple(row for row in found if row.status != "refused")
