@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from packaging.version import Version
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
-from vggprep.releases import accepted, counterpart, load_side, observation, record
+from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
 from vggprep.releases.changes import (
     FAULTS,
     MATTERS,
@@ -220,6 +221,105 @@ def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) 
         if not found:
             click.echo("\nnothing is wrong, or otherwise than with arrays")
     raise SystemExit(1 if found else 0)
+
+
+@click.command()
+@click.argument("package")
+@click.argument("old")
+@click.argument("new")
+@_narrow
+@click.option("--nightly", is_flag=True, help="Search the nightly builds between them, too: to the day.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found, and every build that was tried, as JSON.")
+def bisect(package: str, old: str, new: str, nightly: bool, as_json: bool, **narrow: tuple[str, ...]) -> None:
+    """Find the release, or the day, at which behaviour first changed between two versions.
+
+    PACKAGE is keras, tf_keras, keras[torch] or keras[jax]; OLD and NEW are its versions, of releases or of nightly
+    builds. Builds are installed, without their dependencies, into the user's cache directory and asked a few of the
+    rows that differ; an interrupted search goes on where it was. Exit code 1 if something changed, 0 if nothing did.
+
+    \b
+    vggprep bisect keras 3.10.0 3.12.0 --path tensor --data-format channels_first
+    vggprep bisect keras 3.11.3 3.12.0 --nightly
+    """
+    ends = bisection.build(package, old), bisection.build(package, new)
+    if Version(ends[0].version) >= Version(ends[1].version):
+        fail(f"{old} is not older than {new}: name the older one first")
+    with progress() as advance:
+
+        def side(end: bisection.Build) -> Observation:
+            return _narrowed(bisection.whole(end, lambda d, a: advance(end.name, d / a)), narrow)
+
+        before, after = map(side, ends)
+        differences = [d for d in compare(before, after) if d.kind != "rounding"]
+        if not common(before, after):
+            fail(f"{old} and {new} have no row in common that both could run{_only(narrow)}; leave out an option")
+        gone = ""
+        if not differences:
+            unlike = bisection.came_and_went(*ends, before, lambda side: _narrowed(side, narrow))
+            if not unlike:
+                click.echo(json.dumps({"changed": False}) if as_json else f"nothing differs{_only(narrow)}")
+                return
+            gone = f"{old} and {new} behave alike{_only(narrow)}, but {listed([one.name for one in unlike])} did not"
+            ends = ends[0], unlike[0]
+            after = side(ends[1])
+            differences = [d for d in compare(before, after) if d.kind != "rounding"]
+        between = bisection.nightlies(*ends) if nightly else bisection.releases(*ends)
+        total = len(between).bit_length() + 2
+        tries: list[bisection.Try] = []
+
+        def report(tried: bisection.Try) -> None:
+            tries.append(tried)
+            advance(f"tried {tried.build.name}", len(tries) / total)
+
+        advance(f"{len(between)} builds between", 0)
+        found = bisection.search(ends, (before, after), between, differences, report=report)
+    if as_json:
+        click.echo(json.dumps(_bisection_json(found, gone), indent=2))
+    else:
+        _print_bisection(found, gone, len(between))
+    raise SystemExit(1)
+
+
+def _bisection_json(found: bisection.Found, gone: str) -> dict[str, object]:
+    def named(one: bisection.Build) -> dict[str, str | None]:
+        return {"build": one.name, "day": str(one.day) if one.day else None}
+
+    return {
+        "changed": True,
+        "before": named(found.before),
+        "after": named(found.after),
+        "not_run_between": [one.name for one in found.between],
+        "came_and_went": gone,
+        "differences": [{"rows_changed": n, "rows_asked": of, **d.to_json()} for d, n, of in found.moved],
+        "later": [difference.sentence for difference in found.later],
+        "changed_again": list(found.again),
+        "tries": [{**named(t.build), "rows_changed": len(t.changed), "why_not": t.why_not} for t in found.tries],
+    }
+
+
+def _print_bisection(found: bisection.Found, gone: str, between: int) -> None:
+    if gone:
+        click.echo(f"{gone}: where that began.")
+    for tried in found.tries:
+        said = f"not run: {tried.why_not}" if tried.why_not else f"{len(tried.changed) or 'no'} rows changed"
+        click.echo(f"tried {tried.build}: {said}")
+    click.echo(
+        f"\nFirst changed after {found.before}, in {found.after}; {len(found.tries)} of {between + 2} builds tried."
+    )
+    if found.between:
+        click.echo(f"Not run, so it may have been in one of these: {listed([one.name for one in found.between])}.")
+    for difference, count, of in found.moved:
+        click.echo(f"  {difference.sentence} Of {_asked(of)}, {count} changed here.")
+    if found.again:
+        click.echo(f"Changed again later: {_asked(len(found.again))} of these answer otherwise at the new end.")
+    if found.later:
+        click.echo(f"\nChanged later ({len(found.later)} differences), for instance:")
+        for difference in found.later[:3]:
+            click.echo(f"  {difference.sentence}")
+
+
+def _asked(rows: int) -> str:
+    return f"{rows} row{'s' * (rows != 1)}{' asked' if rows else ''}"
 
 
 @click.command()

@@ -6,13 +6,15 @@ dependencies, into a folder of its own (an overlay), which comes first on ``PYTH
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +23,10 @@ from packaging.version import Version
 from vggprep.files import cache_folder
 from vggprep.releases import observation
 from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
+from vggprep.releases.questions import Question
+
+NIGHTLY = "-nightly"
+"""What the name of a package of nightly builds ends with, ``keras-nightly`` for instance."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Combination:
     @property
     def target(self) -> str:
         """The module to observe: tf.keras for a release of TensorFlow."""
-        package = self.release.split("==")[0]
+        package = self.release.split("==")[0].removesuffix(NIGHTLY)
         return {"tensorflow": "tensorflow.keras", "tf_keras": "tf_keras"}.get(package, "keras")
 
 
@@ -135,24 +141,42 @@ _LINES = {
 LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(_LINES)
 """Lines of succession, oldest release first: each release is compared with the one before it in its line."""
 
+# With the day on which Keras's own were published: year, month, day.
 _PUBLISHED = {
     "keras-applications": "1.0.0 1.0.1 1.0.2 1.0.4 1.0.5 1.0.6 1.0.7 1.0.8",
     "tensorflow": """
         2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.2.0 2.2.1 2.2.2 2.2.3 2.3.0 2.3.1 2.3.2 2.3.3 2.3.4
         2.4.0 2.4.1 2.4.2 2.4.3 2.4.4 2.5.0 2.5.1 2.5.2 2.5.3""",
     "keras": """
-        2.1.0 2.1.1 2.1.2 2.1.3 2.1.4 2.1.5 2.1.6 2.2.0 2.2.1 2.2.2 2.2.3 2.2.4 2.2.5 2.3.0 2.3.1
-        2.4.0 2.4.1 2.4.2 2.4.3 2.6.0 2.7.0 2.8.0 2.9.0 2.10.0 2.11.0 2.12.0 2.13.1 2.14.0 2.15.0
-        3.0.0 3.0.1 3.0.2 3.0.3 3.0.4 3.0.5 3.1.0 3.1.1 3.2.0 3.2.1 3.3.0 3.3.1 3.3.2 3.3.3 3.4.0 3.4.1 3.5.0
-        3.6.0 3.7.0 3.8.0 3.9.0 3.9.1 3.9.2 3.10.0 3.11.0 3.11.1 3.11.2 3.11.3
-        3.12.0 3.12.1 3.12.2 3.12.3 3.12.4 3.13.0 3.13.1 3.13.2 3.14.0 3.14.1 3.15.0 3.15.1""",
-    "tf_keras": "2.14.1 2.15.0 2.15.1 2.16.0 2.17.0 2.18.0 2.19.0 2.20.0 2.20.1 2.21.0",
+        2.1.0/171113 2.1.1/171114 2.1.2/171201 2.1.3/180116 2.1.4/180214 2.1.5/180306 2.1.6/180423
+        2.2.0/180606 2.2.1/180727 2.2.2/180728 2.2.3/181001 2.2.4/181003 2.2.5/190822 2.3.0/190917
+        2.3.1/191007 2.4.0/200617 2.4.1/200618 2.4.2/200619 2.4.3/200624 2.6.0/210809 2.7.0/211103
+        2.8.0/220131 2.9.0/220513 2.10.0/220902 2.11.0/221114 2.12.0/230320 2.13.1/230627 2.14.0/230911
+        2.15.0/231107 3.0.0/231128 3.0.1/231206 3.0.2/231221 3.0.3/240120 3.0.4/240120 3.0.5/240214
+        3.1.0/240318 3.1.1/240319 3.2.0/240408 3.2.1/240410 3.3.0/240422 3.3.1/240422 3.3.2/240422
+        3.3.3/240426 3.4.0/240625 3.4.1/240626 3.5.0/240812 3.6.0/241003 3.7.0/241126 3.8.0/250107
+        3.9.0/250304 3.9.1/250326 3.9.2/250402 3.10.0/250519 3.11.0/250730 3.11.1/250731 3.11.2/250811
+        3.11.3/250821 3.12.0/251027 3.12.1/260130 3.12.2/260507 3.12.3/260626 3.12.4/260729 3.13.0/251217
+        3.13.1/260114 3.13.2/260130 3.14.0/260403 3.14.1/260507 3.15.0/260624 3.15.1/260729""",
+    "tf_keras": """
+        2.14.1/230929 2.15.0/231107 2.15.1/240308 2.16.0/240309 2.17.0/240715 2.18.0/241024 2.19.0/250303
+        2.20.0/250303 2.20.1/250904 2.21.0/260318""",
 }
 
 PUBLISHED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {package: tuple(versions.split()) for package, versions in _PUBLISHED.items()}
+    {package: tuple(word.partition("/")[0] for word in versions.split()) for package, versions in _PUBLISHED.items()}
 )
 """Every final release that an index offers, in order: tells which recorded neighbours are adjacent."""
+
+DAYS: Mapping[str, date] = MappingProxyType(
+    {
+        f"{package}=={version}": date.fromisoformat(f"20{day}")
+        for package, versions in _PUBLISHED.items()
+        for version, _, day in (word.partition("/") for word in versions.split())
+        if day
+    }
+)
+"""The day on which a release of Keras was published (its first file uploaded), ``keras==3.15.1`` for instance."""
 
 
 def combinations() -> list[Combination]:
@@ -212,18 +236,24 @@ def _uv(*arguments: str, remedy: str = "is the release published, and the packag
 
 
 def observe_combination(
-    combination: Combination, directory: Path, *, here: bool = False, progress: Progress | None = None
+    combination: Combination,
+    directory: Path,
+    *,
+    here: bool = False,
+    asked: Sequence[Question] | None = None,
+    progress: Progress | None = None,
 ) -> Observation:
     """Build what the combination needs under ``directory``, unless it is there, and observe it.
 
-    ``here``: the overlay goes over this interpreter instead of the combination's base.
+    ``here``: the overlay goes over this interpreter instead of the combination's base. ``asked`` are the questions, by
+    default all.
     """
     python = None if here else build_base(combination.base, directory)
     overlay = build_overlay(combination.overlay, python, directory)
     variables = {"KERAS_BACKEND": combination.backend, "PYTHONNOUSERSITE": "1"}
     if overlay is not None:
         variables["PYTHONPATH"] = str(overlay)
-    observed = observation.observe(combination.target, Interpreter(python, variables), progress=progress)
+    observed = observation.observe(combination.target, Interpreter(python, variables), asked=asked, progress=progress)
     check_running(combination, observed)
     return observed
 
@@ -233,31 +263,42 @@ def check_running(combination: Combination, observed: Observation) -> None:
     package, version = combination.release.split("==")
     running = observed.running
     found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
-    if (found, running.get("backend")) != (version, combination.backend):
+    # Nightly builds of Keras 2 give the number of the release to come.
+    expected = Version(version).base_version if package.endswith(NIGHTLY) and ".dev" not in found else version
+    if (found, running.get("backend")) != (expected, combination.backend):
         ran = f"{package} {found} on {running.get('backend')} ran instead"
         raise ObservationError(f"{combination.name}: {ran}; check the environment {combination.base}")
 
 
-def observation_file(name: str, directory: Path) -> Path:
-    """Where the observation of a release is kept."""
-    return directory / "observations" / f"{name}.jsonl"
+def observation_file(name: str, directory: Path, asked: Sequence[Question] | None = None) -> Path:
+    """Where the observation of a release is kept; one of some questions only, apart from others."""
+    folder = directory / "observations"
+    if asked is not None:
+        folder /= hashlib.sha256("\n".join(question.id for question in asked).encode()).hexdigest()[:16]
+    return folder / f"{name}.jsonl"
 
 
-def install_and_observe(name: str, directory: Path | None = None, *, progress: Progress | None = None) -> Observation:
-    """Install a release into the user's cache directory with uv, and observe it.
+def install_and_observe(
+    name: str,
+    directory: Path | None = None,
+    *,
+    asked: Sequence[Question] | None = None,
+    progress: Progress | None = None,
+) -> Observation:
+    """Install a release or a nightly build into the user's cache directory with uv, and observe it.
 
     The overlay lies over this interpreter where it has the backend and the release is of Keras 3 or tf_keras 2.16 or
-    newer; else over an environment like that of the nearest recorded release, which is built first. The observation is
-    kept and read from there the next time.
+    newer; else over an environment like that of the nearest recorded release, which is built first. ``asked`` are the
+    questions, by default all. The observation is kept and read from there the next time.
     """
     directory = directory or cache_folder("releases")
-    kept = observation_file(name, directory)
+    kept = observation_file(name, directory, asked)
     if kept.exists():
         return observation.read(kept)
     combination = _combination(name)
     modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
     here = modern and importlib.util.find_spec(combination.backend) is not None
-    observed = observe_combination(combination, directory, here=here, progress=progress)
+    observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
     kept.parent.mkdir(parents=True, exist_ok=True)
     observation.write(observed, kept)
     return observed
@@ -269,7 +310,8 @@ def _combination(name: str) -> Combination:
         if combination.name == name:
             return combination
     package, version = name.split("==")
-    same = [(Version(c.name.split("==")[1]), c) for c in combinations() if c.name.split("==")[0] == package]
+    line = package.replace(NIGHTLY, "")
+    same = [(Version(c.name.split("==")[1]), c) for c in combinations() if c.name.split("==")[0] == line]
     below = [(number, c) for number, c in same if number < Version(version)]
     _, like = max(below, key=lambda pair: pair[0]) if below else same[0]
     bare = f"{package.split('[')[0]}=={version}"
@@ -278,5 +320,5 @@ def _combination(name: str) -> Combination:
             raise ObservationError(f"{name} has no environment to install; nearest: {like.name}")
         return Combination(bare, f"tf-{version}")
     # Of several packages in an overlay, the one asked for replaces its other version.
-    others = tuple(other for other in like.overlay if other.split("==")[0] != bare.split("==")[0])
+    others = tuple(other for other in like.overlay if other.split("==")[0] != line.split("[")[0])
     return Combination(bare, like.base, (bare, *others), like.backend)
