@@ -34,7 +34,9 @@ _SOURCES = {
         def image_data_format(): return _settings["image_data_format"]
         def set_image_data_format(value): _settings["image_data_format"] = value
     """,
-    "keras/applications/__init__.py": "",
+    "keras/applications/__init__.py": """
+        from keras.applications import imagenet_utils
+    """,
     "keras/applications/imagenet_utils.py": """
         import os, warnings
         import numpy as np

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
 import re
+import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import one_line, vggprep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stand_in import RAISES, RIGHT, WRONG, question, write_script, write_stand_in
 
-from vggprep.releases import bisection, record
+from vggprep.releases import bisection, record, watch
 from vggprep.releases.bisection import Build, build, releases, rows_to_ask, search
 from vggprep.releases.changes import compare
 from vggprep.releases.observation import Observation, ObservationError
@@ -101,12 +106,12 @@ def test_releases_between_are_in_order_with_their_days() -> None:
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of nightly builds, and a uv that installs the stand-in; from 5 January on, caffe mode adds one."""
     days = [f"3.98.0.dev202601{day:02}03" for day in range(1, 10)]
-    page = tmp_path / "index" / "keras-nightly" / "index.html"
-    page.parent.mkdir(parents=True)
-    links = "".join(
-        f'<a href="keras_nightly-{day}-py3-none-any.whl">keras_nightly-{day}-py3-none-any.whl</a>' for day in days
-    )
-    page.write_text(f"<!DOCTYPE html><html><body>{links}</body></html>", encoding="utf-8")
+    for package, versions in (("keras-nightly", days), ("keras", ["3.96.0", "3.97.0"])):
+        page = tmp_path / "index" / package / "index.html"
+        page.parent.mkdir(parents=True)
+        files = [f"{package.replace('-', '_')}-{version}-py3-none-any.whl" for version in versions]
+        links = "".join(f'<a href="{file}">{file}</a>' for file in files)
+        page.write_text(f"<!DOCTYPE html><html><body>{links}</body></html>", encoding="utf-8")
     write_stand_in(tmp_path / "packages", backend="jax")
     write_script(
         tmp_path / "bin" / "uv",
@@ -120,7 +125,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 mkdir -p "$2" && cp -r "{tmp_path}/packages/." "$2"
                 sed -i "s/3.99.0/$version/" "$2/keras/__init__.py"
                 case "$version" in
-                    *dev2026010[1-4]*) ;;
+                    3.97.0 | *dev2026010[1-4]*) ;;
                     *) sed -i "s/103.939/104.939/" "$2/keras/applications/imagenet_utils.py";;
                 esac
             fi
@@ -158,13 +163,56 @@ def test_a_day_is_found_in_an_index_and_what_was_observed_is_kept(index: Path) -
     assert (same.returncode, same.stdout) == (0, "nothing differs\n")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for uv is a shell script")
+def test_a_watch_prints_a_report_whose_program_shows_what_it_says(index: Path) -> None:
+    said = vggprep("watch", "keras[jax]", cwd=index)
+    assert said.returncode == 1, said.stderr
+    head, *_ = said.stdout.splitlines()
+    assert head == "# keras-nightly[jax]==3.98.0.dev2026010903 behaves otherwise than keras[jax]==3.97.0"
+    assert (
+        "First in keras-nightly[jax]==3.98.0.dev2026010603 (2026-01-06); keras-nightly[jax]==3.98.0.dev202"
+        in said.stdout
+    )
+    assert "# then: right" in said.stdout
+    (program,) = re.findall(r"```python\n(.*?)```", said.stdout, flags=re.S)
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            env={**os.environ, "PYTHONPATH": str(overlay)}, capture_output=True, text=True, check=True,
+        ).stdout
+        for overlay in sorted((index / "cache" / "vggprep" / "releases" / "overlays").glob("*2026010[49]*"))
+    ]  # fmt: skip
+    values = [np.fromstring(re.sub(r"[][]|chatter.*", " ", text), sep=" ") for text in printed]
+    assert np.allclose(values[0].reshape(-1, 3) - values[1].reshape(-1, 3), [1, 0, 0], atol=1e-3)
+    same = vggprep("watch", "keras[jax]", "--no-since", cwd=index)
+    assert "First in" not in same.stdout
+
+
+def test_a_weekly_watch_tells_on_the_monday_after_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = next(c for c in record.history(path="tensor") if c.release == "keras==3.12.0" and c.difference.matters)
+    builds = [Build("keras", f"3.12.0.dev202510{day:02}03", date(2025, 10, day)) for day in range(1, 27)]
+    old, new = (record.shipped().observation(name) for name in (change.before, change.release))
+    monkeypatch.setattr(bisection, "nightlies", lambda *ends: builds)
+
+    def observe(one: Build, asked: Sequence[Question]) -> Observation:
+        return new if one.day and one.day >= date(2025, 10, 9) else old
+
+    monkeypatch.setattr(bisection, "search", functools.partial(search, observe=observe))
+    monkeypatch.setattr(record, "history", lambda: [change])
+    told: list[watch.Told] = []
+    watch.backtest(told.append, date(2025, 1, 1))
+    (one,) = told
+    assert one.first is not None
+    assert (one.first.day, one.watched, one.days) == (date(2025, 10, 9), date(2025, 10, 13), 14)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["keras", "3.12.0", "3.11.0"], "3.12.0 is not older than 3.11.0: name the older one first"),
         (["keras", "3.12.0", "3.12.9"], "keras==3.12.9 is not a final release .*did you mean keras==3.12.3 or "),
         (["torch", "1.0", "2.0"], "torch==1.0 is not a release; expected "),
-        (["keras", "3.11.0", "3.12.0", "--nightly"], "no nightly builds of keras-nightly: .*; is the package index "),
+        (["keras", "3.11.0", "3.12.0", "--nightly"], "cannot list keras-nightly: .*; is the package index "),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(

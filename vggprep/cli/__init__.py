@@ -29,6 +29,10 @@ VERBS = {
         "List the changes of behaviour in the recorded releases, with the release that made each, newest first.",
     ),
     "bisect": ("releases", "Find the release, or the day, at which behaviour first changed between two versions."),
+    "watch": (
+        "releases",
+        "Compare the newest nightly build with the newest release, and print the text of a bug report.",
+    ),
     "show": ("releases", "Say what one release does wrong, or otherwise than with arrays, worst first."),
     "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
     "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),

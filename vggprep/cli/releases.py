@@ -17,6 +17,7 @@ from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
 from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
+from vggprep.releases import watch as watching
 from vggprep.releases.changes import (
     FAULTS,
     MATTERS,
@@ -320,6 +321,43 @@ def _print_bisection(found: bisection.Found, gone: str, between: int) -> None:
 
 def _asked(rows: int) -> str:
     return f"{rows} row{'s' * (rows != 1)}{' asked' if rows else ''}"
+
+
+@click.command()
+@click.argument("package", default="keras")
+@click.option("--since/--no-since", default=True, help="Search the builds between for the first that differs.")
+def watch(package: str, since: bool) -> None:
+    """Compare the newest nightly build with the newest release, and print the text of a bug report.
+
+    PACKAGE is keras (the default), tf_keras, keras[torch] or keras[jax]. Both are installed, without their
+    dependencies, into the user's cache directory, unless the record has the release. Exit codes as of diff: 1 if
+    something that matters differs, else 0.
+
+    \b
+    vggprep watch
+    vggprep watch "keras[jax]" --no-since
+    """
+    with progress() as advance:
+        ends = bisection.newest(package)
+
+        def side(end: bisection.Build) -> Observation:
+            return bisection.whole(end, lambda d, a: advance(end.name, d / a))
+
+        sides = side(ends[0]), side(ends[1])
+        found = compare(*sides)
+        matters = [difference for difference in found if difference.matters]
+        dated = {}
+        between = bisection.nightlies(*ends) if matters and since else []
+        for at, difference in enumerate(matters if since else ()):
+            advance(f"{ends[1].name}: since when", at / len(matters))
+            dated[difference.sentence] = bisection.search(ends, sides, between, [difference])
+    if matters:
+        click.echo(watching.issue(ends, sides, dated))
+    else:
+        rows = len(common(*sides))
+        others = f", but {len(found)} differences do not matter" if found else ""
+        click.echo(f"{ends[1]} behaves as {ends[0]} in {rows} rows{others}")
+    raise SystemExit(1 if matters else 0)
 
 
 @click.command()

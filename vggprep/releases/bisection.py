@@ -26,6 +26,7 @@ ROWS = 6
 
 # A release is branched off before its day, so builds of these days before it may lack what it has, or the reverse.
 _BRANCHED = timedelta(days=45)
+_RELEASE = re.compile(r"\b\d+(?:\.\d+)+\b(?!\.)")
 _NIGHTLY = re.compile(r"\d+(?:\.\d+)+\.dev(\d{8})\d*")
 
 
@@ -78,25 +79,33 @@ def nightlies(old: Build, new: Build) -> list[Build]:
     return [one for one in found if one.version not in (old.version, new.version)]
 
 
-def newest(package: str) -> Build:
-    """The newest nightly build that an index offers."""
-    return _offered(package)[-1]
+def newest(package: str) -> tuple[Build, Build]:
+    """The newest release and the newest nightly build that an index offers for this Python."""
+    versions = sorted(map(Version, _RELEASE.findall(_index(package.partition("[")[0]))))
+    if not versions:
+        raise ObservationError(f"the package index offers no release of {package}")
+    return build(package, str(versions[-1])), _offered(package)[-1]
 
 
 def _offered(package: str) -> list[Build]:
     """Every nightly build that an index offers for this Python, oldest first."""
     name = package.partition("[")[0] + NIGHTLY
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions", "--pre", name]
-    said = subprocess.run(command, capture_output=True, text=True)
-    versions = {found[0] for found in _NIGHTLY.finditer(said.stdout)}
+    versions = {found[0] for found in _NIGHTLY.finditer(_index(name, "--pre"))}
     if not versions:
-        lines = [line for line in said.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]
-        why = lines[-1].removeprefix("ERROR: ") if lines else "the index offers none"
-        raise ObservationError(
-            f"no nightly builds of {name}: {why}; is the package index reachable, and pip installed?"
-        )
+        raise ObservationError(f"the package index offers no nightly build of {name} for this Python")
     found = [build(package, version) for version in versions]
     return sorted(found, key=lambda one: (one.day or date.min, Version(one.version)))
+
+
+def _index(name: str, *options: str) -> str:
+    """The versions of a package that an index offers, in the words of pip."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions", *options, name]
+    said = subprocess.run(command, capture_output=True, text=True)
+    if said.returncode:
+        lines = [line for line in said.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]
+        why = lines[-1].removeprefix("ERROR: ") if lines else "pip gives no reason"
+        raise ObservationError(f"cannot list {name}: {why}; is the package index reachable, and pip installed?")
+    return said.stdout.partition("Available versions:")[2].partition("\n")[0]
 
 
 def _day(digits: str) -> date | None:

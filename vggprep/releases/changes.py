@@ -174,6 +174,8 @@ def state(question: Question, row: Row) -> State:
     if row.error:
         if row.type == "setting":
             return State("setting", f"set_{'floatx' if question.floatx else 'image_data_format'} raises {row.error}")
+        if row.error == "OutputShapeError":
+            return State("setting", "a layer says that another shape comes out than does")
         return State("raises", row.error)
     if row.verdict == "right":
         return State("right")
@@ -506,6 +508,8 @@ PATHS = {
     "lambda": "Lambda layers",
     "tf.data": "tf.data",
     "variable": "variables",
+    "rescaling": "Rescaling layers",
+    "normalization": "Normalization layers",
 }
 
 _LONG = {"batch": "images long", "depth": "deep", "height": "high", "width": "wide"}

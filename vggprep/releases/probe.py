@@ -35,6 +35,10 @@ class UnavailableError(Exception):
     """What a row asks for does not exist here, eager tensors or a dtype: neither a result nor an error of Keras."""
 
 
+class OutputShapeError(Exception):
+    """A layer says of a model's input that another shape comes out than does."""
+
+
 class SettingError(Exception):
     """Keras refuses a setting, before ``preprocess_input`` is called."""
 
@@ -326,6 +330,43 @@ def run_lambda(target: Target, function: Function, x: Any, row: Row) -> Any:
     return None, call_model(target, inputs, target.keras.layers.Lambda(function)(inputs), x)
 
 
+def layer(target: Target, name: str) -> Any:
+    """A class of ``layers``, wherever this release has it."""
+    layers = target.keras.layers
+    experimental = getattr(getattr(layers, "experimental", None), "preprocessing", None)
+    found = getattr(layers, name, None) or getattr(experimental, name, None)
+    if found is None:
+        raise UnavailableError("this release has no layer {}".format(name))
+    return found
+
+
+def run_layers(target: Target, made: List[Any], x: Any) -> Any:
+    """Call layers on an array, and see that each says of a model's input what comes out of the array."""
+    said, y = new_input(target, x), x
+    for one in made:
+        said, y = one(said), one(y)
+        shape = tuple(said.shape)
+        if len(shape) != len(y.shape) or any(a not in (None, b) for a, b in zip(shape[1:], y.shape[1:])):  # noqa: B905
+            raise OutputShapeError("a layer says that {} comes out, and it is {}".format(shape, tuple(y.shape)))
+    return None, y
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def run_rescaling(target: Target, function: Function, x: Any, row: Row) -> Any:
+    make = layer(target, "Rescaling")
+    if row["mode"] == "tf":
+        return run_layers(target, [make(1 / 127.5, offset=-1.0)], x)
+    scale, offset = [1 / (255 * s) for s in STD], [-m / s for m, s in zip(MEAN, STD)]  # noqa: B905
+    return run_layers(target, [make(scale), make(1.0, offset=offset)], x)
+
+
+def run_normalization(target: Target, function: Function, x: Any, row: Row) -> Any:
+    mean, variance = [255 * m for m in MEAN], [(255 * s) ** 2 for s in STD]
+    return run_layers(target, [layer(target, "Normalization")(mean=mean, variance=variance)], x)
+
+
 def run_tfdata(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.tf is None:
         raise UnavailableError("tf.data needs TensorFlow")
@@ -352,6 +393,9 @@ PATHS = {
     "model": run_model,
     "lambda": run_lambda,
     "tf.data": run_tfdata,
+    # Layers that amount to the mode.
+    "rescaling": run_rescaling,
+    "normalization": run_normalization,
     # For the tests of what drives this file.
     "test-abort": run_abort,
     "test-hang": run_hang,

@@ -194,6 +194,7 @@ def questions() -> list[Question]:
     rows = [*defaults, *_arrays(), *_tensors("tensor"), *_images("variable", ("bool", "uint8", "int32", *FLOATS))]
     rows += [*_graphs(), *_models(), *_modules(), *_tensors("xla")]
     rows += _images("tf.data", ("uint8", "int32", "float16", "float32"))
+    rows += [*_layers(), *_thin()]
     torch = [replace(row, group="torch") for row in rows if row.known_mode == "torch"]
     return list(dict.fromkeys([*(row for row in rows if row.known_mode != "torch"), *torch, *_sequences()]))
 
@@ -290,6 +291,26 @@ def _modules() -> Iterator[Question]:
                     yield Question(path, dtype, shape, data_format=data_format, module=module)
             yield Question("graph", "float32", shape, data_format=data_format, module=module)
         yield Question("ndarray", "float32", (4, 5, 3), module=module)
+
+
+def _layers() -> Iterator[Question]:
+    """Layers with the constants of a mode, called on arrays and on a model's input."""
+    for path, modes in (("rescaling", ("tf", "torch")), ("normalization", ("torch",))):
+        for mode in modes:
+            for dtype in ("uint8", "int32", *FLOATS):
+                yield Question(path, dtype, (2, 4, 5, 3), mode, "channels_last")
+            yield Question(path, "float32", (2, 4, 5, 3), mode, "channels_last", "wide")
+            yield Question(path, "float32", (1, 16, 16, 3), mode, "channels_last", "every-byte")
+
+
+def _thin() -> Iterator[Question]:
+    """Images one pixel high, wide or both."""
+    for mode, data_format in _EACH:
+        for height, width in ((1, 5), (4, 1), (1, 1)):
+            for batch in ((), (2,), (1,)):
+                image = (height, width, 3) if data_format == "channels_last" else (3, height, width)
+                for path in ("ndarray", "tensor", "graph"):
+                    yield Question(path, "float32", (*batch, *image), mode, data_format)
 
 
 def _images(path: str, dtypes: Iterable[str]) -> Iterator[Question]:
