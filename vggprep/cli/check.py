@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import dedent
 from typing import Any
 
 import click
+from rich.console import Console
 
 from vggprep.cli.common import (
     console,
@@ -19,6 +22,7 @@ from vggprep.cli.common import (
     target_options,
     writing,
 )
+from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.conformance import ledger, report
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.exploration import PROFILES
@@ -62,6 +66,7 @@ from vggprep.spec import Level
 @target_options
 @in_process_option
 @report_option
+@format_option
 def check(
     targets: tuple[str, ...],
     inverse: str | None,
@@ -74,6 +79,7 @@ def check(
     seed: int | None,
     load_options: dict[str, Any],
     report_file: Path | None,
+    form: Format,
 ) -> None:
     """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
 
@@ -111,17 +117,37 @@ def check(
             )
         judged.notes.extend(_lost(judged))
         reports.append(judged)
-        report.print_report(judged, out)
-        out.print()
+        if form != "json":
+            present(form, report.verdict(judged), _remarks(judged), lambda judged=judged: _print(judged, out))  # type: ignore[misc]
         if judged.interrupted:
             click.echo("vggprep: stopped", err=True)
             break
-    if len(reports) > 1:
+    if form == "json":
+        with TemporaryDirectory() as folder:
+            report.write(path := Path(folder, "report.jsonl"), reports, arguments=sys.argv[1:])
+            click.echo(path.read_text(encoding="utf-8"), nl=False)
+    elif len(reports) > 1:
         out.print(report.overall(reports), style="bold", markup=False, highlight=False, soft_wrap=True)
     if report_file is not None:
         with writing(report_file):
             report.write(report_file, reports, arguments=sys.argv[1:])
     raise SystemExit(exit_code(reports))
+
+
+def _print(judged: Report, out: Console) -> None:
+    report.print_report(judged, out)
+    out.print()
+
+
+def _remarks(judged: Report) -> list[Remark]:
+    """Headlines, notes and known deviations, then causes."""
+    said = [Remark("warning", line) for line in report.headlines(judged)]
+    said += [Remark("notice", line) for line in (*judged.notes, *report.known_text(judged))]
+    said += [Remark("error", line) for line in report.error_text(judged)]
+    for group in report.causes(judged.results):
+        headline, _, more = report.cause_text(group).partition("\n")
+        said.append(Remark("error", headline, dedent(more)))
+    return said
 
 
 def _lost(judged: Report) -> list[str]:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggprep.cli.common import fail, output_option, progress
+from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
 from vggprep.releases import watch as watching
 from vggprep.releases.changes import (
@@ -98,12 +99,20 @@ def observe(target: str, output: Path, python: str | None) -> None:
     help="Only differences that this output of --json does not have; it names those that are gone.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for any difference, not only for one that matters.")
-@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON, as --format json does.")
+@format_option
 @click.option(
     "--install", is_flag=True, help="Install and observe a release that is not in the record (takes minutes)."
 )
 def diff(
-    old: str, new: str, baseline: Path | None, strict: bool, as_json: bool, install: bool, **narrow: tuple[str, ...]
+    old: str,
+    new: str,
+    baseline: Path | None,
+    strict: bool,
+    as_json: bool,
+    form: Format,
+    install: bool,
+    **narrow: tuple[str, ...],
 ) -> None:
     """Say in words what changed between two releases or environments, worst first.
 
@@ -139,20 +148,32 @@ def diff(
     whole = compare(before, after)
     found, stale = accepted.apply(entries, before, after) if baseline else (whole, [])
     same = unchanged(before, after, whole)
-    if as_json:
+    if as_json or form == "json":
         differences = [accepted.to_json(difference, after) for difference in found]
         sides = {"old": before.running, "new": after.running}
         document = {**sides, "unchanged": same, "stale": stale, "differences": differences}
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo(f"{name} -> {new}{only}: {rows} rows compared")
-        if whole and (also := record.beside(before, after)):
-            click.echo(f"Also different, and perhaps the cause: {_versions(also)}.")
-        _print_differences(found, f" but what {baseline} accepts" if whole else "")
-        if same and whole:
-            click.echo(f"Not changed: ordinary {same}.")
-        for sentence in stale:
-            click.echo(f"{baseline} accepts what is no longer so; delete that entry: {sentence}")
+        title = f"{name} -> {new}{only}: {rows} rows compared"
+        also = f"Also different, and perhaps the cause: {_versions(record.beside(before, after))}." if whole else ""
+        also = also if record.beside(before, after) else ""
+        gone = [f"{baseline} accepts what is no longer so; delete that entry: {sentence}" for sentence in stale]
+        unlike = [
+            Remark("error" if d.matters else "warning", f"{TITLES[d.kind].capitalize()}: {d.sentence}") for d in found
+        ]
+        stays = f"Not changed: ordinary {same}." if same and whole else ""
+        notices = [Remark("notice", line) for line in (also, stays, *gone) if line]
+
+        def text() -> None:
+            click.echo(title)
+            if also:
+                click.echo(also)
+            _print_differences(found, f" but what {baseline} accepts" if whole else "")
+            for line in (stays, *gone):
+                if line:
+                    click.echo(line)
+
+        present(form, title, [*unlike, *notices], text)
     matters = any(difference.matters for difference in found)
     raise SystemExit(1 if (found if strict else matters) else 0)
 
@@ -230,8 +251,11 @@ def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) 
 @click.argument("new")
 @_narrow
 @click.option("--nightly", is_flag=True, help="Search the nightly builds between them, too: to the day.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found, and every build that was tried, as JSON.")
-def bisect(package: str, old: str, new: str, nightly: bool, as_json: bool, **narrow: tuple[str, ...]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, as --format json does.")
+@format_option
+def bisect(
+    package: str, old: str, new: str, nightly: bool, as_json: bool, form: Format, **narrow: tuple[str, ...]
+) -> None:
     """Find the release, or the day, at which behaviour first changed between two versions.
 
     PACKAGE is keras, tf_keras, keras[torch] or keras[jax]; OLD and NEW are its versions, of releases or of nightly
@@ -242,6 +266,7 @@ def bisect(package: str, old: str, new: str, nightly: bool, as_json: bool, **nar
     vggprep bisect keras 3.10.0 3.12.0 --path tensor --data-format channels_first
     vggprep bisect keras 3.11.3 3.12.0 --nightly
     """
+    as_json = as_json or form == "json"
     ends = bisection.build(package, old), bisection.build(package, new)
     if Version(ends[0].version) >= Version(ends[1].version):
         fail(f"{old} is not older than {new}: name the older one first")
@@ -277,7 +302,12 @@ def bisect(package: str, old: str, new: str, nightly: bool, as_json: bool, **nar
     if as_json:
         click.echo(json.dumps(_bisection_json(found, gone), indent=2))
     else:
-        _print_bisection(found, gone, len(between))
+        title = f"First changed after {found.before}, in {found.after}"
+        moved = [
+            Remark("error" if d.matters else "warning", f"{TITLES[d.kind].capitalize()}: {d.sentence}")
+            for d, *_ in found.moved
+        ]
+        present(form, title, moved, lambda: _print_bisection(found, gone, len(between)))
     raise SystemExit(1)
 
 
@@ -326,7 +356,8 @@ def _asked(rows: int) -> str:
 @click.command()
 @click.argument("package", default="keras")
 @click.option("--since/--no-since", default=True, help="Search the builds between for the first that differs.")
-def watch(package: str, since: bool) -> None:
+@format_option
+def watch(package: str, since: bool, form: Format) -> None:
     """Compare the newest nightly build with the newest release, and print the text of a bug report.
 
     PACKAGE is keras (the default), tf_keras, keras[torch] or keras[jax]. Both are installed, without their
@@ -351,12 +382,17 @@ def watch(package: str, since: bool) -> None:
         for at, difference in enumerate(matters if since else ()):
             advance(f"{ends[1].name}: since when", at / len(matters))
             dated[difference.sentence] = bisection.search(ends, sides, between, [difference])
-    if matters:
-        click.echo(watching.issue(ends, sides, dated))
+    others = f", but {len(found)} differences do not matter" if found else ""
+    said = f"{ends[1]} behaves as {ends[0]} in {len(common(*sides))} rows{others}"
+    said = watching.issue(ends, sides, dated) if matters else said
+    if form == "json":
+        differences = [{"since": s.after.name if (s := dated.get(d.sentence)) else None, **d.to_json()} for d in found]
+        click.echo(json.dumps({"old": sides[0].running, "new": sides[1].running, "differences": differences}, indent=2))
+    elif form == "github":
+        remarks = [Remark("error", difference.sentence) for difference in matters]
+        present(form, f"{ends[1].name} against {ends[0].name}", remarks, lambda: click.echo(said))
     else:
-        rows = len(common(*sides))
-        others = f", but {len(found)} differences do not matter" if found else ""
-        click.echo(f"{ends[1]} behaves as {ends[0]} in {rows} rows{others}")
+        click.echo(said)
     raise SystemExit(1 if matters else 0)
 
 
