@@ -159,6 +159,8 @@ def claimed(words: str, q: Question, row: Row) -> bool:
         return not row.error and row.written == ("written to" in words) and shown
     if words.startswith("the process dies"):
         return row.fatal in words and bool(row.fatal)
+    if words.startswith("a layer says "):
+        return row.error == "OutputShapeError"
     if row.error or row.fatal:
         return False
     if words == "right":

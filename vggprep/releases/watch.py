@@ -17,7 +17,7 @@ from vggprep.releases.environments import DAYS
 from vggprep.releases.observation import Observation, ObservationError
 from vggprep.releases.questions import Question
 
-_LARGEST = 64
+_LARGEST = 128
 """How many elements an array may have to be written out."""
 
 
@@ -34,8 +34,8 @@ def issue(ends: tuple[Build, Build], sides: tuple[Observation, Observation], sin
             if difference.kind == kind:
                 lines += [f"- {difference.sentence}"]
                 if found := since.get(difference.sentence):
-                    lines += [f"  First in {found.after}; {found.before} does not."]
-                lines += _reproducer(difference, sides)
+                    lines += [f"  First in {found.after}, not yet in {found.before}."]
+                lines += [*_reproducer(difference, sides), ""]
     running = sides[1].running
     names = {"python": "Python", "numpy": "NumPy", "tensorflow": "TensorFlow", "torch": "torch", "jax": "JAX"}
     versions = [f"{name} {running[key]}" for key, name in names.items() if key in running]
@@ -45,13 +45,13 @@ def issue(ends: tuple[Build, Build], sides: tuple[Observation, Observation], sin
 
 
 def _reproducer(difference: Difference, sides: tuple[Observation, Observation]) -> Iterator[str]:
-    """The smallest of the rows as a program, where it is one of arrays, eager tensors or layers."""
+    """The smallest of the rows as a program, where it is one of arrays, eager tensors or functional models."""
     plain = [q for q in map(questions.parse, difference.rows) if not (q.layout or q.after or q.dtype == "bfloat16")]
-    small = [q for q in plain if questions.array(q).size <= _LARGEST and q.path in ("ndarray", "tensor")]
+    small = [q for q in plain if questions.array(q).size <= _LARGEST and q.path in ("ndarray", "tensor", "model")]
     for asked in sorted(small, key=lambda q: (questions.array(q).size, q.path))[:1]:
         old, new = (state(asked, side.rows[asked.id]) for side in sides)
         yield from ("", "  ```python", *(f"  {line}" for line in program(asked).splitlines()))
-        yield from (f"  # then: {old}", f"  # now: {new}", "  ```", "")
+        yield from (f"  # then: {old}", f"  # now: {new}", "  ```")
 
 
 def program(asked: Question) -> str:
@@ -68,7 +68,12 @@ def program(asked: Question) -> str:
     call = asked.ask()
     arguments = [f"{key}={call[key]!r}" for key in ("data_format", "mode") if key in call]
     module = asked.module or "imagenet_utils"
-    lines += [f"y = keras.applications.{module}.preprocess_input({', '.join(['x', *arguments])})", "print(y)"]
+    given = "inputs" if asked.path == "model" else "x"
+    made = f"keras.applications.{module}.preprocess_input({', '.join([given, *arguments])})"
+    if asked.path == "model":
+        lines += ["inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)"]
+        made = f"keras.Model(inputs, {made})(x)"
+    lines += [f"y = {made}", "print(y)"]
     return "\n".join(lines)
 
 
