@@ -302,6 +302,7 @@ def test_in_place_faults_change_their_input() -> None:
                 planes = np.ascontiguousarray(np.moveaxis(colours((300, 301, 3)), -1, 0).astype("float32"))
                 image = np.moveaxis(planes, 0, -1)
                 function(image, "channels_last", mode)
+                function(image + 1, "channels_last", mode)  # of some, the next call does it
                 assert not np.array_equal(image, colours((300, 301, 3))), (fault.name, mode)
 
 

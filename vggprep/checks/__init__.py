@@ -19,6 +19,8 @@ from vggprep.checks.inverse import restores_floats, restores_pixels
 from vggprep.checks.subject import Skipped, Subject, Unusable
 from vggprep.checks.symmetries import batch_consistency, channel_independence, layout_equivariance, pixel_equivariance
 from vggprep.checks.values import every_byte, integers_agree, monotone, nonfinite, value
+from vggprep.spec import Level
+from vggprep.specification import PIXELS, broken
 
 CHECKS: tuple[Check, ...] = (
     value,
@@ -44,4 +46,15 @@ CHECKS: tuple[Check, ...] = (
 )
 """Every check, in the order of the report."""
 
-__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable"]
+
+def clauses_broken(check: str, finding: Finding, level: Level) -> tuple[str, ...]:
+    """The clauses of the specification that a finding of the check of that name shows to be broken."""
+    named = next((known.clauses for known in CHECKS if known.name == check), ())
+    got = finding.deviation.got if finding.deviation else None
+    in_pixels = (
+        finding.kind == "value" and finding.direction == "inverse" and got is not None and got.dtype.kind in "iub"
+    )
+    return broken(named, PIXELS if in_pixels else finding.kind, finding.direction, finding.cell.mode, level)
+
+
+__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable", "clauses_broken"]

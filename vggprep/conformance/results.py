@@ -25,7 +25,7 @@ class Result:
     mode, data format, dtype and rank); ``skipped`` (the check could not be run; ``message`` says why); ``error`` (the
     suite itself failed; ``message`` says how, ``traceback`` where). ``finding`` is the kind of what is wrong; failures
     with an equal ``cause`` are shown once. ``worst_levels`` is the largest error in grey levels, ``digest`` the SHA-256
-    of the outputs judged.
+    of the outputs judged. ``clauses`` of the specification are broken where it is failed or known.
     """
 
     implementation: str
@@ -46,6 +46,7 @@ class Result:
     cause: str = ""
     example: Example = ""
     traceback: str = ""
+    clauses: tuple[str, ...] = ()
 
     @property
     def cell(self) -> Cell:
