@@ -180,7 +180,7 @@ def cause_text(group: Sequence[Result]) -> str:
     names.sort(key=lambda name: name in _OF_ODD_VALUES)
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
-    clauses = dict.fromkeys(clause for r in group if r.check == names[0] for clause in r.clauses)
+    clauses = dict.fromkeys([*first.clauses, *(c for r in group if r.check == names[0] for c in r.clauses)])
     by_name = f" ({', '.join(clauses)})" if clauses else ""
     lines.append(f"  breaks {names[0]}{by_name}: {sentence}{also}")
     if first.diagnosis:
