@@ -18,8 +18,8 @@ VERSION = "1.0"
 OTHER = "other"
 """What stands for all modes that are not Keras's in ``Clause.modes``."""
 
-PIXELS = "pixels"
-"""The kind of wrong values of an inverse that returns integers; other findings have their own."""
+PIXELS, BITS = "pixels", "bits"
+"""Kinds of wrong values: in integers of an inverse; wrong at level exact alone. Other findings have kinds of theirs."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Clause:
 
 
 _BITS = ("reference", "reference-float32", "vggprep-numpy", "vggprep-numba", "keras-ndarray", "keras-ndarray-float32")
+_UNUSABLE = (
+    "returned_none", "returned_type", "returned_dtype", "returned_scalar", "returned_huge", "returned_masked",
+    "returned_swapped", "unreadable", "no_answer", "process_ended", "hangs", "given_up",
+)  # fmt: skip
 _BACK = ("reference", "reference-float32", "vggprep-numpy", "vggprep-numba")
 _NEAR = ("keras-tensor-float32", "keras-graph-float32", "keras-xla-float32")
 
@@ -107,7 +111,7 @@ CLAUSES: tuple[Clause, ...] = (
         "At level exact a result has the bits of the steps in their order, with the input, each constant and the "
         "result of each step rounded to the compute dtype, to nearest and ties to even; a NaN may be any NaN, a zero "
         "has its sign, and integers of an inverse are those of VP-PIXEL-1 made of these values.",
-        ("value", PIXELS),
+        ("value", PIXELS, BITS),
         "These are the bits that Keras makes of arrays.",
         levels=("exact",),
         everywhere=True,
@@ -169,15 +173,23 @@ CLAUSES: tuple[Clause, ...] = (
     ),
     Clause(
         "VP-FORMAT-1",
-        "With channels_first the result is the transposed result for the same image in channels_last, whatever the "
-        "lengths of the axes; a single image gets the result of a batch of one.",
+        "With channels_first the result agrees with the transposed result for the same image in channels_last, whatever "
+        "the lengths of the axes; that of a single image agrees with that of a batch of one.",
         ("layout", "batch_of_three"),
         "An axis of length 3 need not be the channels.",
         certificates=("reference", "reference-float32"),
     ),
-    Clause("VP-IMAGE-1", "Each image of a batch gets the result that it gets alone.", ("batch",)),
-    Clause("VP-IMAGE-2", "A pixel's result depends neither on its place nor on other pixels.", ("permutation",)),
-    Clause("VP-IMAGE-3", "A channel's result depends on the channel that it is made of alone.", ("channels",)),
+    Clause("VP-IMAGE-1", "The result for each image of a batch agrees with the one that it gets alone.", ("batch",)),
+    Clause(
+        "VP-IMAGE-2",
+        "Where pixels change places their results do, and agree: none depends on its place or on other pixels.",
+        ("permutation",),
+    ),
+    Clause(
+        "VP-IMAGE-3",
+        "Where the values of one channel change, the results of the other channels agree with those before.",
+        ("channels",),
+    ),
     Clause(
         "VP-SIZE-1",
         "An image or batch of any size, with no pixel, with one or with many, gets the values of the definition.",
@@ -188,20 +200,7 @@ CLAUSES: tuple[Clause, ...] = (
         "VP-RESULT-1",
         "A call returns, and what it returns is an array of real numbers in native byte order, of which none is "
         "hidden.",
-        (
-            "returned_none",
-            "returned_type",
-            "returned_dtype",
-            "returned_scalar",
-            "returned_huge",
-            "returned_masked",
-            "returned_swapped",
-            "unreadable",
-            "no_answer",
-            "process_ended",
-            "hangs",
-            "given_up",
-        ),
+        _UNUSABLE,
         everywhere=True,
     ),
     Clause("VP-RESULT-2", "The result has the input's shape.", ("shape",), everywhere=True),
@@ -217,7 +216,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause(
         "VP-DTYPE-2",
         "A floating result is no narrower than float32, or than the input's dtype if that is narrower; only an "
-        "inverse, and mode identity for integers, may return integers.",
+        "inverse may return integers, and a mode without steps the integer dtype of its input.",
         ("dtype_integer", "dtype_narrow"),
         everywhere=True,
     ),

@@ -20,7 +20,8 @@ from vggprep.checks.subject import Skipped, Subject, Unusable
 from vggprep.checks.symmetries import batch_consistency, channel_independence, layout_equivariance, pixel_equivariance
 from vggprep.checks.values import every_byte, integers_agree, monotone, nonfinite, value
 from vggprep.spec import Level
-from vggprep.specification import PIXELS, broken
+from vggprep.specification import BITS, PIXELS, broken
+from vggprep.tolerance import compare_faithful
 
 CHECKS: tuple[Check, ...] = (
     value,
@@ -50,11 +51,13 @@ CHECKS: tuple[Check, ...] = (
 def clauses_broken(check: str, finding: Finding, level: Level) -> tuple[str, ...]:
     """The clauses of the specification that a finding of the check of that name shows to be broken."""
     named = next((known.clauses for known in CHECKS if known.name == check), ())
-    got = finding.deviation.got if finding.deviation else None
-    in_pixels = (
-        finding.kind == "value" and finding.direction == "inverse" and got is not None and got.dtype.kind in "iub"
-    )
-    return broken(named, PIXELS if in_pixels else finding.kind, finding.direction, finding.cell.mode, level)
+    kind, direction, mode = str(finding.kind), finding.direction, finding.cell.mode
+    if kind == "value" and (found := finding.deviation) is not None:
+        if level == "exact" and compare_faithful(found.x, found.got, direction, mode).ok:
+            kind = BITS
+        elif direction == "inverse" and found.got.dtype.kind in "iub":
+            kind = PIXELS
+    return broken(named, kind, direction, mode, level)
 
 
 __all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable", "clauses_broken"]
