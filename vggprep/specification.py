@@ -173,8 +173,8 @@ CLAUSES: tuple[Clause, ...] = (
     ),
     Clause(
         "VP-FORMAT-1",
-        "With channels_first the result agrees with the transposed result for the same image in channels_last, whatever "
-        "the lengths of the axes; that of a single image agrees with that of a batch of one.",
+        "With channels_first the result agrees with the transposed result for the same image in channels_last, "
+        "whatever the lengths of the axes; that of a single image agrees with that of a batch of one.",
         ("layout", "batch_of_three"),
         "An axis of length 3 need not be the channels.",
         certificates=("reference", "reference-float32"),

@@ -108,9 +108,8 @@ def spec(clause: str | None, trace: bool, as_json: bool) -> None:
     vggprep spec VP-CAFFE-1
     vggprep spec --trace
     """
-    if clause is not None and clause.upper() in BY_ID:
-        clause = clause.upper()
-    chosen = CLAUSES if clause is None else (_find("clause", clause, BY_ID, "spec"),)
+    known = {name: one for one in CLAUSES for name in (one.id, one.id.lower())}
+    chosen = CLAUSES if clause is None else (_find("clause", clause, known, "spec"),)
     rows = traced(chosen)
     if as_json:
         click.echo(json.dumps({"version": VERSION, "clauses": rows}, indent=2))
