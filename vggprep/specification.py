@@ -284,7 +284,7 @@ CLAUSES: tuple[Clause, ...] = (
         "VP-ERROR-2",
         "An image with four channels is an error, or none of its values is dropped.",
         ("alpha_dropped",),
-        "What is transparent is not what it looks like.",
+        "Without its alpha channel an image shows colours that were hidden.",
     ),
     Clause(
         "VP-REFUSE-1",
