@@ -19,13 +19,13 @@ Example = Literal["", "pixel", "arguments", "case"]
 
 @dataclass(frozen=True)
 class Result:
-    """One check in one cell of one implementation.
+    """One check in one cell of one implementation; ``clauses``: those of the specification that its failure breaks.
 
     ``status``: ``passed``; ``failed``; ``known`` (failed, and a ledger says why); ``refused`` (it raises for this
     mode, data format, dtype and rank); ``skipped`` (the check could not be run; ``message`` says why); ``error`` (the
     suite itself failed; ``message`` says how, ``traceback`` where). ``finding`` is the kind of what is wrong; failures
     with an equal ``cause`` are shown once. ``worst_levels`` is the largest error in grey levels, ``digest`` the SHA-256
-    of the outputs judged. ``clauses`` of the specification are broken where it is failed or known.
+    of the outputs judged.
     """
 
     implementation: str
