@@ -1,7 +1,7 @@
-"""The tables of docs/reference.md that follow from the code. ``python docs/generate.py`` writes them.
+"""What follows from the code in docs/reference.md and docs/specification.md. ``python docs/generate.py`` writes it.
 
-Each stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``, where ``NAME`` is a function below. ``--check``
-writes nothing and exits with 1 if a table is out of date.
+Each table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``, where ``NAME`` is a function below, whose
+arguments may follow. ``--check`` writes nothing and exits with 1 if a table is out of date.
 """
 
 from __future__ import annotations
@@ -11,21 +11,27 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import vggprep
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.checks import CHECKS
 from vggprep.cli import VERBS
 from vggprep.conformance import ledger
 from vggprep.conformance.exploration import PROFILES
 from vggprep.conformance.words import WORDS
-from vggprep.spec import DTYPES, FLOATS, INTEGERS
+from vggprep.faults import FAULTS
+from vggprep.spec import DIRECTIONS, DTYPES, FLOATS, INTEGERS, MODES, Direction, Mode, Step
+from vggprep.specification import CLAUSES, VERSION
 
 HERE = Path(__file__).parent
-PAGE = HERE / "reference.md"
-_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", flags=re.S)
+PAGES = (HERE / "reference.md", HERE / "specification.md")
+_BLOCK = re.compile(r"(<!-- generated: (\w+)((?: \w+)*) -->\n).*?(<!-- end -->)", flags=re.S)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -44,8 +50,11 @@ def verbs() -> str:
 
 def checks() -> str:
     """Every check: what it says, of which functions, for which dtypes."""
-    rows = ((f"`{check.name}`", check.sentence, " and ".join(check.directions), check.domain) for check in CHECKS)
-    return _table(("check", "what must hold", "direction", "dtypes"), rows)
+    rows = (
+        (f"`{check.name}`", check.sentence, " and ".join(check.directions), check.domain, ", ".join(check.clauses))
+        for check in CHECKS
+    )
+    return _table(("check", "what must hold", "direction", "dtypes", "clauses"), rows)
 
 
 def findings() -> str:
@@ -153,30 +162,154 @@ def _plain_signature(function: Callable[..., Any]) -> str:
     return str(given.replace(parameters=plain, return_annotation=inspect.Signature.empty))
 
 
-GENERATED: dict[str, Callable[[], str]] = {
+# The specification --------------------------------------------------------------------------------------------------
+
+
+def version() -> str:
+    """The version of the specification."""
+    return f"Version {VERSION}.\n"
+
+
+def clauses(*groups: str) -> str:
+    """The clauses whose identifiers have these words."""
+    chosen = [clause for clause in CLAUSES if clause.id.split("-")[1] in groups]
+    return "\n".join(f"**{c.id}.** {c.sentence}{f' *{c.reason}*' if c.reason else ''}\n" for c in chosen)
+
+
+_DOES = {"divide": "÷", "multiply": "×", "subtract": "−", "add": "+"}
+
+
+def _operations(direction: Direction, mode: str) -> list[tuple[oracle.Operation, ...]]:
+    return [oracle.operations(direction, mode, channel) for channel in range(3)]
+
+
+def _does(steps: Sequence[oracle.Operation]) -> str:
+    constants = dict.fromkeys(f"{float(step.constant):g}" for step in steps)
+    return f"{_DOES[steps[0].operation]} {', '.join(constants)}"
+
+
+def definitions() -> str:
+    """Keras's modes: order, and the steps in both directions."""
+    rows = []
+    for mode in MODES.values():
+        ways = ["; ".join(map(_does, zip(*_operations(direction, mode.name), strict=True))) for direction in DIRECTIONS]
+        rows.append((f"`{mode.name}`", mode.channel_order, *(way or "nothing" for way in ways)))
+    return _table(("mode", "channels of the result", "forward", "back"), rows)
+
+
+def formats() -> str:
+    """The formats that are computed in."""
+    rows = (
+        (
+            f"`{name}`",
+            str(f.precision),
+            f"2^-{f.precision}",
+            f"{f.emin} to {f.emax}",
+            f"2^{int(np.log2(tolerance.limit(name)))}",
+        )
+        for name, f in oracle.FORMATS.items()
+    )
+    return _table(("format", "significant bits", "`u`", "exponents", "largest magnitude that the bound is for"), rows)
+
+
+@cache
+def interchange() -> str:
+    """The most that a byte can be off after any conforming forward function and inverse, in grey levels."""
+    rows = []
+    for name in ("float64", "float32", "float16", "bfloat16"):
+        u = Fraction(1, 1 << oracle.FORMATS[name].precision)
+        worst = [max(_way_there_and_back(u, mode, k, b) for k in range(3) for b in (0, 255)) for mode in MODES]
+        rows.append((f"`{name}`", *(f"{float(w):.3g}" for w in worst), "yes" if max(worst) < Fraction(1, 2) else "no"))
+    return _table(("format", *(f"`{mode}`" for mode in MODES), "below half a level"), rows)
+
+
+def _way_there_and_back(u: Fraction, mode: str, channel: int, byte: int) -> Fraction:
+    """The bound of the forward direction, carried back, and that of the inverse. Both are greatest for some end."""
+    bound = tolerance.FAITHFUL_BOUND * u
+    there = bound * oracle.one_magnitude(byte, "forward", mode, channel) if MODES[mode].steps else Fraction(0)
+    value = oracle.one_real(byte, "forward", mode, channel)
+    slope = oracle.one_real(1, "inverse", mode, channel) - oracle.one_real(0, "inverse", mode, channel)
+    # |y| + there, with exact fractions: one_magnitude takes anything that is a number.
+    back = bound * oracle.one_magnitude(abs(value) + there, "inverse", mode, channel)  # type: ignore[arg-type]
+    return slope * there + back
+
+
+@cache
+def separation() -> str:
+    """Of the wrong constants of the gallery, those nearest to right: how far off bytes are at most, and at least."""
+    rows = []
+    for fault in FAULTS:
+        for name, wrong in fault.rows.items():
+            right = MODES[name]
+            if wrong.order != right.order:
+                continue  # told by colours, not by the size of an error
+            units = _errors_of_bytes(right, wrong, fault.direction)
+            rows.append((float(units.max()), fault.name, name, float(units[units > 0].min())))
+    shown = sorted(rows)[:6]
+    half = 2.0 ** (oracle.FORMATS["float16"].precision - oracle.FORMATS["float32"].precision)
+    return _table(
+        ("fault", "mode", "largest error, `u·S` in float32", "smallest that is not 0", "largest, `u·S` in float16"),
+        (
+            (f"`{fault}`", f"`{mode}`", f"{most:.4g}", f"{least:.3g}", f"{most * half:.2g}")
+            for most, fault, mode, least in shown
+        ),
+    )
+
+
+def _errors_of_bytes(right: Mode, wrong: Mode, direction: Direction) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """In ``u·S`` of float32, of the formulas in real numbers: shape ``(256, 3)``."""
+    image = np.arange(256.0)[:, None].repeat(3, axis=1)
+    x = image if direction == "forward" else _through(right.steps, image)
+    target = _through(right.steps, image) if direction == "forward" else image
+    got = _through(wrong.steps, x) if direction == "forward" else _back(wrong.steps, x)
+    scale = np.stack([oracle.real_plane(x[:, k], direction, right.name, k)[1] for k in range(3)], axis=-1)
+    wrong = np.abs(got - target) > 2e-14 * scale  # else equal, but for the rounding of float64
+    units = np.divide(np.abs(got - target), scale, out=np.zeros(scale.shape), where=wrong)
+    return units / oracle.FORMATS["float32"].unit_roundoff
+
+
+_NUMPY = {"divide": np.divide, "multiply": np.multiply, "subtract": np.subtract, "add": np.add}
+_UNDONE = {"divide": "multiply", "multiply": "divide", "subtract": "add", "add": "subtract"}
+
+
+def _through(steps: Iterable[Step], values: Any) -> Any:
+    for step in steps:
+        values = _NUMPY[step.operation](values, np.array(step.constants, np.float64))
+    return values
+
+
+def _back(steps: Sequence[Step], values: Any) -> Any:
+    for step in reversed(steps):
+        values = _NUMPY[_UNDONE[step.operation]](values, np.array(step.constants, np.float64))
+    return values
+
+
+GENERATED: dict[str, Callable[..., str]] = {
     make.__name__: make
     for make in (
         verbs, checks, findings, profiles, ledgers, report_header, report_result, manifest_vector, manifest_file,
-        dtypes, signatures,
+        dtypes, signatures, version, clauses, definitions, formats, interchange, separation,
     )
 }  # fmt: skip
 
 
 def generate(text: str) -> str:
-    """The page with every table as the code has it."""
-    return _BLOCK.sub(lambda block: block[1] + GENERATED[block[2]]() + block[3], text)
+    """A page with every table as the code has it."""
+    return _BLOCK.sub(lambda block: block[1] + GENERATED[block[2]](*block[3].split()) + block[4], text)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with ``--check`` only compare it; the exit code."""
-    before = PAGE.read_text(encoding="utf-8")
-    after = generate(before)
-    if "--check" not in arguments:
-        PAGE.write_text(after, encoding="utf-8")
-    elif before != after:
-        print(f"{PAGE.name} is out of date; run: python docs/{Path(__file__).name}", file=sys.stderr)
-        return 1
-    return 0
+    """Write the pages, or with ``--check`` only compare them; the exit code."""
+    outdated = 0
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = generate(before)
+        if "--check" not in arguments:
+            page.write_text(after, encoding="utf-8")
+        elif before != after:
+            print(f"{page.name} is out of date; run: python docs/{Path(__file__).name}", file=sys.stderr)
+            outdated = 1
+    return outdated
 
 
 if __name__ == "__main__":

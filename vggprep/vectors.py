@@ -45,6 +45,7 @@ from vggprep.spec import (
     from_data,
     known,
 )
+from vggprep.specification import VERSION
 
 Array = npt.NDArray[Any]
 
@@ -224,7 +225,8 @@ def write(folder: Path, modes: Sequence[ModeName | Mode] = tuple(MODES)) -> int:
             words = (vector.name, case.direction, _word(case.mode), case.data_format, case.dtype, shape)
             lines.append(" ".join(words) + "\n")
         own = [as_data(mode) for mode in definitions(names)]
-        manifest = {"format": FORMAT, **({"modes": own} if own else {}), "vectors": rows}
+        head = {"format": FORMAT, "specification": VERSION} | ({"modes": own} if own else {})
+        manifest = head | {"vectors": rows}
         (folder / "manifest.json").write_bytes((json.dumps(manifest, indent=1) + "\n").encode())
         (folder / "list.txt").write_bytes("".join(lines).encode())
         (folder / "README.txt").write_bytes(_README.encode())

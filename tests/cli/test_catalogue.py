@@ -18,6 +18,7 @@ from command_line import one_line, vggprep
 from vggprep.checks import CHECKS, Check
 from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.implementations.targets import load
+from vggprep.specification import CLAUSES, VERSION
 
 
 def example(said: str) -> list[str]:
@@ -33,6 +34,7 @@ def test_a_check_is_told_with_its_faults_and_a_command_in_which_it_fails(check: 
     words = " ".join(said.split())
     assert check.sentence in words
     assert all(fault.name in words for fault in FAULTS if fault.caught_by == check.name)
+    assert all(clause in words for clause in check.clauses)
     (judged,) = load(example(said)[1])
     narrow = ["--examples", "0", "--dtype", "float32", "--dtype", "uint8", "--report", "report.jsonl"]
     if check.name != "threads" and judged.modes:  # threads that ask for the same mode cannot mix modes up
@@ -68,7 +70,9 @@ def test_the_list_is_whole_where_it_is_no_terminal(verb: str, known: tuple[Check
     )
 
 
-@pytest.mark.parametrize("arguments", [["faults"], ["checks"], ["faults", "no_swap"], ["checks", "value"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["faults"], ["checks"], ["faults", "no_swap"], ["checks", "value"], ["spec"]], ids=str
+)
 def test_on_a_terminal_nothing_is_wider_than_it(arguments: list[str], tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
@@ -84,7 +88,7 @@ def test_on_a_terminal_nothing_is_wider_than_it(arguments: list[str], tmp_path: 
     lines = re.sub(r"\x1b\[[\d;]*m", "", printed.decode()).splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= len(FAULTS) + 10
-    names = arguments[1:] or [one.name for one in (FAULTS if arguments == ["faults"] else CHECKS)]
+    names = arguments[1:] or [line.split()[0] for line in vggprep(*arguments, cwd=tmp_path).stdout.splitlines()[1:]]
     assert all(any(line.startswith(name[:30]) for line in lines) for name in names)
 
 
@@ -101,10 +105,29 @@ def _read(descriptor: int) -> bytes:
         (["faults", "slim-means"], "there is no fault 'slim-means'; the nearest: slim_means, "),
         (["faults", "qqqq"], "there is no fault 'qqqq'; vggprep faults lists them"),
         (["checks", "puritee"], "there is no check 'puritee'; the nearest: purity"),
+        (["spec", "VP-CAFE-1"], "there is no clause 'VP-CAFE-1'; the nearest: VP-CAFFE-1"),
+        (["spec", "purity"], "there is no clause 'purity'; vggprep spec lists them"),
     ],
 )
 def test_an_unknown_name_is_one_line_with_the_nearest(arguments: list[str], message: str, tmp_path: Path) -> None:
     assert message in one_line(vggprep(*arguments, cwd=tmp_path))
+
+
+def test_the_clauses_are_listed_told_and_traced(tmp_path: Path) -> None:
+    lines = vggprep("spec", cwd=tmp_path).stdout.splitlines()[1:]
+    assert [line.split(maxsplit=1) for line in lines] == [[clause.id, clause.sentence] for clause in CLAUSES]
+    clause = CLAUSES[0]
+    said = vggprep("spec", clause.id.lower(), cwd=tmp_path).stdout
+    assert said.split() == [clause.id, *clause.sentence.split()]
+    traced = vggprep("spec", clause.id, "--trace", cwd=tmp_path).stdout
+    assert re.findall(r"^(\w+)  ", traced, flags=re.M) == ["checks", "faults", "certificates"]
+    whole = json.loads(vggprep("spec", "--json", cwd=tmp_path).stdout)
+    assert whole["version"] == VERSION
+    assert [row["id"] for row in whole["clauses"]] == [clause.id for clause in CLAUSES]
+    assert all(name in traced for name in whole["clauses"][0]["faults"])
+    last = vggprep("spec", "--trace", cwd=tmp_path).stdout.splitlines()[-1]
+    count = len(CLAUSES)
+    assert last.startswith(f"version {VERSION}: {count} clauses; {count} have checks, {count} have faults, ")
 
 
 def test_the_gallery_of_a_mode_is_listed_told_and_judged(tmp_path: Path) -> None:

@@ -136,4 +136,4 @@ def test_an_inverse_is_said_of_the_colours_that_it_is_given() -> None:
     assert (
         "computes R + 103.939, G + 116.779, B + 123.68, where R + 123.68, G + 116.779, B + 103.939 is expected" in said
     )
-    assert "breaks restores_floats: " in said
+    assert "breaks restores_floats (VP-CAFFE-2, VP-FAITHFUL-1): " in said

@@ -20,6 +20,7 @@ from vggprep.conformance.engine import Selection, run
 from vggprep.conformance.ledger import entry
 from vggprep.conformance.results import STATUSES, Example, Report, Result
 from vggprep.spec import DATA_FORMATS, DIRECTIONS, DTYPES, LEVELS, RANKS
+from vggprep.specification import VERSION
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 Array = npt.NDArray[Any]
@@ -102,6 +103,8 @@ def test_an_infinite_error_and_a_report_without_arguments_are_valid(tmp_path: Pa
         ("result", {"worst_levels": "NaN"}),
         ("result", {"digest": "0123"}),
         ("result", {"cell": "caffe"}),
+        ("result", {"clauses": ["value"]}),
+        ("header", {"specification": "first"}),
         ("header", {"format": "vggprep-report/1"}),
         ("header", {"created": "yesterday"}),
         ("header", {"versions": {}}),
@@ -121,6 +124,7 @@ def test_a_broken_row_is_not_valid(rows: list[Row], kind: str, broken: Row) -> N
 @pytest.mark.parametrize("kind", ["header", "result", "footer"])
 def test_a_row_that_lacks_a_field_is_not_valid(rows: list[Row], kind: str) -> None:
     row = next(row for row in rows if row["kind"] == kind)
+    assert row.get("specification", VERSION) == VERSION
     optional = {"arguments"}
     for name in set(row) - optional:
         assert not REPORT.is_valid({key: value for key, value in row.items() if key != name}), name
@@ -155,6 +159,8 @@ def manifest(vectors_folder: Path) -> Row:
 
 def test_the_manifest_of_the_vectors_is_valid(manifest: Row) -> None:
     VECTORS.validate(manifest)
+    assert manifest["specification"] == VERSION
+    VECTORS.validate({key: value for key, value in manifest.items() if key != "specification"})  # of an older vggprep
     assert VECTORS.schema["properties"]["format"]["const"] == vectors.FORMAT
     assert tuple(VECTORS.schema["$defs"]["dtype"]["enum"]) == DTYPES
 

@@ -12,6 +12,7 @@ from enumerated import proven
 from vggprep.proof import certificates
 from vggprep.proof.certificates import Certificate, ProofError
 from vggprep.proof.shards import WorstError
+from vggprep.specification import VERSION
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def path(certificate: Certificate, tmp_path: Path) -> Path:
 
 def test_a_certificate_that_is_written_and_read_is_the_same(certificate: Certificate, path: Path) -> None:
     assert certificates.read(path) == certificate
+    assert certificate.specification == VERSION
     assert {row.status for row in certificate.rows} == {"proven", "refused", "wrong"}
     assert not certificate.holds
 
@@ -38,10 +40,16 @@ def test_a_certificate_that_is_written_and_read_is_the_same(certificate: Certifi
 @pytest.mark.parametrize("arguments", [["prove", "x"], ["prove", "x", "--all"]])
 def test_format_1_is_read_as_what_it_meant(certificate: Certificate, path: Path, arguments: list[str]) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
-    old = {key: document[key] for key in document if key not in ("files", "stop_at_first", "spec")}
+    old = {key: document[key] for key in document if key not in ("files", "stop_at_first", "spec", "specification")}
     old |= {"format": "vggprep-certificate/1", "wanted": document["spec"], "arguments": arguments}
     path.write_text(json.dumps(old), encoding="utf-8")
-    expected = replace(certificate, arguments=tuple(arguments), files=None, stop_at_first="--all" not in arguments)
+    expected = replace(
+        certificate,
+        arguments=tuple(arguments),
+        files=None,
+        stop_at_first="--all" not in arguments,
+        specification="",
+    )
     assert certificates.read(path) == expected
 
 

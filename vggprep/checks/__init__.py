@@ -19,6 +19,9 @@ from vggprep.checks.inverse import restores_floats, restores_pixels
 from vggprep.checks.subject import Skipped, Subject, Unusable
 from vggprep.checks.symmetries import batch_consistency, channel_independence, layout_equivariance, pixel_equivariance
 from vggprep.checks.values import every_byte, integers_agree, monotone, nonfinite, value
+from vggprep.spec import Level
+from vggprep.specification import BITS, PIXELS, broken
+from vggprep.tolerance import compare_faithful
 
 CHECKS: tuple[Check, ...] = (
     value,
@@ -44,4 +47,17 @@ CHECKS: tuple[Check, ...] = (
 )
 """Every check, in the order of the report."""
 
-__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable"]
+
+def clauses_broken(check: str, finding: Finding, level: Level) -> tuple[str, ...]:
+    """The clauses of the specification that a finding of the check of that name shows to be broken."""
+    named = next((known.clauses for known in CHECKS if known.name == check), ())
+    kind, direction, mode = str(finding.kind), finding.direction, finding.cell.mode
+    if kind == "value" and (found := finding.deviation) is not None:
+        if level == "exact" and compare_faithful(found.x, found.got, direction, mode).ok:
+            kind = BITS
+        elif direction == "inverse" and found.got.dtype.kind in "iub":
+            kind = PIXELS
+    return broken(named, kind, direction, mode, level)
+
+
+__all__ = ["CHECKS", "Check", "Finding", "Skipped", "Subject", "Unusable", "clauses_broken"]

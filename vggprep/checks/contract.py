@@ -35,7 +35,7 @@ from vggprep.spec import DATA_FORMATS, MODES, Direction, definition
 Array = npt.NDArray[Any]
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-RESULT-1", "VP-RESULT-2", "VP-DTYPE-1", "VP-DTYPE-2", "VP-DTYPE-3"))
 def shape_and_dtype(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The result is an array of the input's shape, in the dtype that belongs to the input's."""
     shapes: tuple[tuple[int, ...], ...] = (panel(direction, cell).shape,)
@@ -47,7 +47,7 @@ def shape_and_dtype(subject: Subject, cell: Cell, direction: Direction) -> Itera
         yield subject.wrong_dtype(case, subject.run(case))
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-INPUT-1", "VP-INPUT-2", "VP-INPUT-3"))
 def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The caller's array is left as it was (or, where writing to float input is declared, becomes the result)."""
     may_write = subject.implementation.writes_input and direction == "forward"
@@ -78,7 +78,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
     yield None
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-OUTPUT-1", "VP-OUTPUT-2"))
 def fresh_output(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """A result is the caller's own: no later call changes it, and it is not the input."""
     case = panel(direction, cell)
@@ -160,7 +160,7 @@ def _runs_expensive_checks(subject: Subject, cell: Cell, direction: Direction) -
     return cell.dtype in (usual or accepted[:1])
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-MEMORY-1", "VP-REFUSE-1"))
 def memory_layouts(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The layout of the input in memory changes no bit of the result."""
     for case in layout_cases(direction, cell):
@@ -168,7 +168,7 @@ def memory_layouts(subject: Subject, cell: Cell, direction: Direction) -> Iterat
             yield _same_bits(subject, case)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-MEMORY-2"])
 def byte_order(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Big-endian input gives the bits of native input."""
     for case in layout_cases(direction, cell):
@@ -207,7 +207,7 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     return found or Finding("memory_layout", direction, cell, case, outcome=outcome, about={"layout": case.layout})
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-SIZE-1", "VP-REFUSE-1"))
 def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Any number of pixels is accepted: none, the lengths around vectors and blocks, and the large."""
     compiled = subject.implementation.compiled
@@ -220,7 +220,7 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
         yield subject.judge(case)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-STATE-1", "VP-STATE-2"))
 def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The same input gives the same bits, whatever was called before."""
     case = panel(direction, cell)
@@ -296,7 +296,7 @@ _THREADS = 4
 _ROUNDS = 3
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-THREAD-1"])
 def threads(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Calls from several threads at once, in any modes, give the bits of calls one after the other."""
     if not _runs_expensive_checks(subject, cell, direction):
@@ -351,7 +351,7 @@ def _compare_thread(case: Case, got: Together, expected: Array) -> Finding | Non
 UNKNOWN = "no_such_name"
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=("VP-ERROR-1", "VP-ERROR-2"))
 def errors(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """An unknown mode or data format is an error, and a fourth channel is not dropped silently."""
     if not _runs_expensive_checks(subject, cell, direction):

@@ -12,9 +12,10 @@ from vggprep.checks.check import check
 from vggprep.checks.findings import Deviation, Finding
 from vggprep.checks.subject import Skipped, Subject
 from vggprep.spec import Direction
+from vggprep.specification import INVERSE
 
 
-@check("inverse", domain="floats")
+@check("inverse", domain="floats", clauses=("VP-PIXEL-1", "VP-PIXEL-2", "VP-EXACT-1"))
 def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The inverse gives every byte back from the exact preprocessed value, and saturates where noise was added."""
     if not subject.returns_pixels(cell):
@@ -37,7 +38,7 @@ def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Itera
             yield Finding("lost_pixels", direction, cell, case, None, subject.run(case), deviation)
 
 
-@check("inverse", domain="floats")
+@check("inverse", domain="floats", clauses=INVERSE)
 def restores_floats(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The unrounded inverse is off by no more than rounding; this distinguishes means that bytes cannot."""
     if subject.returns_pixels(cell):

@@ -19,7 +19,7 @@ from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction
 Array = npt.NDArray[Any]
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-FORMAT-1"])
 def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """channels_first gives the transposed result of channels_last, and one image the result of a batch of one."""
     others = [
@@ -97,7 +97,7 @@ def _batch_of_three(subject: Subject, cell: Cell, direction: Direction) -> Itera
         yield subject.disagreement("batch_of_three", case, x, mine, twin)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-IMAGE-1"])
 def batch_consistency(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Each image of a batch gets the result it gets alone."""
     if cell.rank != 4:
@@ -128,7 +128,7 @@ def _result_for(subject: Subject, case: Case, image: Array) -> Array:
     return from_format(subject.usable(case, outcome, array), case.data_format)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-IMAGE-2"])
 def pixel_equivariance(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Rearranging pixels rearranges the results: no pixel's result depends on its position or its neighbours."""
     case = panel(direction, cell)
@@ -140,7 +140,7 @@ def pixel_equivariance(subject: Subject, cell: Cell, direction: Direction) -> It
     yield subject.disagreement("permutation", case, moved, _result_for(subject, case, moved), expected)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-IMAGE-3"])
 def channel_independence(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Changing one input channel changes its own output channel and no other."""
     case = panel(direction, cell)

@@ -12,9 +12,10 @@ from vggprep.checks.check import check
 from vggprep.checks.findings import Finding, Kind
 from vggprep.checks.subject import Skipped, Subject, disagreeing
 from vggprep.spec import Direction
+from vggprep.specification import FORWARD
 
 
-@check("forward")
+@check("forward", clauses=(*FORWARD, "VP-REFUSE-1"))
 def value(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Every pixel gets the value that the mode's definition gives it, whatever the range of the image."""
     for regime in regimes(direction, cell.dtype):
@@ -22,13 +23,13 @@ def value(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
             yield subject.judge(panel(direction, cell, regime))
 
 
-@check("forward", domain="integers")
+@check("forward", domain="integers", clauses=FORWARD)
 def every_byte(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Each of the 256 bytes gets its value in each of the three channels."""
     yield subject.judge(panel(direction, cell, "bytes"))
 
 
-@check("forward", "inverse", domain="floats")
+@check("forward", "inverse", domain="floats", clauses=("VP-NAN-1", "VP-REFUSE-1"))
 def nonfinite(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """NaN and infinities stay in their pixel and channel, and nothing else becomes one."""
     if direction == "inverse" and subject.returns_pixels(cell):
@@ -36,7 +37,7 @@ def nonfinite(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Fi
     yield subject.judge(panel(direction, cell, "nonfinite"))
 
 
-@check("forward", domain="integers")
+@check("forward", domain="integers", clauses=["VP-INTEGER-1"])
 def integers_agree(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Equal values give equal results in every integer dtype and in float32."""
     other = cell._replace(dtype="float32")
@@ -51,7 +52,7 @@ def integers_agree(subject: Subject, cell: Cell, direction: Direction) -> Iterat
     yield subject.disagreement("integer_dtypes", case, x, got, same, dtype=cell.dtype)
 
 
-@check("forward", "inverse")
+@check("forward", "inverse", clauses=["VP-MONOTONE-1"])
 def monotone(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """No output falls as the channel it is made from rises; or rises, where the mode turns values round."""
     case = panel(direction, cell)

@@ -41,6 +41,10 @@ VERBS = {
         "List the checks, or tell what one of them demands, which faults it catches, and how to see it fail.",
     ),
     "faults": ("catalogue", "List the known wrong implementations, or tell the story of one and how to see it fail."),
+    "spec": (
+        "catalogue",
+        "Print the clauses of the specification, or one of them, and what tests, breaks and proves each.",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vggprep import oracle
 from vggprep.cases import Cell, available_dtypes, cells, panel
-from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable
+from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable, clauses_broken
 from vggprep.checks.subject import nearest_mode
 from vggprep.conformance.diagnosis import UNEXPLAINED, Explanation, explain, named
 from vggprep.conformance.exploration import PROFILES, Profile, explore
@@ -352,7 +352,7 @@ def conclude(
     explanations = iter(explain(subject, blamed))
     results = [
         _result(
-            name,
+            subject.implementation,
             judgement,
             finding,
             excuses.get(at),
@@ -368,12 +368,16 @@ def conclude(
             notes.append(sentence(finding))
         else:
             judgement = Judgement(where.check, where.cell, where.direction, "failed", finding)
-            results.append(_result(name, judgement, finding, None, UNEXPLAINED))
+            results.append(_result(subject.implementation, judgement, finding, None, UNEXPLAINED))
     return Report(subject.implementation, results, notes)
 
 
 def _result(
-    name: str, judgement: Judgement, finding: Finding | None, excuse: Entry | None, explanation: Explanation
+    implementation: Implementation,
+    judgement: Judgement,
+    finding: Finding | None,
+    excuse: Entry | None,
+    explanation: Explanation,
 ) -> Result:
     message, status = _message(judgement), judgement.status
     direction, levels, kind, cause = judgement.direction, judgement.levels, "", ""
@@ -382,7 +386,7 @@ def _result(
         direction, levels, kind = finding.direction, max(levels, finding.levels), finding.kind
         cause = cause_of(finding, judgement.check, explanation.cause)
     return Result(
-        name,
+        implementation.name,
         judgement.check,
         *judgement.cell,
         status=status,
@@ -397,6 +401,7 @@ def _result(
         cause=cause,
         example=explanation.example,
         traceback="".join(traceback.format_exception(judgement.crash)) if judgement.crash else "",
+        clauses=clauses_broken(judgement.check, finding, implementation.level) if finding is not None else (),
     )
 
 

@@ -23,6 +23,7 @@ from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.machine import versions
 from vggprep.spec import MODES, Direction, ModeName, as_data, definitions
+from vggprep.specification import VERSION
 
 FORMAT = "vggprep-report/2"
 _READABLE = (FORMAT, "vggprep-report/1")
@@ -61,6 +62,7 @@ def write_rows(path: Path, heads: Sequence[dict[str, Any]], rows: Sequence[dict[
                 {
                     "kind": "header",
                     "format": FORMAT,
+                    "specification": VERSION,
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "versions": versions(name for name in _PACKAGES if name in _ALWAYS or name in sys.modules),
                     "machine": {"system": platform.system(), "machine": platform.machine(), "byteorder": sys.byteorder},
@@ -178,7 +180,9 @@ def cause_text(group: Sequence[Result]) -> str:
     names.sort(key=lambda name: name in _OF_ODD_VALUES)
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
-    lines.append(f"  breaks {names[0]}: {sentence}{also}")
+    clauses = dict.fromkeys([*first.clauses, *(c for r in group if r.check == names[0] for c in r.clauses)])
+    by_name = f" ({', '.join(clauses)})" if clauses else ""
+    lines.append(f"  breaks {names[0]}{by_name}: {sentence}{also}")
     if first.diagnosis:
         lines.append(f"  {first.diagnosis}")
     for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis not in ("", first.diagnosis)):

@@ -19,7 +19,7 @@ Example = Literal["", "pixel", "arguments", "case"]
 
 @dataclass(frozen=True)
 class Result:
-    """One check in one cell of one implementation.
+    """One check in one cell of one implementation; ``clauses``: those of the specification that its failure breaks.
 
     ``status``: ``passed``; ``failed``; ``known`` (failed, and a ledger says why); ``refused`` (it raises for this
     mode, data format, dtype and rank); ``skipped`` (the check could not be run; ``message`` says why); ``error`` (the
@@ -46,6 +46,7 @@ class Result:
     cause: str = ""
     example: Example = ""
     traceback: str = ""
+    clauses: tuple[str, ...] = ()
 
     @property
     def cell(self) -> Cell:

@@ -25,33 +25,33 @@ from vggprep.functions import preprocess_input
 from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, ModeName
 
 
-@fault("shape_and_dtype", modes=ALL_MODES)
+@fault("shape_and_dtype", modes=ALL_MODES, breaks=["VP-RESULT-2"])
 def channels_last_returned(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """channels_first images come back as channels_last."""
     return np.moveaxis(preprocess_input(x, data_format, mode), channel_axis(data_format), -1)
 
 
-@fault("shape_and_dtype", modes=ALL_MODES)
+@fault("shape_and_dtype", modes=ALL_MODES, breaks=["VP-RESULT-2"])
 def batch_of_one_squeezed(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """A batch of one image comes back without its batch axis."""
     y = preprocess_input(x, data_format, mode)
     return y[0] if y.ndim == 4 and len(y) == 1 else y
 
 
-@fault("shape_and_dtype", modes=ALL_MODES)
+@fault("shape_and_dtype", modes=ALL_MODES, breaks=["VP-RESULT-2"])
 def batch_axis_added(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """A single image comes back as a batch of one."""
     y = preprocess_input(x, data_format, mode)
     return y[np.newaxis] if y.ndim == 3 else y
 
 
-@fault("shape_and_dtype")
+@fault("shape_and_dtype", breaks=["VP-DTYPE-1", "VP-DTYPE-2"])
 def half_returned(x: Array, mode: ModeName) -> Array:
     """The result is rounded to float16 whatever the input's dtype."""
     return right(x, mode).astype(np.float16)
 
 
-@fault("shape_and_dtype")
+@fault("shape_and_dtype", breaks=["VP-DTYPE-1", "VP-DTYPE-2"])
 def cast_back_to_integers(x: Array, mode: ModeName) -> Array:
     """Integer images are computed in floating point and then cast back to their own dtype, which cuts fractions off
     and wraps negative values."""
@@ -70,7 +70,7 @@ def computed_in_place(x: Array, mode: ModeName) -> Array:
     return result
 
 
-@fault("purity", stateless=False)
+@fault("purity", stateless=False, breaks=["VP-INPUT-1", "VP-INPUT-3"])
 def scaled_and_scaled_back(x: Array, mode: ModeName) -> Array:
     """Floating-point input is scaled in place and scaled back afterwards, which leaves rounding errors in the
     caller's images."""
@@ -82,14 +82,14 @@ def scaled_and_scaled_back(x: Array, mode: ModeName) -> Array:
     return y
 
 
-@fault("shape_and_dtype", stateless=False)
+@fault("shape_and_dtype", stateless=False, breaks=["VP-RESULT-1"])
 def no_data_masked(x: Array, mode: ModeName) -> Array:
     """The result is a masked array that hides black pixels as missing data, so that means and sums leave them out."""
     black = np.broadcast_to((x == 0).any(axis=-1, keepdims=True), x.shape)
     return np.ma.masked_array(right(x, mode), mask=black)
 
 
-@fault("shape_and_dtype", stateless=False)
+@fault("shape_and_dtype", stateless=False, breaks=["VP-RESULT-1"])
 def big_endian_returned(x: Array, mode: ModeName) -> Array:
     """The result is big-endian, as files and networks have it, which torch.from_numpy and compiled code refuse."""
     y = right(x, mode)
@@ -103,6 +103,16 @@ def in_place_if_large(x: Array, mode: ModeName) -> Array:
     if is_floating(x) and x.flags.writeable and x.nbytes >= 2**20:
         x[...] = y
         return x
+    return y
+
+
+@fault("purity", memory=list, breaks=["VP-INPUT-2"])
+def earlier_image_as_scratch(x: Array, mode: ModeName, kept: list[Array]) -> Array:
+    """The caller's array is kept, and the next call uses it as scratch, so that an earlier image turns black."""
+    y = right(x, mode)
+    if kept and kept[0].flags.writeable and not np.shares_memory(kept[0], x):
+        kept[0][...] = 0
+    kept[:] = [x]
     return y
 
 
@@ -122,20 +132,20 @@ def _reused(y: Array, buffers: dict[Hashable, Array]) -> Array:
     return buffer
 
 
-@fault("fresh_output", memory=dict)
+@fault("fresh_output", memory=dict, breaks=["VP-OUTPUT-2"])
 def buffer_reused(x: Array, mode: ModeName, buffers: dict[Hashable, Array]) -> Array:
     """The same output buffer is returned by every call for one shape, so a later call changes earlier results."""
     return _reused(right(x, mode), buffers)
 
 
-@fault("fresh_output", memory=dict)
+@fault("fresh_output", memory=dict, breaks=["VP-OUTPUT-2"])
 def large_buffer_reused(x: Array, mode: ModeName, buffers: dict[Hashable, Array]) -> Array:
     """Large images share one output buffer, which small ones do not show: a later call changes earlier results."""
     y = right(x, mode)
     return _reused(y, buffers) if x.size > 200_000 else y
 
 
-@fault("fresh_output", memory=dict)
+@fault("fresh_output", memory=dict, breaks=["VP-OUTPUT-2"])
 def buffers_in_turn(x: Array, mode: ModeName, rings: dict[Hashable, list[Array]]) -> Array:
     """Sixteen output buffers for each shape are used in turn, so the seventeenth call changes the first result."""
     y = right(x, mode)
@@ -150,6 +160,7 @@ def buffers_in_turn(x: Array, mode: ModeName, rings: dict[Hashable, list[Array]]
     modes=("identity",),
     origin="Keras models that preprocess inside, such as EfficientNet",
     stateless=False,
+    breaks=["VP-OUTPUT-1"],
 )
 def input_returned(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """The result is the input itself and not a copy, so writing to one changes the other."""
@@ -218,7 +229,7 @@ def row_pitch_in_pixels(x: Array, mode: ModeName) -> Array:
     return y
 
 
-@fault("memory_layouts", origin="torch.from_numpy")
+@fault("memory_layouts", origin="torch.from_numpy", breaks=["VP-REFUSE-1"])
 def negative_strides_refused(x: Array) -> Array:
     """Arrays with a negative stride, such as mirrored images, raise an error, as torch.from_numpy does."""
     if any(stride < 0 for stride in x.strides):
@@ -226,7 +237,7 @@ def negative_strides_refused(x: Array) -> Array:
     return x
 
 
-@fault("memory_layouts")
+@fault("memory_layouts", breaks=["VP-REFUSE-1"])
 def non_contiguous_refused(x: Array) -> Array:
     """Arrays that are not C-contiguous raise an error, as with native code that takes only such buffers."""
     if not x.flags.c_contiguous:
@@ -234,7 +245,7 @@ def non_contiguous_refused(x: Array) -> Array:
     return x
 
 
-@fault("memory_layouts", origin="Keras's ndarray path, every release")
+@fault("memory_layouts", origin="Keras's ndarray path, every release", breaks=["VP-REFUSE-1"])
 def read_only_refused(x: Array) -> Array:
     """Read-only floating-point images raise an error, because the function writes into them."""
     if is_floating(x) and not x.flags.writeable:
@@ -374,7 +385,7 @@ def stale_length(x: Array, mode: ModeName, lengths: list[int]) -> Array:
     return y.reshape(x.shape)
 
 
-@fault("sizes")
+@fault("sizes", breaks=["VP-REFUSE-1"])
 def empty_refused(x: Array) -> Array:
     """Empty arrays raise an error."""
     if not x.size:
@@ -393,7 +404,7 @@ def cached_by_shape(x: Array, data_format: DataFormat, mode: ModeName, results: 
     return results[key].copy()
 
 
-@fault("determinism", memory=list)
+@fault("determinism", memory=list, breaks=["VP-STATE-1"])
 def constants_of_previous_call(x: Array, mode: ModeName, previous: list[ModeName]) -> Array:
     """Each call uses the constants of the mode that the call before it asked for, because the mode is stored too
     late."""
@@ -402,7 +413,7 @@ def constants_of_previous_call(x: Array, mode: ModeName, previous: list[ModeName
     return right(x, used)
 
 
-@fault("determinism", modes=("caffe",), memory=functools.partial(np.zeros, 3))
+@fault("determinism", modes=("caffe",), memory=functools.partial(np.zeros, 3), breaks=["VP-STATE-1"])
 def running_means(x: Array, mode: ModeName, means: Array) -> Array:
     """Means that follow the images seen so far replace ImageNet's, as in batch normalisation left in training
     mode."""
@@ -415,14 +426,14 @@ def running_means(x: Array, mode: ModeName, means: Array) -> Array:
     return values
 
 
-@fault("determinism", memory=functools.partial(np.random.default_rng, 0))
+@fault("determinism", memory=functools.partial(np.random.default_rng, 0), breaks=["VP-STATE-1"])
 def dithered(x: Array, mode: ModeName, generator: np.random.Generator) -> Array:
     """Random noise of half a grey level is added, because an augmentation of the training pipeline was left on."""
     values = floats(x)
     return right(values + generator.uniform(-0.5, 0.5, x.shape).astype(values.dtype), mode)
 
 
-@fault("determinism", memory=list)
+@fault("determinism", memory=list, breaks=["VP-STATE-2"])
 def same_array_remembered(x: Array, data_format: DataFormat, mode: ModeName, last: list[Any]) -> Array:
     """The result of the last call is returned when the same array comes again, though it has been filled with another
     image since, as cameras do with their buffers."""
@@ -432,7 +443,7 @@ def same_array_remembered(x: Array, data_format: DataFormat, mode: ModeName, las
     return y
 
 
-@fault("determinism", memory=dict)
+@fault("determinism", memory=dict, breaks=["VP-STATE-2"])
 def cached_by_text(x: Array, mode: ModeName, results: dict[Hashable, Array]) -> Array:
     """Results are kept by the text of the array, which is abridged from 1000 elements on."""
     with np.printoptions(threshold=1000, edgeitems=3):
@@ -457,13 +468,13 @@ def scratch_shared_between_threads(x: Array, mode: ModeName, scratches: dict[Has
     return scratch.copy()
 
 
-@fault("errors", origin="TensorFlow before 2.3", checked=False)
+@fault("errors", origin="TensorFlow before 2.3", checked=False, breaks=["VP-ERROR-1"])
 def unknown_mode_taken_as_caffe(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """An unknown mode is taken as caffe without an error, so a misspelt mode goes unnoticed."""
     return preprocess_input(x, data_format, mode if mode in MODES else "caffe")
 
 
-@fault("errors", origin="Keras before 2.1.2", checked=False)
+@fault("errors", origin="Keras before 2.1.2", checked=False, breaks=["VP-ERROR-1"])
 def unknown_data_format_taken_as_channels_last(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """An unknown data_format is taken as channels_last without an error, so a misspelt one goes unnoticed."""
     return preprocess_input(x, data_format if data_format in DATA_FORMATS else "channels_last", mode)
@@ -475,13 +486,13 @@ def _without_alpha(x: Array, data_format: DataFormat) -> Array:
     return x
 
 
-@fault("errors", checked=False)
+@fault("errors", checked=False, breaks=["VP-ERROR-2"])
 def alpha_of_bytes_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """The fourth channel of RGBA images is dropped without an error, but only of bytes, as images are read."""
     return preprocess_input(_without_alpha(x, data_format) if x.dtype == np.uint8 else x, data_format, mode)
 
 
-@fault("determinism", memory=dict)
+@fault("determinism", memory=dict, breaks=["VP-STATE-2"])
 def result_kept_by_ends(x: Array, mode: ModeName, results: dict[Hashable, Array]) -> Array:
     """Results are kept for images of equal shape with equal first and last pixels, as two frames of one film have."""
     pixels = np.ascontiguousarray(x).reshape(-1)
@@ -518,7 +529,7 @@ def cropped_rows_read_flat(x: Array, mode: ModeName) -> Array:
     return y
 
 
-@fault("errors", origin="Keras 3 tensors, caffe mode", checked=False)
+@fault("errors", origin="Keras 3 tensors, caffe mode", checked=False, breaks=["VP-ERROR-2"])
 def alpha_dropped(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
     """The fourth channel of RGBA images is dropped without an error."""
     return preprocess_input(_without_alpha(x, data_format), data_format, mode)

@@ -36,6 +36,8 @@ class Fault:
         stateless: whether its outcome depends on the arguments alone and differs from the right one for some
             input, so that a user's output can be compared with it.
         rows: of a fault that is nothing but wrong definitions, what it takes each mode for.
+        breaks: the clauses of the specification that it breaks, if they are not all that its check names for the values
+            of its direction and modes.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Fault:
     origin: str | None = None
     stateless: bool = True
     rows: Mapping[ModeName, Mode] = field(default_factory=dict, compare=False)
+    breaks: tuple[str, ...] = ()
 
     @property
     def preprocess(self) -> Function | None:
@@ -72,6 +75,7 @@ def fault(
     stateless: bool = True,
     memory: Callable[[], Any] | None = None,
     checked: bool = True,
+    breaks: Sequence[str] = (),
 ) -> Callable[[Callable[..., Array]], Fault]:
     """Make a fault of a function, whose name is the fault's and whose docstring is its story.
 
@@ -84,12 +88,14 @@ def fault(
         story = " ".join((function.__doc__ or "").split())
         if memory is None:
             made = on_arrays(function, checked=checked)
-            return Fault(function.__name__, story, caught_by, direction, lambda: made, tuple(modes), origin, stateless)
 
         def make() -> Function:
-            return on_arrays(function, memory(), checked=checked)
+            return made if memory is None else on_arrays(function, memory(), checked=checked)
 
-        return Fault(function.__name__, story, caught_by, direction, make, tuple(modes), origin, stateless=False)
+        lasting = stateless and memory is None
+        return Fault(
+            function.__name__, story, caught_by, direction, make, tuple(modes), origin, lasting, breaks=tuple(breaks)
+        )
 
     return decorate
 

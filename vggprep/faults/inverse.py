@@ -20,13 +20,13 @@ from vggprep.faults.arithmetic import (
     to_bytes,
     wrapped,
 )
-from vggprep.faults.fault import Fault, fault, wrong_inverse_rows
+from vggprep.faults.fault import ALL_MODES, Fault, fault, wrong_inverse_rows
 from vggprep.spec import MODES, DataFormat, ModeName
 
 inverse = functools.partial(fault, direction="inverse")
 
 
-@inverse("restores_pixels", modes=("tf", "torch"))
+@inverse("restores_pixels", modes=("tf", "torch"), breaks=["VP-PIXEL-1", "VP-PIXEL-2"])
 def inverse_truncated(y: Array, mode: ModeName) -> Array:
     """The inverse cuts fractions off instead of rounding, so many bytes come back one too low."""
     return np.clip(right_inverse(y, mode), 0, 255).astype(np.uint8)
@@ -59,7 +59,7 @@ def inverse_wraps_at_16_bits(y: Array, mode: ModeName) -> Array:
     return np.clip(wrapped(np.rint(right_inverse(y, mode)), np.int16), 0, 255).astype(np.uint8)
 
 
-@inverse("restores_pixels")
+@inverse("restores_pixels", breaks=["VP-PIXEL-1", "VP-DTYPE-3"])
 def inverse_to_signed_bytes(y: Array, mode: ModeName) -> Array:
     """The inverse returns int8, in which values above 127 turn negative."""
     return to_bytes(right_inverse(y, mode)).view(np.int8)
@@ -153,7 +153,7 @@ ROWS: tuple[Fault, ...] = (
 )
 
 
-@inverse("restores_floats")
+@inverse("restores_floats", modes=ALL_MODES)
 def inverse_half_inside(y: Array, mode: ModeName) -> Array:
     """The inverse computes in float16, which is coarser than rounding to bytes shows."""
     return reference.inverse(y, MODES[mode], np.dtype(np.float16)).astype(computed(y))

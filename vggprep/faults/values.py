@@ -122,7 +122,7 @@ def limited_range_guessed(x: Array) -> Array:
     return stretched
 
 
-@fault("value")
+@fault("value", breaks=["VP-REFUSE-1"])
 def values_above_255_refused(x: Array) -> Array:
     """An image with a value above 255 raises an error, though resizing by cubic interpolation makes such values."""
     if x.size and floats(x).max() > 255:
@@ -250,7 +250,7 @@ def nan_spreads_to_image(x: Array, mode: ModeName) -> Array:
     return np.where(np.isnan(y).any(axis=(-3, -2, -1), keepdims=True), y.dtype.type(np.nan), y)
 
 
-@fault("nonfinite")
+@fault("nonfinite", breaks=["VP-REFUSE-1"])
 def nan_refused(x: Array) -> Array:
     """An image with a NaN raises an error."""
     if np.isnan(floats(x)).any():

@@ -68,7 +68,7 @@ class Certificate:
     ``files``: SHA-256 digests of the programs and model files that the targets name; ``None`` if not recorded.
     ``seconds`` are those of the last run, ``worked`` those of all processes together. ``seals``: the digest
     of its content that a file names, and the one that it has; format 1 names none. ``modes``: the definitions of the
-    modes that are not Keras's.
+    modes that are not Keras's. ``specification``: the version of the specification that was judged by, if recorded.
     """
 
     target: str
@@ -85,6 +85,7 @@ class Certificate:
     spec: TargetSpec
     stop_at_first: bool
     modes: tuple[Mode, ...] = ()
+    specification: str = ""
     seals: tuple[str, str] = field(default=("", ""), compare=False)
 
     @property

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggprep.cases import Case, Cell, panel, regimes, to_format
-from vggprep.checks import Finding, Subject
+from vggprep.checks import Finding, Subject, clauses_broken
 from vggprep.checks.findings import Arguments
 from vggprep.conformance import ledger
 from vggprep.conformance.diagnosis import UNEXPLAINED, explain
@@ -159,6 +159,7 @@ def _explained(found: Mapping[Subject, Sequence[_Failure]]) -> list[str]:
                 direction=row.direction,
                 cause=cause_of(finding, failure.check, explanation.cause if stated else "") if finding else cause,
                 example=explanation.example,
+                clauses=clauses_broken(failure.check, finding, row.level) if finding else (),
             )
             if reasons := [entry.reason for entry in known if entry.matches(name, result.check, result.cell)]:
                 result = replace(result, diagnosis=f"{result.diagnosis} (known: {reasons[0]})".strip())

@@ -21,6 +21,7 @@ from vggprep.proof.plan import Plan, values_of
 from vggprep.proof.progress import Done, Progress, discard
 from vggprep.proof.shards import Part, implementations, judge, tune_malloc
 from vggprep.spec import definitions, known
+from vggprep.specification import VERSION
 
 _BREAKAGES = 3
 """How many times in a row a pool may lose a worker before any part is done."""
@@ -113,6 +114,7 @@ def prove(
         spec=spec,
         stop_at_first=plan.stop_at_first,
         modes=definitions([row.mode for row in (*(row for group in plan.groups for row in group.rows), *plan.refused)]),
+        specification=VERSION,
     )
 
 
