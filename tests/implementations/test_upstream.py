@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vggprep.specification import CLAUSES
+
 PAGES = sorted(page for page in (Path(__file__).parents[2] / "docs" / "upstream").glob("*.md") if page.stem != "README")
 REQUIRED = bool(os.environ.get("VGGPREP_REQUIRE_KERAS"))
 RELEASE = "3.15.1"
@@ -76,3 +78,10 @@ def test_check_passes_with_an_empty_ledger_once_patched(mended: bool, patched: P
     done = run(arguments, tmp_path, patched if mended else None)
     last = done.stdout.strip().splitlines()[-1]
     assert (done.returncode, last.startswith("all 3 conform")) == ((0, True) if mended else (1, False)), done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_report_names_clauses_that_there_are(page: Path) -> None:
+    named = re.findall(r"VP-[A-Z]+-\d+", page.read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= {clause.id for clause in CLAUSES}
