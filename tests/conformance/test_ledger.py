@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from vggprep import (
     check_implementation,
 )
 from vggprep.conformance import ledger
+from vggprep.conformance.ledger import LedgerError
+from vggprep.implementations import keras
 
 
 def entry(**words: Any) -> ledger.Entry:
@@ -73,6 +76,38 @@ def test_an_entry_that_matches_what_was_judged_and_did_not_fail_is_stale_and_fai
     warned = judge(correct, ledger=[stale], tolerate_stale=True)
     assert warned.conforms
     assert result.message in warned.notes
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "said"),
+    [
+        ({"until": date(2026, 1, 31)}, "mine", ", it was accepted until 2026-01-31: "),
+        ({"until": "2026-01-31"}, "mine", ", it was accepted until 2026-01-31: "),
+        ({"until": "2026-02-01"}, "mine", ""),
+        ({"until_release": "1.9"}, "keras:tensor", ", it was accepted until release 1.9: "),
+        ({"until_release": "2.0.0"}, "keras:tensor", ", it was accepted until release 2.0.0: "),
+        ({"until_release": "2.1"}, "keras:tensor", ""),
+        ({"until_release": "1.9"}, "mine", ""),
+    ],
+)
+def test_an_entry_past_its_date_fails_the_run_and_says_so(
+    words: dict[str, Any], name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras, "version_of", lambda package: "2.0.0")
+    known = ledger.applicable([entry(check=["value"], mode="caffe", **words)], name, date(2026, 2, 1)).entries
+    report = judge(swapped_in_caffe, ledger=known)
+    assert row(report, "value").status == "known"
+    over = [result for result in report.results if result.finding == "expired_entry"]
+    assert [result.status for result in over] == (["failed"] if said else [])
+    assert all(result.message == f"expired ledger entry{said}red and blue change places" for result in over)
+    interrupted = judge(swapped_in_caffe, ledger=known, tolerate_stale=True)
+    assert any(result.finding == "expired_entry" for result in interrupted.results) == bool(said)
+
+
+@pytest.mark.parametrize("until", [datetime(2026, 1, 1), "31.1.2026", 2026, ""])
+def test_a_day_that_is_none_is_an_error_that_says_what_one_is(until: object) -> None:
+    with pytest.raises(LedgerError, match=r"expected a day such as 2027-01-31"):
+        entry(check="value", until=until)
 
 
 def test_an_entry_that_matches_nothing_that_was_run_is_ignored() -> None:

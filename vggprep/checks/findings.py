@@ -30,7 +30,7 @@ Kind = Literal[
     # Errors that should have been raised
     "unknown_accepted", "alpha_dropped",
     # Not about a call
-    "missing_output", "stale_entry",
+    "missing_output", "stale_entry", "expired_entry",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -78,8 +78,9 @@ def run(
     """Judge an implementation: every check in every cell, then Hypothesis on top, as ``profile`` says.
 
     ``ledger`` holds the known deviations; an entry that matches judged cells of which none fails is stale, and
-    fails the run unless ``tolerate_stale``. ``examples``: another number than the profile's. ``progress`` is called
-    with a word and the fraction done. An interruption ends the judging, not the report of what was judged.
+    fails the run unless ``tolerate_stale``; one that is over fails it. ``examples``: another number than the
+    profile's. ``progress`` is called with a word and the fraction done. An interruption ends the judging, not the
+    report of what was judged.
     """
     exploring = PROFILES[profile] if examples is None else PROFILES[profile]._replace(examples=examples)
     with np.errstate(all="ignore"):  # whatever the process has set; the functions under test get NumPy's default
@@ -346,7 +347,7 @@ def conclude(
             stated = named(subject, [f for at in failing if (f := findings[at]) is not None])
             failing = [at for at, cause in zip(failing, stated, strict=True) if cause in entry.cause]
         excuses = dict.fromkeys(failing, entry) | excuses
-        if matched and not failing:
+        if matched and (entry.over or not failing):
             stale.append((entry, matched[0]))
     blamed = [(judgements[at].check, f) for at, f in enumerate(findings) if f is not None and at not in excuses]
     explanations = iter(explain(subject, blamed))
@@ -363,8 +364,9 @@ def conclude(
     notes = []
     for entry, at in stale:
         where = judgements[at]
-        finding = Finding("stale_entry", where.direction, where.cell, about={"reason": entry.reason})
-        if tolerate_stale:
+        kind: Literal["expired_entry", "stale_entry"] = "expired_entry" if entry.over else "stale_entry"
+        finding = Finding(kind, where.direction, where.cell, about={"reason": entry.reason, "when": entry.over})
+        if tolerate_stale and not entry.over:
             notes.append(sentence(finding))
         else:
             judgement = Judgement(where.check, where.cell, where.direction, "failed", finding)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ class LedgerError(VggprepError, ValueError):
 class Entry:
     """One known deviation. A field that is ``None`` matches everything; the others list what they match.
 
-    ``finding`` and ``cause`` are those of a report: another bug in the same cells is not excused.
+    ``finding`` and ``cause`` are those of a report: another bug in the same cells is not excused. ``until`` is the last
+    day on which the entry is accepted, ``until_release`` the first release of Keras with which it no longer is;
+    ``over`` says of an entry that applies which of them has passed.
     """
 
     check: tuple[str, ...]
@@ -43,6 +46,17 @@ class Entry:
     cause: tuple[str, ...] | None = None
     releases: tuple[str, ...] | None = None
     link: str | None = None
+    until: date | None = None
+    until_release: str | None = None
+    over: str = ""
+
+    def ended(self, today: date, release: str | None) -> str:
+        """Since when the entry is no longer accepted, in words; empty while it is. ``release``: of Keras, if it is."""
+        if self.until is not None and today > self.until:
+            return f"it was accepted until {self.until}"
+        if self.until_release is not None and release is not None and Version(release) >= Version(self.until_release):
+            return f"it was accepted until release {self.until_release}"
+        return ""
 
     @property
     def text(self) -> str:
@@ -60,7 +74,7 @@ class Entry:
         return self.finding is None or kind in self.finding
 
 
-_FIELDS = {field.name for field in fields(Entry)}
+_FIELDS = {field.name for field in fields(Entry)} - {"over"}
 
 
 def entry(given: Mapping[str, Any], where: str = "ledger entry", defined: Sequence[str] = ()) -> Entry:
@@ -76,6 +90,10 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry", defined: Sequen
     for key, value in given.items():
         if key in ("reason", "link"):
             values[key] = str(value)
+        elif key == "until":
+            values[key] = _day(value, where)
+        elif key == "until_release":
+            values[key] = _release(value, where)
         else:
             values[key] = tuple(value) if isinstance(value, list | tuple) else (value,)
     own = [spec.known(mode) for mode in values.get("mode", ()) if isinstance(mode, Mode)]
@@ -94,11 +112,24 @@ def entry(given: Mapping[str, Any], where: str = "ledger entry", defined: Sequen
             if name not in known and not (key == "mode" and name in spec.published()):
                 raise LedgerError(f"{where}: unknown {key} {name!r}; expected one of {', '.join(map(str, known))}")
     for release in values.get("releases", ()):
-        try:
-            Version(str(release))
-        except InvalidVersion:
-            raise LedgerError(f"{where}: {release!r} is not a release; expected one such as '3.15.1'") from None
+        _release(release, where)
     return Entry(**values)
+
+
+def _release(given: Any, where: str) -> str:
+    try:
+        Version(str(given))
+    except InvalidVersion:
+        raise LedgerError(f"{where}: {given!r} is not a release; expected one such as '3.15.1'") from None
+    return str(given)
+
+
+def _day(given: Any, where: str) -> date:
+    """A day as TOML has it, or as text. (A datetime is a date to Python, and compares with none.)"""
+    try:
+        return given if type(given) is date else date.fromisoformat(given)
+    except (TypeError, ValueError):
+        raise LedgerError(f"{where}: until is {given!r}; expected a day such as 2027-01-31") from None
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -135,18 +166,28 @@ def expected(given: Mapping[str, str] | Sequence[Any] | None) -> tuple[Entry, ..
 
 @dataclass(frozen=True)
 class Applicable:
-    """The entries for an implementation; those of an older release may serve: ``note`` says so."""
+    """The entries for an implementation; those of an older release may serve: ``note`` says so.
+
+    ``release`` is that of the Keras which it is a path of, if it is one.
+    """
 
     entries: tuple[Entry, ...]
     note: str = ""
     borrowed_from: str = ""
+    release: str | None = None
 
 
-def applicable(known: Sequence[Entry] | None, name: str) -> Applicable:
+def applicable(known: Sequence[Entry] | None, name: str, today: date | None = None) -> Applicable:
     """The entries that apply to an implementation such as ``"keras:tensor"``, of ``known`` or of the shipped ledgers.
 
-    An entry with ``releases`` applies to these releases of Keras only.
+    An entry with ``releases`` applies to these releases of Keras only. ``today`` decides which are over.
     """
+    found = _applicable(known, name)
+    day = today or date.today()
+    return replace(found, entries=tuple(replace(e, over=e.ended(day, found.release)) for e in found.entries))
+
+
+def _applicable(known: Sequence[Entry] | None, name: str) -> Applicable:
     package = name.partition(":")[0]
     if package not in keras.PACKAGES:
         chosen = tuple(entry for entry in known or () if entry.releases is None)
@@ -155,16 +196,17 @@ def applicable(known: Sequence[Entry] | None, name: str) -> Applicable:
     if known is None:
         path = _FOLDER / f"{package}-{keras.backend_of(package)}.toml"
         known = read(path) if path.exists() else ()
-    if not any(entry.releases for entry in known):
+    if not any(entry.releases or entry.until_release for entry in known):
         return Applicable(tuple(known))
-    return for_release(known, package, keras.version_of(package))
+    version = keras.version_of(package)
+    return replace(for_release(known, package, version), release=version)
 
 
 def for_release(entries: Sequence[Entry], package: str, version: str) -> Applicable:
     """The entries for a release; if none lists it, those of the nearest older release that some entry lists."""
     listed = {release for entry in entries for release in entry.releases or ()}
     nearest, note = version, ""
-    if version not in listed:
+    if listed and version not in listed:
         older = [release for release in listed if Version(release) < Version(version)]
         nearest = max(older, key=Version, default="")
         note = (

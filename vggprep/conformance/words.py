@@ -54,6 +54,7 @@ WORDS: dict[Kind, Words] = {
     "unknown_accepted": Words("accepts {keyword}={value!r} without an error", ("keyword",)),
     "alpha_dropped": Words("drops the fourth channel of an RGBA image without an error: shape {shape} becomes {got}"),
     "missing_output": Words("there is no output for this vector, though there are others of its kind ({name})"),
+    "expired_entry": Words("expired ledger entry, {when}: {reason}", ("reason", "when")),
     "stale_entry": Words("stale ledger entry, nothing fails any more: {reason}", ("reason",)),
 }
 
