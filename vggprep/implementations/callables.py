@@ -210,6 +210,8 @@ class _Printed(io.TextIOWrapper):
 
     def text(self) -> str:
         """Everything that was printed."""
+        if self.file is None and not self.memory.tell():
+            return ""
         raw = self.memory.getvalue()
         if self.file is not None:
             self.file.seek(0)
@@ -272,7 +274,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     shape, dtype = array.shape, array.dtype
     returned: Any = None
     refusal: Raised | None = None
-    remarks: frozenset[str] = frozenset()
+    remarks = _NO_REMARKS
     folder = _current_folder()
     with captured_output() as (printed, caught):
         try:
@@ -290,8 +292,9 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
         return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
     output, problem, shares, after, remark = None, None, False, array, ""
     try:
-        changed = _form(array) != form or array.tobytes() != before
+        changed = array.tobytes() != before
         if _form(array) != form:
+            changed = True
             after = np.frombuffer(before, dtype).reshape(shape)
         found, remark = as_array(returned)
         problem = _problem(found, len(before), dtype.isnative)
@@ -323,9 +326,10 @@ def _current_folder() -> str | None:
 
 def _plain(returned: Array) -> Array:
     plain = np.ndarray.view(returned, np.ndarray)
+    if not plain.dtype.isnative:
+        return np.array(plain, dtype=plain.dtype.newbyteorder("="), order="C")
     # longdouble holds bytes that mean nothing; float64 is what is looked at.
-    result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
-    return np.array(plain, dtype=result, order="C")
+    return np.array(plain, dtype=np.float64 if plain.dtype.char == "g" else None, order="C")
 
 
 def now(function: Callable[..., Any], outcome: Outcome) -> tuple[Array, Array | None]:
@@ -476,7 +480,12 @@ def _form(array: Array) -> tuple[Any, ...]:
     return array.shape, array.strides, array.dtype, array.flags.writeable
 
 
+_NO_REMARKS: frozenset[str] = frozenset()
+
+
 def _remarks(text: str, caught: list[warnings.WarningMessage]) -> frozenset[str]:
+    if not text and not caught:
+        return _NO_REMARKS
     remarks = set()
     if text:
         remarks.add(f"prints: {text.splitlines()[0][:100]!r}")
