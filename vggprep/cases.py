@@ -323,6 +323,7 @@ def _placed(values: Array, special: Mapping[int, float]) -> Array:
     return values
 
 
+@functools.cache
 def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
     """The value regimes that exist for a dtype."""
     if direction == "inverse":

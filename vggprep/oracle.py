@@ -129,7 +129,7 @@ def _rounded_constants(
 def one_exact(value: float | int, direction: Direction, mode: ModeName, channel: int, dtype: str) -> float:
     """One value through the steps in ``dtype``: constants and every result correctly rounded to it."""
     fmt = FORMATS[dtype]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and (dtype == "float64" or not math.isfinite(value)):
         rounded = value
     else:
         rounded = round_ratio(*value.as_integer_ratio(), fmt, negative=math.copysign(1.0, value) < 0)
@@ -264,6 +264,8 @@ def round_array(values: Float64, fmt: Format) -> Float64:
 
 def as_float64(x: Array) -> Float64:
     """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
+    if x.dtype == np.float64 or x.dtype.kind in "biu":
+        return np.ascontiguousarray(x, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # signalling NaNs
         return np.ascontiguousarray(x, dtype=np.float64)
 

@@ -197,7 +197,7 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     plain = (
         subject.try_input(direction, _of(case, case.view()), cell.mode, cell.data_format)
         if case.layout in SPREAD
-        else subject.run(replace(case, layout="c"))
+        else subject.run(panel(direction, cell, case.regime))
     )
     expected = subject.usable(panel(direction, cell, case.regime), plain, case.array_shape)
     if same_bits(expected, got):

@@ -122,7 +122,7 @@ class Subject:
             if small:
                 self._outcomes[case] = outcome
             elif case.layout == "c":
-                self._effects[case] = replace(outcome, output=None, returned=None, input_after=None)
+                self._effects[case] = outcome._replace(output=None, returned=None, input_after=None)
         self._record.add(case, outcome)
         return outcome
 

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Barrier, BrokenBarrierError
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -72,8 +72,7 @@ class Problem(NamedTuple):
         return PROBLEMS[self.kind].format_map(self.about)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one call did.
 
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
@@ -219,26 +218,39 @@ class _Printed(io.TextIOWrapper):
         return raw.decode("utf-8", "replace").strip()
 
     def discard(self) -> None:
-        """Give the file back."""
+        """Give the file back; where nothing was printed, serve again."""
         if self.file is not None:
             self.file.close()
+        with contextlib.suppress(ValueError):  # detached, or closed underneath
+            if self.file is None and not self.memory.tell() and self.encoding == "utf-8":
+                _UNUSED.append(self)
 
 
-@contextlib.contextmanager
-def captured_output() -> Iterator[tuple[_Printed, list[warnings.WarningMessage]]]:
+_UNUSED: list[_Printed] = []
+"""Streams that nothing was printed on: to make one takes as long as a small call."""
+
+
+class captured_output:  # noqa: N801
     """Catch prints and warnings of every thread; ``fileno`` works. NumPy's error state is its default.
 
     File descriptors are left alone: what is written to those is not caught.
     """
-    printed = _Printed()
-    streams = sys.stdout, sys.stderr
-    with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
-        sys.stdout = sys.stderr = printed
-        try:
-            yield printed, caught
-        finally:
-            sys.stdout, sys.stderr = streams
-            printed.discard()
+
+    def __enter__(self) -> tuple[_Printed, list[warnings.WarningMessage]]:
+        self._printed = _UNUSED.pop() if _UNUSED else _Printed()
+        self._warnings = warnings.catch_warnings(record=True, action="always")
+        self._errors = np.errstate(all="warn", under="ignore")
+        self._streams = sys.stdout, sys.stderr
+        caught = self._warnings.__enter__()
+        self._errors.__enter__()
+        sys.stdout = sys.stderr = self._printed
+        return self._printed, caught
+
+    def __exit__(self, *about: Any) -> None:
+        sys.stdout, sys.stderr = self._streams
+        self._errors.__exit__(*about)
+        self._warnings.__exit__(*about)
+        self._printed.discard()
 
 
 def raised(error: BaseException) -> Raised:
@@ -313,8 +325,10 @@ INTERRUPTS_ARE_ITS_OWN = False
 
 
 def _remote(function: Callable[..., Any]) -> Remote | None:
-    found = getattr(type(function), "IS_REMOTE", False)
-    return cast(Remote, function) if found is True else None
+    kind = type(function)
+    if kind is FunctionType or getattr(kind, "IS_REMOTE", False) is not True:
+        return None
+    return cast(Remote, function)
 
 
 def _current_folder() -> str | None:
