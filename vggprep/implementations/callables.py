@@ -222,7 +222,7 @@ class _Printed(io.TextIOWrapper):
         if self.file is not None:
             self.file.close()
         with contextlib.suppress(ValueError):  # detached, or closed underneath
-            if self.file is None and not self.memory.tell() and self.encoding == "utf-8":
+            if not self.closed and self.file is None and not self.memory.tell() and self.encoding == "utf-8":
                 _UNUSED.append(self)
 
 
