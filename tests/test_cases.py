@@ -29,6 +29,7 @@ from vggprep.cases import (
     arrange,
     available_dtypes,
     byte_indices,
+    byte_places,
     corpus,
     dtype_of,
     from_format,
@@ -292,6 +293,14 @@ def test_large_images_of_bytes_repeat_what_their_first_pixels_hold(direction: Di
     assert all(len(np.unique(bytes_[:256, channel])) == 256 for channel in range(3))
 
 
+@pytest.mark.parametrize("count", [0, 3, 256, 300, 70000])
+def test_every_byte_of_a_large_image_has_its_place_among_the_first_pixels(count: int) -> None:
+    bytes_, places = byte_indices(count), byte_places(count)
+    assert places.shape == (3, count)
+    for channel in range(3):
+        np.testing.assert_array_equal(bytes_[:256][places[channel], channel], bytes_[:, channel])
+
+
 @EACH_RANK
 def test_every_dtype_has_a_dozen_sizes_at_least(rank: int) -> None:
     for dtype in available_dtypes():
@@ -401,6 +410,9 @@ def test_every_case_is_an_array_of_its_dtype_shape_and_values() -> None:
         array, values = case.array(), case.values()
         assert array.dtype.name == case.dtype
         assert from_format(array, case.data_format).shape == values.shape == case.shape
+        assert array.shape == case.array_shape
+        assert not case.view().flags.writeable
+        assert case.view().tobytes() == values.tobytes()
         same = from_format(array, case.data_format).astype(values.dtype)
         assert same.tobytes() == values.tobytes(), case.name
 

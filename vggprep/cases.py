@@ -154,7 +154,11 @@ class Case:
 
     def values(self) -> Array:
         """The pixels, channels last, C order, native; a new array."""
-        count = int(np.prod(self.shape[:-1], dtype=np.int64))
+        return self.view().copy()
+
+    def view(self) -> Array:
+        """The pixels, channels last, native; read-only, for they belong to every case that has them."""
+        count = math.prod(self.shape[:-1])
         if self.regime == "drawn":
             rows = np.frombuffer(self.pixels, dtype_of(self.dtype)).reshape(-1, 3)
         elif self.direction == "forward":
@@ -164,16 +168,18 @@ class Case:
         image = rows.reshape(self.shape)
         if self.layout in SPREAD:
             image = _spread(image, {"zero": -3, "grey": -1, "repeated": 0}[self.layout])
-        return image.copy()
+        return image
 
     @property
     def array_shape(self) -> tuple[int, ...]:
         """The shape of the input itself, in its data format."""
-        return to_format(np.broadcast_to(np.False_, self.shape), self.data_format).shape
+        if self.data_format == "channels_last":
+            return self.shape
+        return tuple(self.shape[axis] for axis in _TO_FIRST[self.rank])
 
     def array(self) -> Array:
         """The input itself, in its data format and memory layout; a new array each time."""
-        return arrange(self.values(), self.data_format, self.layout)
+        return arrange(self.view(), self.data_format, self.layout)
 
 
 def to_format(image: Array, data_format: DataFormat) -> Array:
@@ -197,10 +203,10 @@ def arrange(image: Array, data_format: DataFormat, layout: str) -> Array:
     if layout == "c":
         return array if array.base is None and array is not image else array.copy()
     if layout == "fortran":
-        return np.asfortranarray(array)
+        return array.copy(order="F")
     if layout == "permuted":
-        other = -3 if channel == -1 else -1
-        return np.moveaxis(np.moveaxis(array, channel, other).copy(), other, channel)
+        other: DataFormat = "channels_first" if data_format == "channels_last" else "channels_last"
+        return to_format(from_format(to_format(image, other).copy(), other), data_format)
     if layout == "sliced":
         larger = np.full([2 * n + 1 for n in array.shape], 77).astype(array.dtype)
         return _filled(larger[tuple(slice(1, None, 2) for _ in array.shape)], array)
@@ -257,11 +263,14 @@ def has_layout(dtype: str, layout: str) -> bool:
 _BYTES = ((1, 0), (101, 37), (203, 150))
 
 
+@functools.lru_cache(maxsize=16)
 def _bytes(count: int) -> npt.NDArray[np.int64]:
     index = np.arange(count, dtype=np.int64)
     # After 256 pixels the channels drift against each other, so that no block of a large image repeats another.
     drift = index // 256
-    return np.stack([(a * index + b + k * drift) % 256 for k, (a, b) in enumerate(_BYTES)], axis=-1)
+    rows = np.stack([(a * index + b + k * drift) % 256 for k, (a, b) in enumerate(_BYTES)], axis=-1)
+    rows.flags.writeable = False
+    return rows
 
 
 @functools.lru_cache(maxsize=64)
@@ -275,6 +284,23 @@ def byte_indices(count: int) -> npt.NDArray[np.uint8]:
     return indices
 
 
+@functools.lru_cache(maxsize=64)
+def byte_places(count: int) -> npt.NDArray[np.uint8]:
+    """For each channel and each of ``count`` pixels of the regime ``bytes``: which of the first 256 has its byte.
+
+    Shape ``(3, count)``.
+    """
+    indices = byte_indices(count)
+    places = np.empty((3, count), np.uint8)
+    for channel in range(3):
+        table = np.empty(256, np.uint8)
+        table[indices[:256, channel]] = np.arange(min(256, count))
+        places[channel] = table[indices[:, channel]]
+    places.flags.writeable = False
+    return places
+
+
+@functools.lru_cache(maxsize=16)
 def _hashed(count: int) -> npt.NDArray[np.int64]:
     """Well-mixed 32-bit numbers, of shape ``(count, 3)``: multiplication and shifts, no generator."""
     index = np.arange(3 * count, dtype=np.uint64).reshape(count, 3)
@@ -297,6 +323,7 @@ def _placed(values: Array, special: Mapping[int, float]) -> Array:
     return values
 
 
+@functools.cache
 def regimes(direction: Direction, dtype: str) -> tuple[str, ...]:
     """The value regimes that exist for a dtype."""
     if direction == "inverse":
@@ -452,6 +479,7 @@ def cells(
     return [Cell(m, f, d, r) for m in modes for f in data_formats for d in dtypes for r in ranks]
 
 
+@functools.lru_cache(maxsize=16384)
 def panel(direction: Direction, cell: Cell, regime: str = "bytes", layout: str = "c") -> Case:
     """The cell's case of 256 pixels."""
     return Case(direction, cell.mode, cell.data_format, cell.dtype, layout, regime, PANEL[cell.rank])

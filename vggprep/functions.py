@@ -217,7 +217,10 @@ def _reference(
             restored = reference.inverse(source[part], mode, computed)
             if target.dtype.kind in "iu":
                 restored = reference.to_pixels(restored, target.dtype)
-            with np.errstate(over="ignore"):
+            if target.dtype == restored.dtype:
                 target[part] = restored
+            else:
+                with np.errstate(over="ignore"):
+                    target[part] = restored
 
     split(fill, len(source), threads)

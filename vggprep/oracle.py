@@ -83,6 +83,11 @@ def round_ratio(numerator: int, denominator: int, fmt: Format, negative: bool = 
     magnitude = abs(numerator)
     if magnitude == 0:
         return math.copysign(0.0, sign)
+    if fmt.precision == 53:
+        try:
+            return math.copysign(magnitude / denominator, sign)  # Python divides integers with one correct rounding
+        except OverflowError:
+            return math.copysign(math.inf, sign)
     # The exponent of the leading bit is this or one less; then that of the last place kept.
     exponent = magnitude.bit_length() - denominator.bit_length()
     if magnitude << max(0, -exponent) < denominator << max(0, exponent):
@@ -124,7 +129,7 @@ def _rounded_constants(
 def one_exact(value: float | int, direction: Direction, mode: ModeName, channel: int, dtype: str) -> float:
     """One value through the steps in ``dtype``: constants and every result correctly rounded to it."""
     fmt = FORMATS[dtype]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and (dtype == "float64" or not math.isfinite(value)):
         rounded = value
     else:
         rounded = round_ratio(*value.as_integer_ratio(), fmt, negative=math.copysign(1.0, value) < 0)
@@ -252,13 +257,15 @@ def round_array(values: Float64, fmt: Format) -> Float64:
         rounded: Float64 = np.ldexp(np.rint(np.ldexp(values, -last)), last)
     largest = math.ldexp(2.0 - math.ldexp(1.0, 1 - fmt.precision), fmt.emax)
     over = np.abs(rounded) > largest
-    if over.any():
+    if np.count_nonzero(over):
         rounded[over] = np.copysign(np.inf, rounded[over])
     return rounded
 
 
 def as_float64(x: Array) -> Float64:
     """The values of ``x`` as float64: exact for every dtype of the corpus but integers beyond ``2**53``."""
+    if x.dtype == np.float64 or x.dtype.kind in "biu":
+        return np.ascontiguousarray(x, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # signalling NaNs
         return np.ascontiguousarray(x, dtype=np.float64)
 
@@ -297,9 +304,16 @@ def routes(direction: Direction, mode: ModeName) -> tuple[Route, ...]:
     return tuple(Route(k, k, image) for k, image in enumerate(definition(mode).order))
 
 
+@functools.cache
 def input_channels(direction: Direction, mode: ModeName) -> list[int]:
     """For each output channel, the input channel it is made from."""
     return [route.source for route in sorted(routes(direction, mode), key=lambda route: route.target)]
+
+
+def by_output(x: Array, direction: Direction, mode: ModeName) -> Array:
+    """For each output, the input that it is made from: ``x``, channels last, with its channels in that order."""
+    sources = input_channels(direction, mode)
+    return x if sources == [0, 1, 2] else x[..., sources]
 
 
 def computed_dtype(dtype: str, mode: ModeName, direction: Direction = "forward") -> str:
@@ -346,34 +360,35 @@ def name_of(dtype: np.dtype[Any]) -> str:
 
 def _exact(x: Array, direction: Direction, mode: ModeName) -> Float64:
     if direction == "forward" and not definition(mode).steps:
-        sources = input_channels(direction, mode)
-        return as_float64(x) if sources == [0, 1, 2] else as_float64(x[..., sources])
+        return as_float64(by_output(x, direction, mode))
     dtype = computed_dtype(name_of(x.dtype), mode, direction)
     if x.dtype == np.uint8:
         table = _byte_table(direction, mode)
         columns = {target: table[x[..., source], k] for k, source, target in routes(direction, mode)}
         return np.stack([columns[target] for target in range(3)], axis=-1)
-    fmt = FORMATS[dtype]
     values = _cast(x, dtype)
     result = np.empty(x.shape, np.float64)
-    with np.errstate(all="ignore"):
+    if dtype == "float64":
         for channel, source, target in routes(direction, mode):
-            column = values[..., source]
-            if dtype == "float64":
-                # By bits: zeros of either sign are equal, and so are they as keys of a cache.
-                distinct, where = np.unique(np.ascontiguousarray(column).view(np.int64), return_inverse=True)
-                images = [
-                    _one_float64(v, direction, mode, channel)
-                    if v and v == v
-                    else one_exact(v, direction, mode, channel, dtype)
-                    for v in distinct.view(np.float64).tolist()
-                ]
-                result[..., target] = np.array(images, np.float64)[where.reshape(column.shape)]
-                continue
-            for step in operations(direction, mode, channel):
-                constant = round_rational(step.constant, fmt)
-                column = round_array(_OPERATORS[step.operation](column, constant), fmt)
-            result[..., target] = column
+            # By bits: zeros of either sign are equal, and so are they as keys of a cache.
+            column = np.ascontiguousarray(values[..., source]).view(np.int64)
+            distinct, where = np.unique(column, return_inverse=True)
+            images = [
+                _one_float64(v, direction, mode, channel)
+                if v and v == v
+                else one_exact(v, direction, mode, channel, dtype)
+                for v in distinct.view(np.float64).tolist()
+            ]
+            result[..., target] = np.array(images, np.float64)[where.reshape(column.shape)]
+        return result
+    _, sources, targets = zip(*routes(direction, mode), strict=True)
+    by_channel = values[..., list(sources)]
+    steps = zip(*(_rounded_constants(direction, mode, channel, dtype) for channel in range(3)), strict=True)
+    with np.errstate(all="ignore"):
+        for step in steps:
+            constants = np.array([constant for _, constant in step])
+            by_channel = round_array(_OPERATORS[step[0][0]](by_channel, constants), FORMATS[dtype])
+    result[..., list(targets)] = by_channel
     return result
 
 

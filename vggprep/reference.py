@@ -67,7 +67,7 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
                 x += constants
             else:
                 x -= constants
-    return x[..., np.argsort(mode.order)]
+    return x[..., [mode.order.index(channel) for channel in range(3)]]
 
 
 def to_pixels(x: Array, dtype: np.dtype[Any]) -> Array:

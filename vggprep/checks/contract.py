@@ -18,6 +18,7 @@ from vggprep.cases import (
     Case,
     Cell,
     available_dtypes,
+    dtype_of,
     from_format,
     largest,
     layout_cases,
@@ -28,7 +29,7 @@ from vggprep.cases import (
 )
 from vggprep.checks.check import check
 from vggprep.checks.findings import Arguments, Finding, Kind
-from vggprep.checks.subject import Skipped, Subject, canonical_bytes
+from vggprep.checks.subject import Skipped, Subject, same_bits
 from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
 from vggprep.spec import DATA_FORMATS, MODES, Direction, definition
 
@@ -51,12 +52,13 @@ def shape_and_dtype(subject: Subject, cell: Cell, direction: Direction) -> Itera
 def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The caller's array is left as it was (or, where writing to float input is declared, becomes the result)."""
     may_write = subject.implementation.writes_input and direction == "forward"
+    floating = dtype_of(cell.dtype).kind == "f"
     case = panel(direction, cell)
     for other in (*_elsewhere(subject, cell, direction), case):
-        if subject.effects(other).changed_input and not (may_write and other.array().dtype.kind == "f"):
+        if subject.effects(other).changed_input and not (may_write and floating):
             case = other  # the panel, if it shows there, is the plainest
     outcome = subject.run(case)
-    if outcome.changed_input and not (may_write and case.array().dtype.kind == "f"):
+    if outcome.changed_input and not (may_write and floating):
         yield Finding("mutation", direction, cell, case, outcome=outcome)
     elif outcome.changed_input:
         # Keras: tf and torch return the array itself, caffe a view of it with the channels reversed.
@@ -64,7 +66,7 @@ def purity(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findi
         channel = cell.rank - (1 if cell.data_format == "channels_last" else 3)
         seen = np.take(outcome.input_after, definition(cell.mode).order, axis=channel)
         output = outcome.output
-        if output is None or not outcome.shares_input or canonical_bytes(seen) != canonical_bytes(output):
+        if output is None or not outcome.shares_input or not same_bits(seen, output):
             yield Finding("other_write", direction, cell, case, outcome=outcome)
     # It must not keep an array and write to it later, either.
     kept = subject.call(direction, case.array(), cell.mode, cell.data_format, keep=True)
@@ -182,25 +184,25 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     direction, cell = case.direction, case.cell
     if direction == "inverse" and case.regime == "nonfinite" and subject.returns_pixels(cell):
         return None  # pixels cannot hold NaN
-    array, outcome = case.array(), subject.run(case)
-    may_refuse = subject.implementation.writes_input and not array.flags.writeable and array.dtype.kind == "f"
-    if outcome.refusal is not None and may_refuse:
-        return None
-    if outcome.refusal is not None and case.layout == "big_endian":
-        raise Skipped(f"refuses big-endian input, as it may refuse a dtype: {outcome.refusal}")
-    if (finding := subject.unusable(case, outcome, array.shape)) is not None:
+    outcome = subject.run(case)
+    if outcome.refusal is not None:
+        array = case.array()
+        if subject.implementation.writes_input and not array.flags.writeable and array.dtype.kind == "f":
+            return None
+        if case.layout == "big_endian":
+            raise Skipped(f"refuses big-endian input, as it may refuse a dtype: {outcome.refusal}")
+    if (finding := subject.unusable(case, outcome, case.array_shape)) is not None:
         return finding  # not raised: the other layouts are tried, too
-    got = subject.usable(case, outcome, array)
+    got = subject.usable(case, outcome, case.array_shape)
     plain = (
-        subject.try_input(
-            direction, np.array(array, array.dtype.newbyteorder("="), order="C"), cell.mode, cell.data_format
-        )
+        subject.try_input(direction, _of(case, case.view()), cell.mode, cell.data_format)
         if case.layout in SPREAD
-        else subject.run(replace(case, layout="c"))
+        else subject.run(panel(direction, cell, case.regime))
     )
-    expected = subject.usable(panel(direction, cell, case.regime), plain, array)
-    if canonical_bytes(expected) == canonical_bytes(got):
+    expected = subject.usable(panel(direction, cell, case.regime), plain, case.array_shape)
+    if same_bits(expected, got):
         return None
+    array = case.array()
     x, got, expected = (from_format(a, cell.data_format) for a in (array, got, expected))
     x = x.astype(x.dtype.newbyteorder("="))
     found = subject.disagreement("memory_layout", case, x, got, expected, layout=case.layout)
@@ -230,10 +232,10 @@ def determinism(subject: Subject, cell: Cell, direction: Direction) -> Iterator[
             other = panel(direction, cell._replace(mode=mode, data_format=data_format))
             if subject.takes(direction, "mode") or mode == cell.mode:
                 subject.call(direction, other.array(), mode, data_format)
-    array = case.array()
-    outcome = subject.call(direction, array.copy(), cell.mode, cell.data_format)
-    again = subject.usable(case, outcome, array)
-    if canonical_bytes(again) != canonical_bytes(first):
+    outcome = subject.call(direction, case.array(), cell.mode, cell.data_format)
+    again = subject.usable(case, outcome, case.array_shape)
+    if not same_bits(again, first):
+        array = case.array()
         x, got, expected = (from_format(a, cell.data_format) for a in (array, again, first))
         found = subject.disagreement("state", case, x, got, expected)
         yield found or Finding("state", direction, cell, case, outcome=outcome)
@@ -330,7 +332,7 @@ def _in_threads(subject: Subject, case: Case, cells: list[Cell]) -> Iterator[Fin
         for n, one in enumerate(of_threads[: max(_THREADS, len(cells))])
     ]
     alone = [
-        subject.usable(one, subject.call(direction, call.array.copy(), call.mode, call.data_format), call.array)
+        subject.usable(one, subject.call(direction, call.array.copy(), call.mode, call.data_format), one.array_shape)
         for one, call in zip(of_threads, calls, strict=False)
     ]
     for got, expected in zip(subject.call_together(direction, calls, _ROUNDS), alone, strict=True):
@@ -343,7 +345,7 @@ def _compare_thread(case: Case, got: Together, expected: Array) -> Finding | Non
     if isinstance(got, Raised):
         return Finding("thread_error", case.direction, case.cell, case, about={"error": got})
     for result in got:
-        if result is None or canonical_bytes(result) != canonical_bytes(expected):
+        if result is None or not same_bits(result, expected):
             return Finding("thread_race", case.direction, case.cell, case)
     return None
 
@@ -410,7 +412,7 @@ def _note_defaults(subject: Subject, cell: Cell, direction: Direction) -> None:
                 expected = subject.run(case).output
                 if outcome.output is None or expected is None:
                     continue
-                if canonical_bytes(outcome.output) != canonical_bytes(expected):
+                if not same_bits(outcome.output, expected):
                     if name == "data_format" and value is None:
                         subject.remarks.add(
                             f"{who}: takes data_format=None otherwise than as {usual!r}, as Keras has it"

@@ -41,7 +41,7 @@ def layout_equivariance(subject: Subject, cell: Cell, direction: Direction) -> I
         for other in others:
             theirs = _case(direction, other, height, width)
             twin = subject.run(theirs).output
-            if twin is None or twin.shape != theirs.array().shape:
+            if twin is None or twin.shape != theirs.array_shape:
                 continue
             about = {"height": height, "width": width, "data_format": other.data_format, "rank": other.rank}
             findings.append(
@@ -116,7 +116,7 @@ def _images_alone(subject: Subject, case: Case, chosen: tuple[int, ...]) -> Iter
     array, together = case.array(), subject.output(case)
     for n in chosen:
         one = array[n : n + 1].copy()
-        alone = subject.usable(case, subject.try_input(direction, one, cell.mode, cell.data_format), one)
+        alone = subject.usable(case, subject.try_input(direction, one, cell.mode, cell.data_format), one.shape)
         x, a, b = (from_format(z, cell.data_format) for z in (one, together[n : n + 1], alone))
         yield subject.disagreement("batch", case, x, a, b, image=n, images=len(array))
 
@@ -125,7 +125,7 @@ def _result_for(subject: Subject, case: Case, image: Array) -> Array:
     """The output for another image of the shape of the case, both channels last. Raises ``Unusable``."""
     array = np.ascontiguousarray(to_format(image, case.data_format))
     outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
-    return from_format(subject.usable(case, outcome, array), case.data_format)
+    return from_format(subject.usable(case, outcome, array.shape), case.data_format)
 
 
 @check("forward", "inverse", clauses=["VP-IMAGE-2"])

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Barrier, BrokenBarrierError
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -72,8 +72,7 @@ class Problem(NamedTuple):
         return PROBLEMS[self.kind].format_map(self.about)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one call did.
 
     ``output`` is a native, C-contiguous copy of the array that came back. Without one, ``refusal`` is the exception
@@ -210,6 +209,8 @@ class _Printed(io.TextIOWrapper):
 
     def text(self) -> str:
         """Everything that was printed."""
+        if self.file is None and not self.memory.tell():
+            return ""
         raw = self.memory.getvalue()
         if self.file is not None:
             self.file.seek(0)
@@ -217,26 +218,39 @@ class _Printed(io.TextIOWrapper):
         return raw.decode("utf-8", "replace").strip()
 
     def discard(self) -> None:
-        """Give the file back."""
+        """Give the file back; where nothing was printed, serve again."""
         if self.file is not None:
             self.file.close()
+        with contextlib.suppress(ValueError):  # detached, or closed underneath
+            if not self.closed and self.file is None and not self.memory.tell() and self.encoding == "utf-8":
+                _UNUSED.append(self)
 
 
-@contextlib.contextmanager
-def captured_output() -> Iterator[tuple[_Printed, list[warnings.WarningMessage]]]:
+_UNUSED: list[_Printed] = []
+"""Streams that nothing was printed on: to make one takes as long as a small call."""
+
+
+class captured_output:  # noqa: N801
     """Catch prints and warnings of every thread; ``fileno`` works. NumPy's error state is its default.
 
     File descriptors are left alone: what is written to those is not caught.
     """
-    printed = _Printed()
-    streams = sys.stdout, sys.stderr
-    with warnings.catch_warnings(record=True, action="always") as caught, np.errstate(all="warn", under="ignore"):
-        sys.stdout = sys.stderr = printed
-        try:
-            yield printed, caught
-        finally:
-            sys.stdout, sys.stderr = streams
-            printed.discard()
+
+    def __enter__(self) -> tuple[_Printed, list[warnings.WarningMessage]]:
+        self._printed = _UNUSED.pop() if _UNUSED else _Printed()
+        self._warnings = warnings.catch_warnings(record=True, action="always")
+        self._errors = np.errstate(all="warn", under="ignore")
+        self._streams = sys.stdout, sys.stderr
+        caught = self._warnings.__enter__()
+        self._errors.__enter__()
+        sys.stdout = sys.stderr = self._printed
+        return self._printed, caught
+
+    def __exit__(self, *about: Any) -> None:
+        sys.stdout, sys.stderr = self._streams
+        self._errors.__exit__(*about)
+        self._warnings.__exit__(*about)
+        self._printed.discard()
 
 
 def raised(error: BaseException) -> Raised:
@@ -272,7 +286,7 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
     shape, dtype = array.shape, array.dtype
     returned: Any = None
     refusal: Raised | None = None
-    remarks: frozenset[str] = frozenset()
+    remarks = _NO_REMARKS
     folder = _current_folder()
     with captured_output() as (printed, caught):
         try:
@@ -290,8 +304,9 @@ def call(function: Callable[..., Any], array: Array, mode: Any, data_format: Any
         return Outcome(None, refusal=refusal, remarks=remarks, changed_input=changed, input_after=array)
     output, problem, shares, after, remark = None, None, False, array, ""
     try:
-        changed = _form(array) != form or array.tobytes() != before
+        changed = array.tobytes() != before
         if _form(array) != form:
+            changed = True
             after = np.frombuffer(before, dtype).reshape(shape)
         found, remark = as_array(returned)
         problem = _problem(found, len(before), dtype.isnative)
@@ -310,8 +325,10 @@ INTERRUPTS_ARE_ITS_OWN = False
 
 
 def _remote(function: Callable[..., Any]) -> Remote | None:
-    found = getattr(type(function), "IS_REMOTE", False)
-    return cast(Remote, function) if found is True else None
+    kind = type(function)
+    if kind is FunctionType or getattr(kind, "IS_REMOTE", False) is not True:
+        return None
+    return cast(Remote, function)
 
 
 def _current_folder() -> str | None:
@@ -323,9 +340,10 @@ def _current_folder() -> str | None:
 
 def _plain(returned: Array) -> Array:
     plain = np.ndarray.view(returned, np.ndarray)
+    if not plain.dtype.isnative:
+        return np.array(plain, dtype=plain.dtype.newbyteorder("="), order="C")
     # longdouble holds bytes that mean nothing; float64 is what is looked at.
-    result = np.float64 if plain.dtype == np.longdouble else plain.dtype.newbyteorder("=")
-    return np.array(plain, dtype=result, order="C")
+    return np.array(plain, dtype=np.float64 if plain.dtype.char == "g" else None, order="C")
 
 
 def now(function: Callable[..., Any], outcome: Outcome) -> tuple[Array, Array | None]:
@@ -476,7 +494,12 @@ def _form(array: Array) -> tuple[Any, ...]:
     return array.shape, array.strides, array.dtype, array.flags.writeable
 
 
+_NO_REMARKS: frozenset[str] = frozenset()
+
+
 def _remarks(text: str, caught: list[warnings.WarningMessage]) -> frozenset[str]:
+    if not text and not caught:
+        return _NO_REMARKS
     remarks = set()
     if text:
         remarks.add(f"prints: {text.splitlines()[0][:100]!r}")

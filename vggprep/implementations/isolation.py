@@ -15,6 +15,7 @@ import itertools
 import os
 import pickle
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -219,7 +220,7 @@ class Worker:
             modes = registered()
             self._connection.send_bytes(pickle.dumps((modes[self._told :], request)))
             self._told = len(modes)
-            if not self._connection.poll(seconds + (LOADING if fresh else 0.0)):
+            if not self._ready.poll(1000.0 * (seconds + (LOADING if fresh else 0.0))):
                 raise TimeoutError
             modes, answer = pickle.loads(self._connection.recv_bytes())
         except TimeoutError:
@@ -267,6 +268,8 @@ class Worker:
                 start_new_session=True,  # an interruption from the terminal is for the suite alone
             )
         self._connection = Connection(mine.detach())
+        self._ready = select.poll()  # once: the connection's own poll makes a selector for every answer
+        self._ready.register(self._connection, select.POLLIN)
         self._finalizer = weakref.finalize(self, _end, self._process)
 
     def _kill(self) -> None:

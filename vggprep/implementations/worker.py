@@ -15,7 +15,7 @@ import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -137,4 +137,4 @@ def _sendable(outcome: Outcome, key: int) -> Outcome:
     """An outcome without the live objects."""
     after = np.array(outcome.input_after) if key or outcome.changed_input else None
     problem = outcome.problem and outcome.problem._replace(about=dict(outcome.problem.about))
-    return replace(outcome, returned=None, input_after=after, problem=problem, key=key)
+    return outcome._replace(returned=None, input_after=after, problem=problem, key=key)

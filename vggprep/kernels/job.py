@@ -100,7 +100,7 @@ def _four_axes(array: Array, axis: int, merge: bool) -> Array:
     if merge:
         images, _, rows, columns = batch.shape
         batch = batch.reshape(images, 3, 1, rows * columns)
-    return np.moveaxis(batch, 1, -1)
+    return batch.transpose(0, 2, 3, 1)
 
 
 def share_memory(a: Array, b: Array) -> bool:
