@@ -219,10 +219,10 @@ def test_show_can_be_narrowed_to_what_is_right_and_prints_json() -> None:
 def test_history_names_the_releases_that_made_the_changes() -> None:
     done = vggprep("history")
     assert done.exit_code == 0
-    assert " keras==3.12.0 " in done.stdout
+    assert " keras==3.12.0, 2025-10-27 " in done.stdout
     assert "after keras==3.0.0, by " in done.stdout
     assert (
-        done.stdout.index(" keras==3.12.0 ") < done.stdout.index(" keras==2.7.0 ") < done.stdout.index(" keras==2.1.2 ")
+        done.stdout.index(" keras==3.12.0,") < done.stdout.index(" keras==2.7.0,") < done.stdout.index(" keras==2.1.2,")
     )
     assert "TensorFlow 2.6.5" in done.stdout  # what else differed
     assert f"\n{len(shipped().releases)} releases are recorded.\n" in done.stdout

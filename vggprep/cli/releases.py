@@ -32,6 +32,7 @@ from vggprep.releases.changes import (
     listed,
     unchanged,
 )
+from vggprep.releases.environments import published_on
 from vggprep.releases.observation import Interpreter, Observation
 from vggprep.releases.questions import KERAS_MODES, Question, parse
 from vggprep.spec import DATA_FORMATS, DTYPES, MODES
@@ -416,6 +417,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
                 "lines": list(c.lines),
                 "before": c.before,
                 "release": c.release,
+                "published": str(published_on(c.release) or "") or None,
                 "adjacent": c.adjacent,
                 "beside": dict(c.also_changed),
                 **c.difference.to_json(),
@@ -427,7 +429,9 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     table = Table("line", "release", "what changed", show_lines=True)
     for change in found:
         also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
-        table.add_row(*map(escape, (", ".join(change.lines), change.when + also, change.difference.sentence)))
+        day = published_on(change.release)
+        when = f"{change.when}{f', {day}' if day else ''}{also}"
+        table.add_row(*map(escape, (", ".join(change.lines), when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     click.echo(f"{len(record.shipped().releases)} releases are recorded.")
     reasons: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -177,6 +178,11 @@ DAYS: Mapping[str, date] = MappingProxyType(
     }
 )
 """The day on which a release of Keras was published (its first file uploaded), ``keras==3.15.1`` for instance."""
+
+
+def published_on(name: str) -> date | None:
+    """The day on which a release was published, ``keras[torch]==3.15.1`` for instance, if it is known."""
+    return DAYS.get(re.sub(r"\[\w+\]", "", name))
 
 
 def combinations() -> list[Combination]:
