@@ -1,7 +1,8 @@
-"""``python -m vggprep.releases rebuild``: make the record from nothing."""
+"""``python -m vggprep.releases``: ``rebuild`` makes the record, ``backtest`` tries the watch on the past."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vggprep.files import cache_folder
 from vggprep.releases.environments import combinations
 from vggprep.releases.rebuild import rebuild
 from vggprep.releases.record import FILE
+from vggprep.releases.watch import Told, backtest
 
 
 @click.group()
@@ -39,6 +41,28 @@ def rebuild_record(
         rebuild(directory, output or FILE, only=releases, workers=workers, resume=resume, report=report)
     except (VggprepError, OSError) as error:
         report(str(error))
+        raise SystemExit(2) from None
+
+
+@main.command("backtest")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), default="2021-01-01", help="Releases from this day on.")
+def backtest_watch(since: datetime) -> None:
+    """Tell of each change in the record that matters when a weekly watch of nightly builds would have seen it.
+
+    Prints a row of a Markdown table for each; takes some minutes for each change, and keeps what it observes.
+    """
+    click.echo("| release | what changed | first nightly build with it | the one before | a weekly watch tells |")
+    click.echo("|---|---|---|---|---|")
+
+    def report(told: Told) -> None:
+        first, before = (f"{one.version} ({one.day})" if one else "none" for one in (told.first, told.last_without))
+        said = f"{told.days} days before" if told.days is not None else told.why_not or "not before the release"
+        click.echo(f"| {told.release} ({told.released}) | {told.sentence} | {first} | {before} | {said} |")
+
+    try:
+        backtest(report, since.date())
+    except (VggprepError, OSError) as error:
+        click.echo(str(error), err=True)
         raise SystemExit(2) from None
 
 

@@ -103,19 +103,31 @@ class Told:
 
 def backtest(report: Callable[[Told], None], start: date) -> None:
     """Tell of each change in the record since ``start`` that matters when a weekly watch would have seen it."""
+    together: dict[tuple[str, str], list[Difference]] = {}
     for change in record.history():
         released = DAYS.get(change.release)
-        if released is None or released < start or not change.difference.matters:
-            continue
-        package, version = change.release.split("==")
-        ends = bisection.build(package, change.before.split("==")[1]), bisection.build(package, version)
-        sides = bisection.whole(ends[0]), bisection.whole(ends[1])
+        if released is not None and released >= start and change.difference.matters:
+            together.setdefault((change.before, change.release), []).append(change.difference)
+    for (before, name), differences in together.items():
+        package, version = name.split("==")
+        old, new = bisection.build(package, before.split("==")[1]), bisection.build(package, version)
         try:
-            found = bisection.search(ends, sides, bisection.nightlies(*ends), [change.difference])
+            between = bisection.nightlies(old, new)
+            sides = bisection.whole(old), bisection.whole(new)
+            while differences:
+                found = bisection.search((old, new), sides, between, differences)
+                for difference, *_ in found.moved:
+                    report(_told(name, difference, found))
+                # What changed later, after the build just found.
+                differences, old = list(found.later), found.after
+                between = between[between.index(old) + 1 :] if old in between else []
         except ObservationError as error:
-            report(Told(change.release, released, change.difference.sentence, None, None, None, str(error)))
-            continue
-        first = found.after if found.after.nightly else None
-        day = first.day if first else None
-        watched = day + timedelta(days=-day.weekday() % 7) if day else None
-        report(Told(change.release, released, change.difference.sentence, first, found.before, watched))
+            for difference in differences:
+                report(Told(name, DAYS[name], difference.sentence, None, None, None, str(error)))
+
+
+def _told(name: str, difference: Difference, found: Found) -> Told:
+    first = found.after if found.after.nightly else None
+    day = first.day if first else None
+    watched = day + timedelta(days=-day.weekday() % 7) if day else None
+    return Told(name, DAYS[name], difference.sentence, first, found.before, watched)
