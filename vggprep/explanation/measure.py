@@ -141,6 +141,7 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the image less its own minimum", lambda x: x - x.min(axis=_IMAGE, keepdims=True)),
     _of("of the batch less its own minimum", lambda x: x - x.min()),
     _of("of the image less its own mean", lambda x: x - x.mean(axis=_IMAGE, keepdims=True)),
+    _of("of the batch less its own mean", lambda x: x - x.mean()),
     _of("of each channel less its own mean", lambda x: x - x.mean(axis=_CHANNEL, keepdims=True)),
     _of("of the image standardised by its own mean and deviation", lambda x: _standardised(x, _IMAGE)),
     _of("of each channel standardised by its own mean and deviation", lambda x: _standardised(x, _CHANNEL)),

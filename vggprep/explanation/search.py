@@ -120,10 +120,21 @@ def of_fault(fault: Fault, mode: ModeName) -> Statement:
 
 
 def closest(fitting: Sequence[Statement], shown: Sequence[Seen]) -> list[Statement]:
-    """Of statements that fit, those that fit best, in their order: in few bits, much fits."""
+    """Of statements that fit, those that fit best, in their order: in few bits, much fits.
+
+    Faults that return the outputs' dtypes, if the first of these does not, say what it leaves open.
+    """
     misfits = [_misfit(statement, shown) for statement in fitting]
     best = min(misfits, default=0.0)
-    return [each for each, misfit in zip(fitting, misfits, strict=True) if misfit <= 2.0 * best + 1.0]
+    near = [each for each, misfit in zip(fitting, misfits, strict=True) if misfit <= 2.0 * best + 1.0]
+    own = [each for each in near if each.kind == "fault" and _has_dtypes(each, shown)]
+    return own if any(not _has_dtypes(each, shown) for each in near[:1]) and own else near
+
+
+def _has_dtypes(statement: Statement, shown: Sequence[Seen]) -> bool:
+    """Whether what is predicted has the dtypes of the outputs."""
+    found = ((seen.outcome.output, statement.predict(seen)) for seen in shown)
+    return all(y is None or z is None or y.dtype == z.dtype for y, z in found)
 
 
 def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
@@ -144,7 +155,11 @@ def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
 def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
     """The first of the best, and what else fits."""
     first = closest(fitting, shown)[0]
-    others = [each for each in fitting if each.name != first.name]
+    others = [
+        e
+        for e in fitting
+        if e.name != first.name and (e.kind != "fault" or _has_dtypes(e, shown) >= _has_dtypes(first, shown))
+    ]
     return replace(first, also=tuple(dict.fromkeys(e.text if e.kind == "steps" else e.name for e in others)))
 
 
