@@ -85,17 +85,26 @@ def known(
     admit: Callable[[Statement], bool] = lambda statement: True,
 ) -> Statement | None:
     """Of what has a name, the first that fits all that was seen."""
-    for single in (False, True) if is_wide(shown) else (False,):
-        for each in candidates(direction, mode):
-            if single and each.kind == "rounding":
-                in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
-                if reproduces(in_single, shown):
-                    return in_single
-        others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
-        fitting = [each for each in others if reproduces(each, shown) and admit(each)]
-        if fitting:
-            return _chosen(fitting, shown)
+    wide = is_wide(shown)
+    loose = [e for e in (replace(e, single=wide) for e in candidates(direction, mode)) if reproduces(e, shown)]
+    for fits in (_strict(loose, shown), loose) if wide else (loose,):
+        for each in fits:
+            if each.single and each.kind == "rounding":
+                return replace(each, text=f"{each.text}, but only to the precision of float32")
+        if admitted := [each for each in fits if each.kind != "rounding" and admit(each)]:
+            return _chosen(admitted, shown)
     return None
+
+
+def fitting(statements: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement]:
+    """Those that fit all that was seen; only to the precision of float32, where they are ``single``, if none does."""
+    loose = [each for each in statements if reproduces(each, shown)]
+    return _strict(loose, shown) or loose
+
+
+def _strict(loose: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement]:
+    """Of statements that fit to the precision of float32, those that fit to that of the outputs."""
+    return [e for e in (replace(e, single=False) for e in loose) if reproduces(e, shown)]
 
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:

@@ -20,7 +20,7 @@ from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine, Float64
 from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import on_seen
-from vggprep.explanation.statements import Seen, Statement, unit_roundoff
+from vggprep.explanation.statements import Seen, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, sized_probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
@@ -199,17 +199,19 @@ def _identify(
         if implementation.compiled or implementation.serial
         else sized_probes(base.case.dtype, ranks, base.case.data_format)
     )
-    every = [*shown, *map(ask, sized)]
-    named = _named(every, asked, answer, channels)
+    more = [*map(ask, sized)]
+    large = more.pop() if more else None
+    every = [*shown, *more]
+    named = _named(every, asked, answer, channels, large)
     if named is not None:
         return named
-    if channels is not None and _is_plain(every, asked):
+    if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
         return _affine_answer(answer, channels, error)
-    story = _dependence(ask, base)
-    by_dtype = "" if story else _by_dtype(shown, asked)
+    dependence = _dependence(ask, base)
+    by_dtype = "" if dependence.on_more_than_values else _by_dtype(every, asked)
     if by_dtype:
         return replace(answer, kind="measured", story=by_dtype)
-    return replace(answer, story=story or _not_affine(every, channels))
+    return replace(answer, story=dependence.story or _not_affine(every, channels))
 
 
 def _is_plain(shown: Sequence[_Shown], asked: ModeName | None) -> bool:
@@ -226,30 +228,39 @@ def _evidence(shown: Iterable[_Shown]) -> list[Seen]:
 _RANKS = ("mode", "fault", "family", "inverse", "steps")
 
 
-def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, channels: Affine | None) -> Answer | None:
+def _named(
+    shown: Sequence[_Shown],
+    asked: ModeName | None,
+    answer: Answer,
+    channels: Affine | None,
+    large: _Shown | None = None,
+) -> Answer | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
+    also_large = [] if large is None else [large.seen]
     modes = sorted({*MODES, *filter(None, [asked])}, key=lambda mode: (mode != asked, [*MODES, asked].index(mode)))
-    fitting: list[Statement] = []
-    for single in (False, True) if search.is_wide(evidence) else (False,):
-        known = (replace(each, single=single) for mode in modes for each in candidates("forward", mode))
-        fitting = fitting or [e for e in known if e.kind != "rounding" and search.reproduces(e, evidence)]
+    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
+    level = None
+    conforming = next((mode for mode in modes if (level := _level(mode, shown)) is not None), None)
+    known = [replace(e, single=search.is_wide(evidence)) for mode in modes for e in candidates("forward", mode)]
+    if conforming:  # beside it, only what has other constants is named
+        known = [e for e in known if (e.name, e.mode) in maps]
+    fitting = search.fitting([e for e in known if e.kind != "rounding"], [*evidence, *also_large])
     # A published mode is what was meant if nothing was asked for; else a fault in what was asked for says more.
     fitting.sort(key=lambda e: _RANKS.index("fault" if asked and e.kind == "mode" and e.name in PUBLISHED else e.kind))
-    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
-    if asked is None and evidence and evidence[0].tells:
-        modes += [e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED]
     near = search.closest(fitting, evidence)
-    for mode in dict.fromkeys(modes):
-        if (level := _level(mode, shown)) is not None:
-            others = tuple(dict.fromkeys(e.name for e in near if e.name != mode and (e.name, e.mode) in maps))[:4]
-            made = replace(answer, kind="mode", name=mode, mode=mode, level=level, channels=channels, also=others)
-            return replace(made, story=_of_mode(mode))
+    if asked is None and conforming is None and evidence and evidence[0].tells:
+        published = (e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED)
+        conforming = next((mode for mode in published if (level := _level(mode, shown)) is not None), None)
+    if conforming is not None:
+        names = (e.name for e in near if e.name != conforming and (e.name, e.mode) in maps)
+        made = replace(answer, kind="mode", name=conforming, mode=conforming, level=level, channels=channels)
+        return replace(made, also=tuple(dict.fromkeys(names))[:4], story=_of_mode(conforming))
     if not evidence or not evidence[0].tells:
         return None
     best = next(iter(near), None) or search.measured(evidence, "forward", modes[0])
     best = best and search.plainer(best, evidence, "forward", modes[0])
-    if best is None or best.channels is not None:
+    if best is None or best.channels is not None or not search.reproduces(best, also_large):
         return None  # an affine map of no name is written out with what is near it
     also = dict.fromkeys(e.name for e in near if e.name != best.name and (e.name, e.mode) in maps)
     named = replace(answer, mode=best.mode, story=best.text, also=tuple(also)[:4])
@@ -384,24 +395,34 @@ _NEAR = 2.0  # grey levels: what is further off is no variant of it
 
 def _not_affine(shown: Sequence[_Shown], channels: Affine | None) -> str:
     """What is no affine map although each value depends on nothing but its own pixel; where it is not, if not all."""
-    if channels is None:
-        return "each value depends on its own pixel and channel alone, but not linearly (clipped, rounded, a table)"
-    plain = on_seen("", "", lambda seen: affine.apply(channels, seen.x))
-    others = (e.what for e in shown if e.outcome.output is not None and not search.reproduces(plain, [e.seen]))
-    where = " and ".join(list(dict.fromkeys(others))[:2]) or "all images to the precision of the outputs"
-    return f"channel by channel it is {', '.join(map(str, channels))} on the plain image, but not on the {where}"
+    if channels is not None:
+        plain = on_seen("", "", lambda seen: affine.apply(channels, seen.x))
+        base, *others = (e for e in shown if e.outcome.output is not None)
+        other = next((e.what for e in others if not search.reproduces(plain, [e.seen])), None)
+        if other is not None and search.reproduces(plain, [base.seen]):
+            return f"it is {', '.join(map(str, channels))} on the {base.what}, but not on the {other}"
+    return "each value depends on its own pixel and channel alone, but not linearly (clipped, rounded, a table)"
 
 
-def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> str:
+class _Dependence(NamedTuple):
+    """What an output depends on, in words; and whether on more than the values in the image: its size, or state."""
+
+    story: str
+    on_more_than_values: bool = False
+
+
+def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
     """What an output depends on besides its own pixel and channel, if anything, from changing the input."""
     what, case = base.what, base.case
     first = ask(Probe(what, case))
     before = first.seen.y
     if before is None:
         if first.outcome.output is None:
-            return str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time")
+            return _Dependence(
+                str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time"), True
+            )
         shapes = case.array().shape, first.outcome.output.shape
-        return "an input of shape {} becomes an output of shape {}".format(*shapes)
+        return _Dependence("an input of shape {} becomes an output of shape {}".format(*shapes))
 
     def of(image: Array) -> Float64 | None:
         return ask(Probe(what, replace(case, shape=image.shape, pixels=image.tobytes()))).seen.y
@@ -412,13 +433,13 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> str:
 
     again = changed(case.values())
     if again is None or again.any():
-        return "the same image gives different results the second time (state, or chance)"
+        return _Dependence("the same image gives different results the second time (state, or chance)", True)
     image = case.values()
     pixel = (0,) * (image.ndim - 3) + (5, 6)
     image[pixel] = np.array([250, 3, 120]).astype(image.dtype)
     touched = changed(image)
     if touched is None:
-        return "it refuses the image with one pixel changed"
+        return _Dependence("it refuses the image with one pixel changed", True)
     own, others = touched[pixel], touched.copy()
     others[pixel] = False
     one_image = (others[0] if image.ndim == 4 else others).any(axis=-1)
@@ -430,26 +451,27 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> str:
     if image.ndim == 4 and others[1:].any():
         parts.append("an image depends on the other images of its batch")
     if parts:
-        return "; ".join(parts)
+        return _Dependence("; ".join(parts))
     if not own.any():
-        return "no output depends on the pixels"
+        return _Dependence("no output depends on the pixels")
     image, axes = case.values(), tuple(range(case.rank - 1))
-    if (moved := changed(np.flip(image, axes), np.flip(before, axes))) is None or moved.any():
-        return "what becomes of a pixel depends on where it is in the image or the batch"
+    for axis in axes:
+        if (moved := changed(np.roll(image, 1, axis), np.roll(before, 1, axis))) is None or moved.any():
+            return _Dependence("what becomes of a pixel depends on where it is in the image or the batch", True)
     copies = (1,) * (case.rank - 3) + (20, 20, 1)
     for other, expected in (
         *((image[..., :height, :width, :], before[..., :height, :width, :]) for height, width in ((4, 9), (9, 4))),
         (np.tile(image, copies), np.tile(before, copies)),
     ):
         if (sized := changed(np.ascontiguousarray(other), expected)) is None or sized.any():
-            return "what becomes of a pixel depends on the size of the image"
+            return _Dependence("what becomes of a pixel depends on the size of the image", True)
     for count in (1, 3, 40) if case.rank == 4 else ():
         index = np.arange(count) % len(image)
         if (counted := changed(image[index], before[index])) is None or counted.any():
-            return "what becomes of a pixel depends on the number of images"
+            return _Dependence("what becomes of a pixel depends on the number of images", True)
     image = case.values()
     image[..., 1] = image[..., 1][..., ::-1]
     mixed = changed(image)
     if mixed is not None and mixed.any(axis=axes).sum() > 1:
-        return "an output channel depends on several input channels (a mix, or a grey image)"
-    return ""
+        return _Dependence("an output channel depends on several input channels (a mix, or a grey image)")
+    return _Dependence("")
