@@ -264,7 +264,7 @@ class _Causes:
         direction, cell = finding.direction, finding.cell
         right = preprocess_input if direction == "forward" else deprocess_input
         alike = self._of_dtype if finding.kind.startswith("dtype_") else self._alike
-        if self._does_all(right, direction, cell) and alike(outcome, call(right, *arguments)):
+        if alike(outcome, call(right, *arguments)) and self._does_all(right, direction, cell):
             return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
         for fault in (*likely, *in_mode(cell.mode)):

@@ -238,10 +238,11 @@ def _named(
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
     also_large = [] if large is None else [large.seen]
+    all_shown = [*shown, *filter(None, [large])]
     modes = sorted({*MODES, *filter(None, [asked])}, key=lambda mode: (mode != asked, [*MODES, asked].index(mode)))
     maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
     level = None
-    conforming = next((mode for mode in modes if (level := _level(mode, shown)) is not None), None)
+    conforming = next((mode for mode in modes if (level := _level(mode, all_shown)) is not None), None)
     known = [replace(e, single=search.is_wide(evidence)) for mode in modes for e in candidates("forward", mode)]
     if conforming:  # beside it, only what has other constants is named
         known = [e for e in known if (e.name, e.mode) in maps]
@@ -251,7 +252,7 @@ def _named(
     near = search.closest(fitting, evidence)
     if asked is None and conforming is None and evidence and evidence[0].tells:
         published = (e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED)
-        conforming = next((mode for mode in published if (level := _level(mode, shown)) is not None), None)
+        conforming = next((mode for mode in published if (level := _level(mode, all_shown)) is not None), None)
     if conforming is not None:
         names = (e.name for e in near if e.name != conforming and (e.name, e.mode) in maps)
         made = replace(answer, kind="mode", name=conforming, mode=conforming, level=level, channels=channels)
