@@ -138,12 +138,14 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
     _fold_in_place(merged)
     _fold_what_follows(merged)
     for group in merged.values():
-        # The largest error in values, that the number is that of the reproducer; of equals, the best to read.
+        # Shapes, then the largest error in values, which the reproducer shows; of equals, the best to read.
         said = Counter(r.diagnosis for r in group).most_common(1)[0][0]
+        of_form = any(r.finding == "shape" for r in group)
+        leading = _OF_STATE if group[0].cause.endswith("/fault/state") else OF_VALUES
         group.sort(
             key=lambda r: (
-                r.finding not in (_OF_STATE if r.cause.endswith("/fault/state") else OF_VALUES),
-                *(-n for n in _finite_first(float(f"{r.worst_levels:.3g}"))),
+                (r.finding in FOLLOWS | OF_VALUES) if of_form else (r.finding not in leading),
+                *(-n for n in _finite_first(0.0 if of_form else float(f"{r.worst_levels:.3g}"))),
                 r.diagnosis != said,
                 r.example not in ("pixel", "arguments"),
                 r.check in _OF_ODD_VALUES,
@@ -226,7 +228,7 @@ def cause_text(group: Sequence[Result]) -> str:
     lines = [first.message]
     lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
-    names.sort(key=lambda name: (name != first.check, name in _OF_ODD_VALUES))
+    names.sort(key=lambda name: (first.finding in _OF_STATE and name != first.check, name in _OF_ODD_VALUES))
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
     lines.append(f"  breaks {names[0]}: {sentence}{also}")

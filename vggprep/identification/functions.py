@@ -13,7 +13,8 @@ from vggprep import tolerance
 from vggprep.cases import Case
 from vggprep.checks.subject import Subject
 from vggprep.configurations.words import sentence
-from vggprep.conformance.engine import Selection, run
+from vggprep.conformance.engine import Selection
+from vggprep.conformance.judging import judge
 from vggprep.conformance.report import causes
 from vggprep.conformance.results import Result
 from vggprep.explanation import affine, search
@@ -141,7 +142,7 @@ def _checked(implementation: Implementation, answer: Answer, few: bool) -> Answe
     assert mode is not None
     judged = replace(implementation, preprocess=None, deprocess=function) if inverse else implementation
     dtypes = tuple(dict.fromkeys((*(() if few else ("uint8",)), "float32", answer.dtype)))
-    report = run(replace(judged, modes=None), selection=Selection((mode,), None, dtypes), examples=0)
+    report = judge(replace(judged, modes=None), selection=Selection((mode,), None, dtypes), examples=0)
     return replace(answer, fails=tuple(dict.fromkeys(_said(group[0]) for group in causes(report.results))))
 
 
