@@ -93,6 +93,82 @@ def test_one_cause_is_one_finding(function: Callable[[Array], Array], said: str,
     assert not others
 
 
+def floats_in_unit_range(x: Array) -> Array:
+    return preprocess_input(x * x.dtype.type(255) if x.dtype.kind == "f" else x, mode="caffe")
+
+
+def without_alpha(x: Array) -> Array:
+    return preprocess_input(x[..., :3], mode="caffe")
+
+
+def rounded(x: Array) -> Array:
+    return np.rint(preprocess_input(floats(x), mode="caffe"))
+
+
+def in_half(x: Array) -> Array:
+    return preprocess_input(floats(x), mode="caffe").astype(np.float16)
+
+
+def rows_from_the_second(x: Array) -> Array:
+    y = preprocess_input(floats(x), mode="caffe")
+    y[..., 1:, :, :] += 1
+    return y
+
+
+def kept_by_shape() -> Callable[[Array], Array]:
+    kept: dict[object, Array] = {}
+    return lambda x: kept.setdefault((x.shape, x.dtype), preprocess_input(x, mode="caffe")).copy()
+
+
+def previous() -> Callable[[Array], Array]:
+    last: list[Array] = []
+
+    def function(x: Array) -> Array:
+        last.append(preprocess_input(x, mode="caffe"))
+        return last[-2] if len(last) > 1 and last[-2].shape == x.shape else last[-1]
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("make", "said", "lines"),
+    [
+        (lambda: floats_in_unit_range, "behaves like floats_taken_as_unit_range: ", 1),
+        (lambda: without_alpha, "behaves like alpha_dropped: ", 1),
+        (lambda: rounded, "computes mode caffe, rounded to whole numbers", 1),
+        (lambda: in_half, "behaves like half_returned: ", 1),
+        (lambda: rows_from_the_second, ".array()", 1),
+        (kept_by_shape, "the result of an earlier call", 2),
+        (previous, "the result of an earlier call", 2),
+    ],
+)
+def test_the_lines_show_the_number_of_the_headline(
+    make: Callable[[], Callable[[Array], Array]], said: str, lines: int
+) -> None:
+    """They are run here: of two calls, on a function that has not been called before."""
+    selection = Selection(("caffe",), ("channels_last",), ("uint8", "float32"))
+    (group,) = causes(judge(make(), selection=selection).results)
+    text, first = cause_text(group), group[0]
+    assert said in text
+    assert "half_inside" not in text
+    of_values = [r for r in group if r.finding == "value" and np.isfinite(r.worst_levels)]
+    if not of_values:
+        return
+    code, got = first.reproducer.split("\n# got      ")
+    *before, last = code.splitlines()
+    assert [*before, last].count(last) == lines
+    scope: dict[str, object] = {"implementation": Implementation("it", make())}
+    exec("\n".join([*before, f"y = {last}"]), scope)
+    x, result = (np.asarray(scope[name]) for name in "xy")
+    error = np.abs(result - preprocess_input(x, mode="caffe")).max()
+    assert error > 0
+    if lines == 1:  # its own number is that of the headline, and the largest
+        largest = max(r.worst_levels for r in of_values)
+        assert f"{error:.3g}" == f"{largest:.3g}"
+        assert f"{largest:.3g}" == f"{first.worst_levels:.3g}"
+    assert "# expected " in got
+
+
 def test_a_part_that_is_explained_is_said_to_be_a_part() -> None:
     def overflows(x: Array) -> Array:
         y = floats(x) / x.dtype.type(127.5) if x.dtype.kind == "f" else floats(x) / np.float32(127.5)
@@ -102,7 +178,9 @@ def test_a_part_that_is_explained_is_said_to_be_a_part() -> None:
     whole, part = sorted({result.diagnosis for result in group}, key=lambda said: "of images" in said)
     assert part == f"of images of 0..255, it {whole}"
     assert {result.dtype for result in group if result.diagnosis == part} == {"float16"}
-    assert f"float16; rank 3, 4 (4 results): {part}" in cause_text(group)
+    lines = cause_text(group).splitlines()
+    assert lines[lines.index(f"  {part}") - 2].startswith("  in tf; channels_last; float16; rank 3, 4 (4 results)")
+    assert any(line.endswith(f"results): {whole}") for line in lines)
 
 
 def test_a_mode_that_a_function_does_not_know_is_named_as_that() -> None:

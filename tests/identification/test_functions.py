@@ -11,10 +11,17 @@ from black_boxes import CONSTANTS, PHOTOGRAPH, Array, black_box
 
 import vggprep
 from vggprep.faults import FAULTS, HONEST
+from vggprep.identification import functions
 from vggprep.identification.functions import Answer, identify
 from vggprep.implementations import Implementation
 from vggprep.published import PUBLISHED
 from vggprep.spec import ModeName
+
+
+@pytest.fixture
+def names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What check finds besides is not asked for."""
+    monkeypatch.setattr(functions, "_checked", lambda implementation, answer, few: answer)
 
 
 def answer_of(function: Callable[..., Any]) -> Answer:
@@ -22,6 +29,7 @@ def answer_of(function: Callable[..., Any]) -> Answer:
     return answer
 
 
+@pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constants_are_named_in_float32(name: str) -> None:
     answer = answer_of(black_box(name, np.float32))
@@ -33,6 +41,7 @@ def test_constants_are_named_in_float32(name: str) -> None:
 HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim", "scale_0_007843", "scale_0_003921")]
 
 
+@pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", HALF)
 def test_constants_are_named_in_float16(name: str) -> None:
     answer = answer_of(black_box(name, np.float16))
@@ -40,12 +49,13 @@ def test_constants_are_named_in_float16(name: str) -> None:
     assert answer.name == name or (conforms and name in answer.also), answer
 
 
+@pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", ["slim_means", "scale_0_003921"])
 def test_what_float16_cannot_tell_apart_is_said(name: str) -> None:
     answer = answer_of(black_box(name, np.float16))
     assert answer.kind == "mode"
     assert name in answer.also
-    assert "float16 cannot tell it from " in repr(answer)
+    assert f"what was seen fits {' and '.join(answer.also)}, too" in repr(answer)
 
 
 NOT_AFFINE = {
@@ -65,6 +75,7 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
     assert fault.story in repr(answer)
 
 
+@pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("honest", HONEST, ids=lambda h: h.name)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype: str) -> None:
@@ -83,6 +94,7 @@ def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype:
 KERAS = {"half": "tf", "mmdetection": "torch", "efficientnet_transformers": "torch"}  # to the precision of float32
 
 
+@pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("mode", PUBLISHED)
 def test_a_published_mode_is_named_of_a_function_and_of_an_array(mode: ModeName) -> None:
     def preprocess(x: Array) -> Array:
@@ -216,3 +228,61 @@ def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
     found = identify(preprocess)
     assert not found.is_right
     assert "given int32, it computes R/127.487 - 1.0001" in repr(found)
+
+
+def raw_from_the_third(x: Array) -> Array:
+    y = vggprep.preprocess_input(x, mode="caffe")
+    y[2:] = x[2:] if x.ndim == 4 else y[2:]
+    return y
+
+
+def wide_alone(x: Array) -> Array:
+    y = vggprep.preprocess_input(x, mode="caffe")
+    return y + 1 if x.shape[-2] > x.shape[-3] else y
+
+
+def large_otherwise(x: Array) -> Array:
+    y = vggprep.preprocess_input(x, mode="tf")
+    return y * 2 if x.size > 100_000 else y
+
+
+def odd_rows(x: Array) -> Array:
+    y = vggprep.preprocess_input(x, mode="tf")
+    y[..., 1::2, :, :] += 1
+    return y
+
+
+def of_bytes_above(x: Array) -> Array:
+    return vggprep.preprocess_input(np.where(x > 200, 200, x).astype(x.dtype), mode="tf")
+
+
+def overwriting(x: Array) -> Array:
+    y = vggprep.preprocess_input(x, mode="caffe")
+    if x.dtype.kind == "f":
+        x[...] = y
+    return y
+
+
+def without_alpha(x: Array) -> Array:
+    return vggprep.preprocess_input(x[..., :3], mode="caffe")
+
+
+@pytest.mark.parametrize(
+    ("function", "said", "unsaid"),
+    [
+        (raw_from_the_third, "depends on the number of images", "first_image_only"),
+        (wide_alone, "depends on the size of the image", "affine map of the pixels,"),
+        (large_otherwise, "depends on the size of the image", "computes mode"),
+        (odd_rows, "depends on where it is in the image", "linearly"),
+        (of_bytes_above, "clipped", "depends on where"),
+        (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
+        (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),
+    ],
+)
+def test_what_is_said_is_true_of_other_sizes_places_and_numbers_and_agrees_with_check(
+    function: Callable[[Array], Array], said: str, unsaid: str
+) -> None:
+    found = identify(function)
+    assert said in repr(found)
+    assert unsaid not in repr(found)
+    assert not found.is_right

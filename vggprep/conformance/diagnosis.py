@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import Case, Cell, panel, regimes, to_format
+from vggprep.cases import LARGE, Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
 from vggprep.checks.contract import UNKNOWN
 from vggprep.checks.findings import Array, Kind
 from vggprep.conformance.results import Example
-from vggprep.conformance.words import predicate
+from vggprep.conformance.words import FOLLOWS, OF_VALUES, grey_levels, predicate
 from vggprep.explanation import search
 from vggprep.explanation.statements import Seen, Statement, same
 from vggprep.faults import FAULTS, Fault, in_mode
@@ -31,13 +31,15 @@ from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
 class Explanation:
     """What is stated of the cause of a finding, if anything, and lines that show it.
 
-    ``partly``: the statement is about images of 0..255, of all that were seen in the cell.
+    ``partly``: the statement is about images of 0..255, of all that were seen in the cell. ``of_state``: the lines
+    show that an earlier call decides.
     """
 
     statement: Statement | None = None
     reproducer: str = ""
     example: Example = ""
     partly: bool = False
+    of_state: bool = False
 
     @property
     def text(self) -> str:
@@ -55,7 +57,7 @@ class Explanation:
     def cause(self) -> str:
         """What findings with this cause share; empty if it is not known."""
         if self.statement is None:
-            return ""
+            return "state" if self.of_state else ""
         return self.statement.text if self.statement.kind == "measured" else self.statement.name
 
 
@@ -72,8 +74,17 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
         asked = ((_worst_pixel(f)[1], f.cell.mode, f.cell.data_format) for f in pixels)
         foresee(subject.function(direction), asked)
     shown: dict[object, tuple[str, Example]] = {}
+    stateful = {f.direction for _, f in findings if f.kind in _OF_STATE}
     explanations = []
     for number, ((check, finding), statement) in enumerate(zip(findings, stated, strict=True)):
+        if statement is None and finding.direction in stateful and finding.kind in _OF_STATE | OF_VALUES | FOLLOWS:
+            # Once for a mode: each takes processes of its own.
+            key = finding.direction, finding.cell.mode
+            if key not in shown:
+                shown[key] = _two_calls(subject, finding) or "", "arguments"
+            if shown[key][0]:
+                explanations.append(Explanation(None, *shown[key], of_state=True))
+                continue
         # Where every shape is compiled, one example a cause and dtype is enough.
         cause = (statement.name if statement else check, finding.kind, finding.direction, finding.cell.dtype)
         example = cause if subject.implementation.compiled else number
@@ -81,6 +92,10 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
             shown[example] = _reproduce(subject, finding)
         explanations.append(Explanation(statement, *shown[example], causes.explains_part(finding)))
     return explanations
+
+
+_OF_STATE: frozenset[str] = frozenset({"stale", "state", "thread_race"})
+"""Kinds that show that earlier calls matter."""
 
 
 def named(subject: Subject, findings: Sequence[Finding]) -> list[str]:
@@ -248,7 +263,8 @@ class _Causes:
             return None
         direction, cell = finding.direction, finding.cell
         right = preprocess_input if direction == "forward" else deprocess_input
-        if self._does_all(right, direction, cell) and self._alike(outcome, call(right, *arguments)):
+        alike = self._of_dtype if finding.kind.startswith("dtype_") else self._alike
+        if alike(outcome, call(right, *arguments)) and self._does_all(right, direction, cell):
             return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
         for fault in (*likely, *in_mode(cell.mode)):
@@ -260,14 +276,29 @@ class _Causes:
             again = finding.arguments()  # its memory layout may matter
             assert function is not None
             assert again is not None
-            if not self._alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
+            if not alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
                 continue
             statement = search.of_fault(fault, cell.mode)
-            if self._holds_elsewhere(statement, direction, cell, finding.case):
+            if self._does_in_others(function, finding) and self._holds_elsewhere(
+                statement, direction, cell, finding.case
+            ):
                 if fault not in likely:
                     likely.append(fault)
                 return statement
         return None
+
+    def _does_in_others(self, function: Callable[..., Array], finding: Finding) -> bool:
+        """Whether a function does what was done on arguments of their own in bytes and floats alike."""
+        if finding.given is None:
+            return True
+        array, *asked = finding.given
+        others = [array.astype(dtype) for dtype in ("uint8", "float32") if array.max(initial=0) <= 255]
+        done = (self._subject.try_input(finding.direction, other, *asked) for other in others)
+        return all(self._alike(mine, call(function, x.copy(), *asked)) for x, mine in zip(others, done, strict=True))
+
+    def _of_dtype(self, mine: Outcome, theirs: Outcome) -> bool:
+        same_dtype = mine.output is None or theirs.output is None or mine.output.dtype == theirs.output.dtype
+        return same_dtype and self._alike(mine, theirs)
 
     def _does_all(self, function: Callable[..., Array], direction: Direction, cell: Cell) -> bool:
         """Whether a function does what was seen of a cell, with the same effects on the inputs."""
@@ -306,23 +337,72 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
         return _lines(subject, finding.direction, mode, data_format, literal(array)), "arguments"
     if case is None:
         return "", ""
-    small = _one_pixel(subject, finding) or _two_pixels(subject, finding)
+    wrong = _wrong(subject, finding)
+    small = _one_pixel(subject, wrong, finding.levels) or _two_pixels(subject, finding)
     if small is not None:
         return small, "pixel"
+    case = wrong.case or case
     if math.prod(case.shape) == 0 and case.layout == "c" and case.dtype != "bfloat16":
         x = f'np.zeros({case.array_shape}, dtype="{case.dtype}")'
         return _lines(subject, case.direction, case.mode, case.data_format, x), "arguments"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
-    hint = _HINTS.get(finding.kind)
-    return "from vggprep.cases import Case\n" + shown + (f"\n# {hint}" if hint else ""), "case"
+    if wrong.kind == "value" and wrong.deviation is not None:
+        shown += _got(subject, case, wrong, wrong.deviation.worst[:-1], finding.levels)
+    return "from vggprep.cases import Case\n" + _hinted(finding.kind, shown, case), "case"
+
+
+def _wrong(subject: Subject, finding: Finding) -> Finding:
+    """The finding about the values that are wrong, where outputs disagree; else the finding itself."""
+    if finding.case is None or finding.kind not in FOLLOWS:
+        return finding
+    cases = [finding.case]
+    if finding.kind == "integer_dtypes":
+        cases.append(replace(finding.case, dtype="float32"))
+    for case in cases:
+        found = subject.verdict(case, subject.run(case))[0]
+        if found is not None and found.deviation is not None:
+            return found
+    return finding
 
 
 _HINTS: dict[Kind, str] = {
     "mutation": "x has changed",
     "input_returned": "the result shares memory with x",
     "view_returned": "the result shares memory with x",
-    "overwritten_result": "keep this result, call with another image, and look at it again: it has changed",
+    "overwritten_result": "first has changed",
+    "thread_race": "called from several threads at once, with another image in each, it returns something else",
 }
+
+
+def _hinted(kind: Kind, shown: str, case: Case) -> str:
+    """The lines with what a look at the arrays shows; of an earlier result, after another call."""
+    if kind == "overwritten_result":
+        *head, last = shown.splitlines()
+        width = ", :" if case.data_format == "channels_last" else ""
+        shown = "\n".join([*head, f"first = {last}", f"x = x[..., ::-1{width}].copy()", last])
+    return f"{shown}\n# {_HINTS[kind]}" if kind in _HINTS else shown
+
+
+def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], levels: float) -> str:
+    """What comes out for a pixel and what should; how far off it is, if that is not what the finding says."""
+    assert wrong.deviation is not None
+    assert wrong.outcome is not None
+    shape = (1,) * (case.rank - 1) + (3,)
+    pixels = (z[at].reshape(shape) for z in (wrong.deviation.got, wrong.deviation.expected))
+    got, expected = (to_format(z, case.data_format) for z in pixels)
+    digits = 4 if got.dtype.name in ("float16", "bfloat16") else 7
+    if _values(got, digits) == _values(expected, digits):
+        digits = 17
+    place = [*map(str, at)]
+    place.insert(len(at) if case.data_format == "channels_last" else len(at) - 2, ":")
+    off = grey_levels(wrong.deviation.levels)
+    return (
+        f"\n# got      {_values(got, digits)} {got.dtype.name}"
+        + (f" at [{', '.join(place)}]" if any(at) or math.prod(case.shape) > 3 else "")
+        + f"\n# expected {_values(expected, digits)}"
+        + (f" {_expected_dtype(subject, case, wrong.outcome)}" if case.direction == "forward" else "")
+        + (f"\n# off by {off}" if wrong.kind == "value" and off != grey_levels(levels) else "")
+    )
 
 
 def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
@@ -334,26 +414,64 @@ def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
     return pixel, array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
 
 
-def _one_pixel(subject: Subject, finding: Finding) -> str | None:
+def _drawn(case: Case, pixels: Array) -> Case:
+    """The case with other pixels, channels last."""
+    return Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", pixels.shape, pixels.tobytes())
+
+
+def _one_pixel(subject: Subject, finding: Finding, levels: float) -> str | None:
     case, deviation = finding.case, finding.deviation
     if case is None or deviation is None:
         return None
     pixel, array = _worst_pixel(finding)
     outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
-    plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", pixel.shape, pixel.tobytes())
+    plain = _drawn(case, pixel)
     again = subject.verdict(plain, outcome, array)[0]
     if again is None or again.deviation is None:
         return None
-    got, expected = (to_format(z, case.data_format) for z in (again.deviation.got, again.deviation.expected))
-    digits = 4 if got.dtype.name in ("float16", "bfloat16") else 7
-    if _values(got, digits) == _values(expected, digits):
-        digits = 17
-    return (
-        _lines(subject, case.direction, case.mode, case.data_format, literal(array))
-        + f"\n# got      {_values(got, digits)} {got.dtype.name}"
-        + f"\n# expected {_values(expected, digits)}"
-        + (f" {_expected_dtype(subject, case, outcome)}" if case.direction == "forward" else "")
+    lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))
+    return lines + _got(subject, plain, again, again.deviation.worst[:-1], levels)
+
+
+def _two_calls(subject: Subject, finding: Finding) -> str | None:
+    """Lines with two calls of which the first decides what the second returns; in a new process, if it has one."""
+    direction, cell = finding.direction, finding.cell
+    function, restart = subject.function(direction), getattr(subject.function(direction), "restart", None)
+    assert function is not None
+    usual = panel(direction, cell)
+    height, width = (1, 2) if restart else (2, 4)  # here, a shape that has not been shown
+    pixels = usual.values().reshape(-1, 3)[: height * width].reshape((1,) * (cell.rank - 3) + (height, width, 3))
+    large = usual if subject.implementation.compiled else replace(usual, shape=LARGE[-cell.rank :])
+    middle = large.values()
+    pair = (*[-1] * (cell.rank - 3), middle.shape[-3] // 2, slice(middle.shape[-2] // 2, middle.shape[-2] // 2 + 2))
+    middle[pair] = middle[pair][::-1].copy()
+    tried = (
+        (np.zeros_like(pixels), pixels, ""),
+        (pixels, np.ascontiguousarray(pixels[..., ::-1, :]), ""),
+        (large.values(), middle, f"{_case_source(large)}.array()"),
     )
+    for first, second, source in tried:
+        if restart:
+            restart()
+        earlier, x = (np.ascontiguousarray(to_format(z, cell.data_format)) for z in (first, second))
+        before = call(function, earlier.copy(), cell.mode, cell.data_format, keep=True)
+        if before.output is None or subject.verdict(_drawn(usual, first), before, earlier)[0] is not None:
+            return None  # it is wrong by itself
+        outcome = subject.call_again(direction, before, x, cell.mode, cell.data_format)
+        wrong = subject.verdict(_drawn(usual, second), outcome, x)[0]
+        if wrong is None or wrong.deviation is None:
+            continue
+        lines = _lines(subject, direction, cell.mode, cell.data_format, source or literal(earlier))
+        at = np.argwhere(x != earlier)
+        fill = f"x[...] = {x.tolist()}"
+        if source:
+            low, high = at.min(axis=0), at.max(axis=0)
+            region = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+            fill = f"x[{', '.join(f'{r.start}:{r.stop}' for r in region)}] = {x[region].tolist()}"
+        got = _got(subject, _drawn(usual, second), wrong, wrong.deviation.worst[:-1], wrong.levels)
+        head = "from vggprep.cases import Case\n" if source else ""
+        return f"{head}{lines}\n{fill}\n{lines.splitlines()[-1]}{got}"
+    return None
 
 
 def _two_pixels(subject: Subject, finding: Finding) -> str | None:
@@ -376,7 +494,8 @@ def _two_pixels(subject: Subject, finding: Finding) -> str | None:
         hint = predicate(again) if again is not None else ""
     if not shown:
         return None
-    return f"{_lines(subject, case.direction, case.mode, case.data_format, literal(array))}\n# {hint}"
+    lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))
+    return _hinted(finding.kind, lines, case) if finding.kind in _HINTS else f"{lines}\n# {hint}"
 
 
 def _expected_dtype(subject: Subject, case: Case, outcome: Outcome) -> str:

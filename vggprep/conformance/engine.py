@@ -385,7 +385,7 @@ def _result(
     direction, levels, kind, cause = judgement.direction, judgement.levels, "", ""
     if finding is not None:
         message, status = sentence(finding), "failed" if excuse is None else "known"
-        direction, levels, kind = finding.direction, max(levels, finding.levels), finding.kind
+        direction, levels, kind = finding.direction, finding.levels or levels, finding.kind
         cause = cause_of(finding, judgement.check, explanation.cause)
     return Result(
         implementation.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 from collections import Counter
@@ -17,12 +18,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from vggprep.cases import Cell
 from vggprep.checks import CHECKS
 from vggprep.conformance.results import STATUSES, Report, Result, Status
+from vggprep.conformance.words import FOLLOWS, OF_VALUES
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.machine import versions
-from vggprep.spec import MODES, Direction, ModeName, as_data, definitions
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, Direction, ModeName, as_data, definitions
 from vggprep.specification import VERSION
 
 FORMAT = "vggprep-report/2"
@@ -106,8 +109,8 @@ def table(report: Report) -> Table:
             continue
         fields = [counts(Counter(r.status for r in results if r.mode == mode)) for mode in modes]
         judged = [r.worst_levels for r in results if r.status in ("passed", "failed", "known")]
-        worst = max(judged, default=0.0)
-        grid.add_row(check.name, *fields, f"{worst:.2g}" if worst else "")
+        worst = max(judged, key=_finite_first, default=0.0)
+        grid.add_row(check.name, *fields, f"{worst:.3g}" if worst else "")
     return grid
 
 
@@ -135,11 +138,16 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
         key = (group[0].direction, frozenset(r.cell for r in group)) if of_results else cause
         merged.setdefault(key, []).extend(group)
     _fold_in_place(merged)
+    _fold_what_follows(merged)
     for group in merged.values():
-        # Best to read: what is said of most, a reproducer on one pixel, then a plain dtype.
+        # Shapes, then the largest error in values, which the reproducer shows; of equals, the best to read.
         said = Counter(r.diagnosis for r in group).most_common(1)[0][0]
+        of_form = any(r.finding == "shape" for r in group)
+        leading = _OF_STATE if group[0].cause.endswith("/fault/state") else OF_VALUES
         group.sort(
             key=lambda r: (
+                (r.finding in FOLLOWS | OF_VALUES) if of_form else (r.finding not in leading),
+                *(-n for n in _finite_first(0.0 if of_form else float(f"{r.worst_levels:.3g}"))),
                 r.diagnosis != said,
                 r.example not in ("pixel", "arguments"),
                 r.check in _OF_ODD_VALUES,
@@ -149,23 +157,68 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
     return sorted(merged.values(), key=lambda group: -len(group))
 
 
+def _finite_first(levels: float) -> tuple[bool, float]:
+    """A key: infinite errors, which NaN and infinities have by themselves, say least."""
+    return math.isfinite(levels), levels
+
+
+def _fold_what_follows(groups: dict[object, list[Result]]) -> None:
+    """Outputs that disagree where values are wrong, in either of the cells compared, are no cause of their own.
+
+    Nor are wrong values of which nothing is known, beside others in the mode of which something is.
+    """
+    for cause, group in list(groups.items()):
+        first = group[0]
+        if first.diagnosis or not all(r.finding in FOLLOWS | OF_VALUES for r in group):
+            continue
+        follows = all(r.finding in FOLLOWS for r in group)
+        cells = {c for r in group for c in _compared(r)}
+        others = [
+            other
+            for other in groups.values()
+            if other is not group and other[0].direction == first.direction
+            if any(
+                r.finding in OF_VALUES and (r.cell in cells if follows else r.mode == first.mode and r.diagnosis != "")
+                for r in other
+            )
+        ]
+        if others and (follows or len(others) == 1):
+            max(others, key=len).extend(groups.pop(cause))
+
+
+def _compared(result: Result) -> set[Cell]:
+    """The cells of the outputs that a result is about."""
+    cell = result.cell
+    if result.finding in ("layout", "batch_of_three"):
+        return {cell._replace(data_format=f, rank=r) for f in DATA_FORMATS for r in RANKS}
+    return {cell, cell._replace(dtype="float32")} if result.finding == "integer_dtypes" else {cell}
+
+
 def _fold_in_place(groups: dict[object, list[Result]]) -> None:
-    """Where the caller's array is overwritten, it is also what comes back, and must not be read-only: one cause."""
-    for group in [g for g in groups.values() if g[0].finding == "mutation"]:
+    """What follows from an array that is written to, in the same cells: one cause.
+
+    The caller's, if overwritten, also comes back and must not be read-only; a shared result is shared by threads, too.
+    """
+    for group in [g for g in groups.values() if g[0].finding in _FOLLOWED]:
         cells = {r.cell for r in group}
         for cause, other in list(groups.items()):
-            follows = other[0].finding in ("input_returned", "view_returned") or (
-                other[0].finding == "refusal" and all(r.check == "memory_layouts" for r in other)
+            follows = other[0].finding in _FOLLOWED[group[0].finding] and (
+                other[0].finding != "refusal" or all(r.check == "memory_layouts" for r in other)
             )
             same = other[0].direction == group[0].direction and not other[0].diagnosis
             if follows and same and {r.cell for r in other} <= cells:
                 group.extend(groups.pop(cause))
 
 
+_FOLLOWED = {"mutation": ("input_returned", "view_returned", "refusal"), "overwritten_result": ("thread_race",)}
+
+
 _ABOUT_RESULTS = {check.name for check in CHECKS} - {
     "purity", "fresh_output", "memory_layouts", "byte_order", "determinism", "threads", "errors",
 }  # fmt: skip
 
+
+_OF_STATE = ("stale", "state")
 
 _OF_ODD_VALUES = ("nonfinite", "monotone")
 """What fails in these alone has to do with them; what fails elsewhere, too, is better seen there."""
@@ -177,7 +230,7 @@ def cause_text(group: Sequence[Result]) -> str:
     lines = [first.message]
     lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
-    names.sort(key=lambda name: name in _OF_ODD_VALUES)
+    names.sort(key=lambda name: (first.finding in _OF_STATE and name != first.check, name in _OF_ODD_VALUES))
     sentence = next(check.sentence for check in CHECKS if check.name == names[0])
     also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
     clauses = dict.fromkeys([*first.clauses, *(c for r in group if r.check == names[0] for c in r.clauses)])
@@ -185,8 +238,9 @@ def cause_text(group: Sequence[Result]) -> str:
     lines.append(f"  breaks {names[0]}{by_name}: {sentence}{also}")
     if first.diagnosis:
         lines.append(f"  {first.diagnosis}")
-    for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis not in ("", first.diagnosis)):
-        lines.append(f"  in {_where([r for r in group if r.diagnosis == said])}: {said}")
+    for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis != first.diagnosis):
+        where = _where([r for r in group if r.diagnosis == said])
+        lines.append(f"  in {where}: {said}" if said else f"  and in {where}")
     if first.reproducer:
         lines.append("  to see it:")
         lines += [f"    {line}" for line in first.reproducer.splitlines()]

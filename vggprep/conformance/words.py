@@ -39,7 +39,7 @@ WORDS: dict[Kind, Words] = {
     "permutation": Words("a pixel's result changes when the pixels are rearranged"),
     "channels": Words("changing {channel} changes outputs other than channel {own}"),
     "memory_layout": Words("{layout} layout gives other bits than a C-ordered copy of the same values", ("layout",)),
-    "state": Words("the same input gives other bits after calls in other modes"),
+    "state": Words("the same input gives other bits after other calls"),
     "stale": Words("gives {what} the result of an earlier call", ("what",)),
     "falling": Words("the output falls from {before} to {after} although {channel} rises to {input}"),
     "rising": Words("the output rises from {before} to {after} as {channel} rises to {input}, in a falling mode"),
@@ -63,7 +63,7 @@ _WHEREVER = frozenset(
 )
 """Kinds that are the same cause whichever check meets them."""
 
-_OF_VALUES = frozenset({"value", "lost_pixels"})
+OF_VALUES: frozenset[str] = frozenset({"value", "lost_pixels"})
 """Kinds that are the same cause for all checks, in one mode."""
 
 _OF_THE_PROCESS = frozenset({"process_ended", "hangs", "given_up"})
@@ -73,6 +73,9 @@ _RELATIONS = frozenset(
     {"integer_dtypes", "layout", "batch_of_three", "batch", "permutation", "channels", "memory_layout", "state"}
 )
 """Kinds of outputs that should agree; how far apart they are follows the sentence."""
+
+FOLLOWS: frozenset[str] = frozenset({*_RELATIONS, "falling", "rising"})
+"""Kinds that are no cause of their own where values are wrong, in one of the cells that are compared."""
 
 
 def sentence(finding: Finding) -> str:
@@ -107,7 +110,7 @@ def cause_of(finding: Finding, check: str, fault: str) -> str:
     if finding.kind in _OF_THE_PROCESS:
         return f"{finding.direction}/process"
     parts: list[str] = [finding.direction, finding.kind]
-    if finding.kind in _OF_VALUES:
+    if finding.kind in OF_VALUES:
         parts.append(finding.cell.mode)
     elif finding.kind not in _WHEREVER:
         parts.append(check)

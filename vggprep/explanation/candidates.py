@@ -152,6 +152,8 @@ _AFTER = (
         cuts=True,
     ),
     _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y), cuts=True),
+    _Step("rounded", "rounded to whole numbers", np.rint, cuts=True),
+    _Step("truncated", "cut to whole numbers", np.trunc, cuts=True),
     _Step("over_255_to_unit", "divided by 255 and clipped to 0..1", lambda y: np.clip(y / 255, 0, 1), clips=True),
 )
 

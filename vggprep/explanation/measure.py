@@ -65,6 +65,11 @@ GEOMETRIES: tuple[Geometry, ...] = (
     _axes("turns the image by 180 degrees", lambda y: y[..., ::-1, ::-1, :], lambda y: y[..., ::-1, ::-1, :]),
     _axes("returns planes in the shape of pixels", _planes, _as_planes),
     _axes("returns pixels in the shape of planes", _as_planes, _planes),
+    _axes(
+        "takes the shape of channels first, with the values in the order of channels last",
+        lambda y: y.reshape(*y.shape[:-3], *y.shape[-2:], y.shape[-3]),
+        lambda y: y.reshape(*y.shape[:-3], y.shape[-1], *y.shape[-3:-1]),
+    ),
     _axes("reverses the order of the images", lambda y: y[::-1], lambda y: y[::-1]),
     _axes("adds a batch axis", lambda y: y.reshape(y.shape[1:]), lambda y: y[None]),
     _axes(
@@ -141,6 +146,7 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the image less its own minimum", lambda x: x - x.min(axis=_IMAGE, keepdims=True)),
     _of("of the batch less its own minimum", lambda x: x - x.min()),
     _of("of the image less its own mean", lambda x: x - x.mean(axis=_IMAGE, keepdims=True)),
+    _of("of the batch less its own mean", lambda x: x - x.mean()),
     _of("of each channel less its own mean", lambda x: x - x.mean(axis=_CHANNEL, keepdims=True)),
     _of("of the image standardised by its own mean and deviation", lambda x: _standardised(x, _IMAGE)),
     _of("of each channel standardised by its own mean and deviation", lambda x: _standardised(x, _CHANNEL)),
@@ -164,8 +170,13 @@ def _grey(x: Float64, weights: tuple[float, float, float]) -> Float64:
     return np.repeat((x @ np.array(weights))[..., None], 3, axis=-1).astype(np.float64)
 
 
-def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
-    """Affine maps of each channel, of the image or something made of it, perhaps clipped, that fit the first image."""
+def affine_maps(
+    evidence: Sequence[Seen], direction: Direction, mode: ModeName, *, thorough: bool = True
+) -> Iterator[Statement]:
+    """Affine maps of each channel, of the image or something made of it, perhaps clipped, that fit the first image.
+
+    Without ``thorough``, of the image itself alone.
+    """
     plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
     if plain is None or plain.outcome.output is None:
         return
@@ -180,7 +191,7 @@ def affine_maps(evidence: Sequence[Seen], direction: Direction, mode: ModeName) 
     if low == high or output.dtype.kind in "iub":
         return
     slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
-    for before in _BEFORES:
+    for before in _BEFORES if thorough else _BEFORES[:1]:
         with np.errstate(all="ignore"):
             z = before.compute(plain)
         if not np.isfinite(z).all():

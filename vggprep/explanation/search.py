@@ -67,7 +67,9 @@ def explain(
             return statement
     if not thorough or not telling:
         return None
-    found = known(shown, direction, mode, admit) or measured(shown, direction, mode)
+    # What is wrong first: there, most of what is known does something else.
+    wrong_first = sorted(shown, key=lambda seen: any(reproduces(replace(e, single=True), [seen]) for e in right))
+    found = known(wrong_first, direction, mode, admit) or measured(shown, direction, mode)
     return None if found is None else plainer(found, shown, direction, mode)
 
 
@@ -85,17 +87,26 @@ def known(
     admit: Callable[[Statement], bool] = lambda statement: True,
 ) -> Statement | None:
     """Of what has a name, the first that fits all that was seen."""
-    for single in (False, True) if is_wide(shown) else (False,):
-        for each in candidates(direction, mode):
-            if single and each.kind == "rounding":
-                in_single = replace(each, single=True, text=f"{each.text}, but only to the precision of float32")
-                if reproduces(in_single, shown):
-                    return in_single
-        others = (replace(e, single=single) for e in candidates(direction, mode) if e.kind != "rounding")
-        fitting = [each for each in others if reproduces(each, shown) and admit(each)]
-        if fitting:
-            return _chosen(fitting, shown)
+    wide = is_wide(shown)
+    loose = [e for e in (replace(e, single=wide) for e in candidates(direction, mode)) if reproduces(e, shown)]
+    for fits in (_strict(loose, shown), loose) if wide else (loose,):
+        for each in fits:
+            if each.single and each.kind == "rounding":
+                return replace(each, text=f"{each.text}, but only to the precision of float32")
+        if admitted := [each for each in fits if each.kind != "rounding" and admit(each)]:
+            return _chosen(admitted, shown)
     return None
+
+
+def fitting(statements: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement]:
+    """Those that fit all that was seen; only to the precision of float32, where they are ``single``, if none does."""
+    loose = [each for each in statements if reproduces(each, shown)]
+    return _strict(loose, shown) or loose
+
+
+def _strict(loose: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement]:
+    """Of statements that fit to the precision of float32, those that fit to that of the outputs."""
+    return [e for e in (replace(e, single=False) for e in loose) if reproduces(e, shown)]
 
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
@@ -120,10 +131,21 @@ def of_fault(fault: Fault, mode: ModeName) -> Statement:
 
 
 def closest(fitting: Sequence[Statement], shown: Sequence[Seen]) -> list[Statement]:
-    """Of statements that fit, those that fit best, in their order: in few bits, much fits."""
+    """Of statements that fit, those that fit best, in their order: in few bits, much fits.
+
+    Faults that return the outputs' dtypes, if the first of these does not, say what it leaves open.
+    """
     misfits = [_misfit(statement, shown) for statement in fitting]
     best = min(misfits, default=0.0)
-    return [each for each, misfit in zip(fitting, misfits, strict=True) if misfit <= 2.0 * best + 1.0]
+    near = [each for each, misfit in zip(fitting, misfits, strict=True) if misfit <= 2.0 * best + 1.0]
+    own = [each for each in near if each.kind == "fault" and _has_dtypes(each, shown)]
+    return own if any(not _has_dtypes(each, shown) for each in near[:1]) and own else near
+
+
+def _has_dtypes(statement: Statement, shown: Sequence[Seen]) -> bool:
+    """Whether what is predicted has the dtypes of the outputs."""
+    found = ((seen.outcome.output, statement.predict(seen)) for seen in shown)
+    return all(y is None or z is None or y.dtype == z.dtype for y, z in found)
 
 
 def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
@@ -144,7 +166,11 @@ def _misfit(statement: Statement, shown: Sequence[Seen]) -> float:
 def _chosen(fitting: Sequence[Statement], shown: Sequence[Seen]) -> Statement:
     """The first of the best, and what else fits."""
     first = closest(fitting, shown)[0]
-    others = [each for each in fitting if each.name != first.name]
+    others = [
+        e
+        for e in fitting
+        if e.name != first.name and (e.kind != "fault" or _has_dtypes(e, shown) >= _has_dtypes(first, shown))
+    ]
     return replace(first, also=tuple(dict.fromkeys(e.text if e.kind == "steps" else e.name for e in others)))
 
 
@@ -158,35 +184,53 @@ def _nowhere_finite(telling: Sequence[Seen]) -> Statement | None:
 
 
 def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
-    """A statement about pixels in another place, whose numbers are then explained."""
+    """A statement about pixels in another place, whose numbers are then explained.
+
+    Where the first image that tells comes out right, nothing has moved.
+    """
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
-    predicted: dict[Statement, Array | None] = {}
+    telling = [seen for seen in shown if seen.tells][:1]
+    if any(reproduces(replace(each, single=True), telling) for each in plain if each.kind == "rounding"):
+        return None
+    predicted: dict[object, tuple[Array | None, float, float]] = {}
 
-    def fits_one(statement: Statement, first: Seen) -> bool:
+    def fits_one(statement: Statement, first: Seen, low: float, high: float) -> bool:
         output = first.outcome.output
         if output is None or output.dtype.kind in "iub":
             return True
-        if statement not in predicted:
-            predicted[statement] = statement.predict(first)
-        one = predicted[statement]
-        return one is not None and same(output, one, single=statement.single, size=statement.size)
+        if statement.predict not in predicted:
+            found = statement.predict(first)
+            predicted[statement.predict] = found, *((0.0, 0.0) if found is None else _extremes(found))
+        one, lowest, highest = predicted[statement.predict]
+        # The values are the same wherever they are.
+        near = 1e-2 * max(abs(low), abs(high)) + statement.size
+        if one is None or abs(lowest - low) > near or abs(highest - high) > near:
+            return False
+        return same(output, one, single=statement.single, size=statement.size)
 
     single = tuple(replace(each, single=True) for each in known) if is_wide(shown) else ()
+    undone = [(geometry, [_undone(geometry, seen) for seen in shown]) for geometry in GEOMETRIES]
+    moved = [(geometry, [s for s in seen if s is not None]) for geometry, seen in undone if all(seen)]
     for numbers in (plain, known, single):
-        for geometry in GEOMETRIES:
-            undone = [_undone(geometry, seen) for seen in shown]
-            back = [seen for seen in undone if seen is not None]
-            if len(back) < len(undone):
-                continue
-            found = next((each for each in numbers if fits_one(each, back[0]) and reproduces(each, back)), None)
+        for geometry, back in moved:
+            extremes = _extremes(np.asarray(back[0].outcome.output))
+            found = next((e for e in numbers if fits_one(e, back[0], *extremes) and reproduces(e, back)), None)
             if found is not None and numbers is single:
                 found = replace(found, text=f"{found.text}, but only to the precision of float32")
             if found is None and numbers is (single or known):
-                found = next((m for m in affine_maps(back, direction, mode) if reproduces(m, back)), None)
+                maps = affine_maps(back, direction, mode, thorough=False)
+                found = next((each for each in maps if reproduces(each, back)), None)
             if found is not None:
                 return _at_another_place(geometry, found)
     return None
+
+
+def _extremes(array: Array) -> tuple[float, float]:
+    """The smallest and the largest finite value, as far as there are any."""
+    values = oracle.as_float64(array)
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 def _undone(geometry: Geometry, seen: Seen) -> Seen | None:

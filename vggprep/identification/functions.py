@@ -13,11 +13,16 @@ from vggprep import tolerance
 from vggprep.cases import Case
 from vggprep.checks.subject import Subject
 from vggprep.configurations.words import sentence
+from vggprep.conformance.engine import Selection
+from vggprep.conformance.judging import judge
+from vggprep.conformance.report import causes
+from vggprep.conformance.results import Result
 from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine, Float64
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.statements import Seen, Statement, unit_roundoff
-from vggprep.identification.probes import DTYPES, Array, Probe, probes, square_probes
+from vggprep.explanation.measure import on_seen
+from vggprep.explanation.statements import Seen, unit_roundoff
+from vggprep.identification.probes import DTYPES, Array, Probe, probes, sized_probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
 from vggprep.implementations.callables import Outcome, call, parameters
@@ -31,7 +36,8 @@ class Answer:
 
     ``name``: of the mode, fault or family (for ``"affine"``, of the nearest). ``level`` is that of a mode.
     ``data_format`` and ``dtype`` are words: those that it was recognised in. ``channels``: the affine map, if it is
-    one. ``also``: what ``dtype`` cannot distinguish it from. ``notes``: what else there is to say.
+    one. ``also``: what else everything seen fits. ``fails``: what ``check`` says of it, if it conforms on the images
+    shown. ``notes``: what else there is to say.
     """
 
     kind: Literal["mode", "fault", "family", "inverse", "affine", "measured", "other", "refuses"]
@@ -44,13 +50,14 @@ class Answer:
     channels: Affine | None = None
     story: str = ""
     also: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
-        """Whether it is a mode or the inverse of one, and the one asked for."""
+        """Whether it is a mode or the inverse of one, the one asked for, and ``check`` finds nothing."""
         known = (self.kind == "mode" and self.level is not None) or self.kind == "inverse"
-        return known and self.asked in (None, self.mode)
+        return known and self.asked in (None, self.mode) and not self.fails
 
     def __repr__(self) -> str:
         level = f"level {self.level}" if self.level else "at neither level"
@@ -72,7 +79,8 @@ class Answer:
         if self.channels is not None:
             lines += [f"  channel {k} = {channel}" for k, channel in enumerate(self.channels)]
         if self.also:
-            lines.append(f"  {self.dtype} cannot tell it from {', '.join(self.also)}")
+            lines.append(f"  what was seen fits {' and '.join(self.also)}, too")
+        lines += [f"  but it fails vggprep check: {said}" for said in self.fails]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
@@ -115,8 +123,31 @@ def identify(function: Callable[..., Any] | Implementation) -> Identification:
     assert called is not None
     asked = (function.modes or tuple(MODES)) if parameters(called).mode else (None,)
     forms: dict[str, None] = {}
-    answers = tuple(_identify(function, called, mode, forms) for mode in asked)
-    return Identification(function.name, answers, (*filter(None, forms), *map(str, advice)))
+    answers: list[Answer] = []
+    for mode in asked:
+        answer = _identify(function, called, mode, forms)
+        answers.append(_checked(function, answer, few=any(each.is_right for each in answers)))
+    notes = (*filter(None, forms), *map(str, advice))
+    if function.compiled or function.serial:
+        notes = (*notes, "seen on a few small images; vggprep check looks at sizes, memory and repeated calls, too")
+    return Identification(function.name, tuple(answers), notes)
+
+
+def _checked(implementation: Implementation, answer: Answer, few: bool) -> Answer:
+    """The answer, with what ``check`` finds in uint8 and float32 of what is right; ``few``: in float32 alone."""
+    if not answer.is_right or implementation.compiled or implementation.serial:
+        return answer
+    mode, inverse = answer.mode, implementation.preprocess is None or answer.kind == "inverse"
+    function = implementation.deprocess if implementation.preprocess is None else implementation.preprocess
+    assert mode is not None
+    judged = replace(implementation, preprocess=None, deprocess=function) if inverse else implementation
+    dtypes = tuple(dict.fromkeys((*(() if few else ("uint8",)), "float32", answer.dtype)))
+    report = judge(replace(judged, modes=None), selection=Selection((mode,), None, dtypes), examples=0)
+    return replace(answer, fails=tuple(dict.fromkeys(_said(group[0]) for group in causes(report.results))))
+
+
+def _said(result: Result) -> str:
+    return f"{result.message}: it {result.diagnosis}" if result.diagnosis else result.message
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
@@ -163,17 +194,25 @@ def _identify(
     answer = Answer(
         "other", "", asked, data_format=_formats(plain, base, channels, takes_format), dtype=base.case.dtype
     )
-    named = _named(shown, asked, answer, channels)
+    ranks = [each.case.rank for each in plain if each.case.data_format == base.case.data_format]
+    sized = (
+        ()
+        if implementation.compiled or implementation.serial
+        else sized_probes(base.case.dtype, ranks, base.case.data_format)
+    )
+    more = [*map(ask, sized)]
+    large = more.pop() if more else None
+    every = [*shown, *more]
+    named = _named(every, asked, answer, channels, large)
     if named is not None:
         return named
-    dependence = _dependence(ask, base)
-    if dependence.elsewhere:
-        by_dtype = _by_dtype(shown, asked)
-        return replace(answer, kind="measured" if by_dtype else "other", story=by_dtype or dependence.story)
-    if channels is not None and _is_plain(shown, asked):
+    if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
         return _affine_answer(answer, channels, error)
-    by_dtype = _by_dtype(shown, asked)
-    return (by_dtype and replace(answer, kind="measured", story=by_dtype)) or replace(answer, story=dependence.story)
+    dependence = _dependence(ask, base)
+    by_dtype = "" if dependence.on_more_than_values else _by_dtype(every, asked)
+    if by_dtype:
+        return replace(answer, kind="measured", story=by_dtype)
+    return replace(answer, story=dependence.story or _not_affine(every, channels))
 
 
 def _is_plain(shown: Sequence[_Shown], asked: ModeName | None) -> bool:
@@ -190,31 +229,42 @@ def _evidence(shown: Iterable[_Shown]) -> list[Seen]:
 _RANKS = ("mode", "fault", "family", "inverse", "steps")
 
 
-def _named(shown: Sequence[_Shown], asked: ModeName | None, answer: Answer, channels: Affine | None) -> Answer | None:
+def _named(
+    shown: Sequence[_Shown],
+    asked: ModeName | None,
+    answer: Answer,
+    channels: Affine | None,
+    large: _Shown | None = None,
+) -> Answer | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
+    also_large = [] if large is None else [large.seen]
+    all_shown = [*shown, *filter(None, [large])]
     modes = sorted({*MODES, *filter(None, [asked])}, key=lambda mode: (mode != asked, [*MODES, asked].index(mode)))
-    fitting: list[Statement] = []
-    for single in (False, True) if search.is_wide(evidence) else (False,):
-        known = (replace(each, single=single) for mode in modes for each in candidates("forward", mode))
-        fitting = fitting or [e for e in known if e.kind != "rounding" and search.reproduces(e, evidence)]
+    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
+    level = None
+    conforming = next((mode for mode in modes if (level := _level(mode, all_shown)) is not None), None)
+    known = [replace(e, single=search.is_wide(evidence)) for mode in modes for e in candidates("forward", mode)]
+    if conforming:  # beside it, only what has other constants is named
+        known = [e for e in known if (e.name, e.mode) in maps]
+    fitting = search.fitting([e for e in known if e.kind != "rounding"], [*evidence, *also_large])
     # A published mode is what was meant if nothing was asked for; else a fault in what was asked for says more.
     fitting.sort(key=lambda e: _RANKS.index("fault" if asked and e.kind == "mode" and e.name in PUBLISHED else e.kind))
-    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
-    if asked is None and evidence and evidence[0].tells:
-        modes += [e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED]
-    for mode in dict.fromkeys(modes):
-        if (level := _level(mode, shown)) is not None:
-            others = tuple(dict.fromkeys(e.name for e in fitting if e.name != mode and (e.name, e.mode) in maps))[:4]
-            made = replace(answer, kind="mode", name=mode, mode=mode, level=level, channels=channels, also=others)
-            return replace(made, story=_of_mode(mode))
+    near = search.closest(fitting, evidence)
+    if asked is None and conforming is None and evidence and evidence[0].tells:
+        published = (e.name for e in fitting if e.kind == "mode" and e.name in PUBLISHED)
+        conforming = next((mode for mode in published if (level := _level(mode, all_shown)) is not None), None)
+    if conforming is not None:
+        names = (e.name for e in near if e.name != conforming and (e.name, e.mode) in maps)
+        made = replace(answer, kind="mode", name=conforming, mode=conforming, level=level, channels=channels)
+        return replace(made, also=tuple(dict.fromkeys(names))[:4], story=_of_mode(conforming))
     if not evidence or not evidence[0].tells:
         return None
-    best = next(iter(search.closest(fitting, evidence)), None) or search.measured(evidence, "forward", modes[0])
+    best = next(iter(near), None) or search.measured(evidence, "forward", modes[0])
     best = best and search.plainer(best, evidence, "forward", modes[0])
-    if best is None or best.channels is not None:
+    if best is None or best.channels is not None or not search.reproduces(best, also_large):
         return None  # an affine map of no name is written out with what is near it
-    also = dict.fromkeys(e.name for e in fitting if e.name != best.name and (e.name, e.mode) in maps)
+    also = dict.fromkeys(e.name for e in near if e.name != best.name and (e.name, e.mode) in maps)
     named = replace(answer, mode=best.mode, story=best.text, also=tuple(also)[:4])
     if best.kind in ("steps", "measured", "rounding"):
         return replace(named, kind="measured")
@@ -290,7 +340,7 @@ def _data_formats(plain: Sequence[_Shown]) -> list[DataFormat]:
 
 
 def _fit(seen: _Shown) -> tuple[Affine, float] | None:
-    y = _output(seen)
+    y = seen.seen.y
     if y is None or seen.outcome.output is None or not np.isfinite(y).all():
         return None
     return affine.fit(seen.seen.x.reshape(-1, 3), y.reshape(-1, 3), unit_roundoff(seen.outcome.output.dtype))
@@ -345,33 +395,43 @@ def _affine_answer(answer: Answer, channels: Affine, error: float) -> Answer:
 _NEAR = 2.0  # grey levels: what is further off is no variant of it
 
 
-def _output(shown: _Shown) -> Float64 | None:
-    return shown.seen.y
+def _not_affine(shown: Sequence[_Shown], channels: Affine | None) -> str:
+    """What is no affine map although each value depends on nothing but its own pixel; where it is not, if not all."""
+    if channels is not None:
+        plain = on_seen("", "", lambda seen: affine.apply(channels, seen.x))
+        base, *others = (e for e in shown if e.outcome.output is not None)
+        other = next((e.what for e in others if not search.reproduces(plain, [e.seen])), None)
+        if other is not None and search.reproduces(plain, [base.seen]):
+            return f"it is {', '.join(map(str, channels))} on the {base.what}, but not on the {other}"
+    return "each value depends on its own pixel and channel alone, but not linearly (clipped, rounded, a table)"
 
 
 class _Dependence(NamedTuple):
-    """What an output depends on, in words; and whether on anything but its own pixel."""
+    """What an output depends on, in words; and whether on more than the values in the image: its size, or state."""
 
     story: str
-    elsewhere: bool = False
+    on_more_than_values: bool = False
 
 
 def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
-    """What an output that is not an affine map of the pixels depends on, from changing the input here and there."""
+    """What an output depends on besides its own pixel and channel, if anything, from changing the input."""
     what, case = base.what, base.case
     first = ask(Probe(what, case))
     before = first.seen.y
     if before is None:
         if first.outcome.output is None:
             return _Dependence(
-                str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time")
+                str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time"), True
             )
         shapes = case.array().shape, first.outcome.output.shape
         return _Dependence("an input of shape {} becomes an output of shape {}".format(*shapes))
 
-    def changed(image: Array) -> Array | None:
-        after = ask(Probe(what, replace(case, pixels=image.tobytes()))).seen.y
-        return None if after is None else ~tolerance.same_values(before, after, signed_zero=False)
+    def of(image: Array) -> Float64 | None:
+        return ask(Probe(what, replace(case, shape=image.shape, pixels=image.tobytes()))).seen.y
+
+    def changed(image: Array, expected: Float64 = before) -> Array | None:
+        after = of(image)
+        return None if after is None else ~tolerance.same_values(expected, after, signed_zero=False)
 
     again = changed(case.values())
     if again is None or again.any():
@@ -381,7 +441,7 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
     image[pixel] = np.array([250, 3, 120]).astype(image.dtype)
     touched = changed(image)
     if touched is None:
-        return _Dependence("it refuses the image with one pixel changed")
+        return _Dependence("it refuses the image with one pixel changed", True)
     own, others = touched[pixel], touched.copy()
     others[pixel] = False
     one_image = (others[0] if image.ndim == 4 else others).any(axis=-1)
@@ -393,12 +453,27 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
     if image.ndim == 4 and others[1:].any():
         parts.append("an image depends on the other images of its batch")
     if parts:
-        return _Dependence("; ".join(parts), True)
+        return _Dependence("; ".join(parts))
     if not own.any():
         return _Dependence("no output depends on the pixels")
+    image, axes = case.values(), tuple(range(case.rank - 1))
+    for axis in axes:
+        if (moved := changed(np.roll(image, 1, axis), np.roll(before, 1, axis))) is None or moved.any():
+            return _Dependence("what becomes of a pixel depends on where it is in the image or the batch", True)
+    copies = (1,) * (case.rank - 3) + (20, 20, 1)
+    for other, expected in (
+        *((image[..., :height, :width, :], before[..., :height, :width, :]) for height, width in ((4, 9), (9, 4))),
+        (np.tile(image, copies), np.tile(before, copies)),
+    ):
+        if (sized := changed(np.ascontiguousarray(other), expected)) is None or sized.any():
+            return _Dependence("what becomes of a pixel depends on the size of the image", True)
+    for count in (1, 3, 40) if case.rank == 4 else ():
+        index = np.arange(count) % len(image)
+        if (counted := changed(image[index], before[index])) is None or counted.any():
+            return _Dependence("what becomes of a pixel depends on the number of images", True)
     image = case.values()
     image[..., 1] = image[..., 1][..., ::-1]
     mixed = changed(image)
-    if mixed is not None and mixed.any(axis=tuple(range(mixed.ndim - 1))).sum() > 1:
+    if mixed is not None and mixed.any(axis=axes).sum() > 1:
         return _Dependence("an output channel depends on several input channels (a mix, or a grey image)")
-    return _Dependence("each value depends on its own pixel and channel alone, but not linearly (clipped, a table)")
+    return _Dependence("")

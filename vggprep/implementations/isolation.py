@@ -280,6 +280,11 @@ class Worker:
         self._connection = None
         self._kept.clear()
 
+    def restart(self) -> None:
+        """End the process; another one is started for the next call."""
+        self._kill()
+        self._process = None
+
     def _how_it_ended(self) -> str:
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -326,6 +331,10 @@ class RemoteFunction:
     def call(self, array: Array, mode: Any, data_format: Any, *, keep: bool) -> Outcome:
         """As ``callables.call``."""
         return self.worker.call(self.at, self.direction, array, mode, data_format, keep)
+
+    def restart(self) -> None:
+        """Forget everything: the next call is the first of a new process."""
+        self.worker.restart()
 
     def now(self, outcome: Outcome) -> tuple[Array, Array | None]:
         """As ``callables.now``."""
