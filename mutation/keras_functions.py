@@ -312,6 +312,19 @@ def as_people_test(mutant: Mutant) -> dict[str, float | bool]:
     return {"error": error, "allclose": not close, "round trip": not restored}
 
 
+def with_channels_first(killer: Callable[..., str | None], which: Sequence[str]) -> str | None:
+    """What kills a mutant where Keras is set to channels first."""
+    import keras
+
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = killer(which, QUICK)
+    finally:
+        keras.config.set_image_data_format(before)
+    return f"{found} where Keras is set to channels_first" if found else None
+
+
 def judged(mutant: Mutant) -> dict[str, Any]:
     """All ways to notice a mutant, each with what noticed it; ``proof``: why there is nothing to notice."""
 
@@ -323,6 +336,8 @@ def judged(mutant: Mutant) -> dict[str, Any]:
     with installed(mutant), np.errstate(all="ignore"):
         people, tests = as_people_test(mutant), own_tests(mutant)
     found = killer(which, QUICK, [check for check in CHECKS if check.name in ("value", "errors")])
+    if not found and mutant.function == "preprocess_input":
+        found = with_channels_first(killer, which)
     if not found:
         proof = proof_of(mutant)
         found = killer(which) if proof is None else None

@@ -12,7 +12,7 @@ import pytest
 
 from mutation import __main__ as command
 from mutation import keras_functions, mutants
-from mutation.keras_functions import BROADCAST, NOT_IN_PLACE, OTHERWISE, SAME, installed, proof_of
+from mutation.keras_functions import BROADCAST, OTHERWISE, SAME, installed, proof_of
 
 Array = np.ndarray[Any, Any]
 
@@ -89,11 +89,12 @@ def test_what_does_the_same_is_proven_and_nothing_else_is() -> None:
     }
     assert [change for change, proof in proofs.items() if proof == OTHERWISE] == ["x /= 2.0 -> x = x / 2.0"]
     assert len(proofs) > 20
-    of_tensors = {m.before + " -> " + m.after: proof_of(m) for m in mutants(_preprocess_tensor_input)}  # type: ignore[arg-type]
+    # What is out of place needs Keras to be proven.
+    changed = [m for m in mutants(_preprocess_tensor_input) if m.what != "out of place"]  # type: ignore[arg-type]
+    of_tensors = {m.before + " -> " + m.after: proof_of(m) for m in changed}
     proven = {change: proof for change, proof in of_tensors.items() if proof}
     assert proven == {
         "mean = ops.reshape(mean, (1, 3)) -> pass": BROADCAST,
-        "x += mean -> x = x + mean": NOT_IN_PLACE,
     }
     assert len(of_tensors) > 20
 
@@ -151,7 +152,10 @@ def test_the_numbers_of_the_page_add_up() -> None:
     assert coarse <= middle <= fine <= different[-1]
     missed = int(re.search(r"`vggprep check` conforms: (\d+)\.", PAGE)[1])  # type: ignore[index]
     assert numbers("`vggprep check`")[-1] + missed == different[-1]
-    first = [int(n) for n in re.findall(r"^\| \w+ \(\w+\) \| (\d+) \|$", PAGE, flags=re.M)]
+    first = [
+        int(n)
+        for n in re.findall(r"^\| \w+ \(\w+\)(?: where Keras is set to channels_first)? \| (\d+) \|$", PAGE, flags=re.M)
+    ]
     assert sum(first) == different[-1] - missed
     proven = [int(n) for n in re.findall(r"^(\d+) do the same: ", PAGE, flags=re.M)]
     assert sum(proven) == same[-1]
