@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation
-from vggprep.spec import DataFormat, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, RANKS, DataFormat, ModeName
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -112,6 +112,10 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
         f"{package}:{path}",
         preprocess,
         level="exact" if path == "ndarray" else "faithful",
+        # A mode that fails as a whole is a failure, and not refused.
+        modes=tuple(MODES),
+        data_formats=DATA_FORMATS,
+        ranks=RANKS,
         writes_input=path == "ndarray",
         native_only=path != "ndarray",
         default_format=keras.backend.image_data_format(),
@@ -124,7 +128,11 @@ def _implementation(package: str, keras: ModuleType, backend: str, path: str) ->
 def _apply(keras: ModuleType, x: Any, data_format: DataFormat | None, mode: ModeName) -> Any:
     if mode == "identity":
         return keras.applications.efficientnet.preprocess_input(x, data_format=data_format)
-    return keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode=mode)
+    given: dict[str, Any] = {} if mode == "caffe" else {"mode": mode}
+    # Single images in the default format are handed over without it: so the defaults are judged, too.
+    if len(x.shape) == 4 or data_format != keras.backend.image_data_format():
+        given["data_format"] = data_format
+    return keras.applications.imagenet_utils.preprocess_input(x, **given)
 
 
 def _source(package: str, backend: str, path: str, mode: ModeName, data_format: DataFormat) -> str:
