@@ -298,3 +298,13 @@ def test_what_computes_any_mode_in_another_way_is_faithful(
             if dtype == "float32" and (scale > 1e-30).any():  # twice the bound is no rounding
                 wrong = (result.expected + 2.1 * bound(mode.name) * 2.0**-24 * scale).astype(np.float32)
                 assert not compare_faithful(x, wrong, direction, mode.name).ok
+
+
+@pytest.mark.parametrize("wrong", ["float16", "float64"])
+def test_exact_bits_are_those_of_the_dtype_that_is_computed_in(wrong: str) -> None:
+    x = np.arange(48, dtype=np.float32).reshape(4, 4, 3) + np.float32(0.3)
+    right = oracle.exact(x, "forward", "torch").astype(np.float32)
+    assert compare_exact(x, right, "forward", "torch").ok
+    assert compare_exact(x, right.astype(wrong), "forward", "torch").ok == (wrong == "float64")
+    one_off = np.nextafter(right, np.float32(9))
+    assert compare_exact(x, one_off, "forward", "torch").wrong.all()

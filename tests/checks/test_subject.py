@@ -1,0 +1,26 @@
+"""What checks ask of outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import Array
+
+from vggprep.checks.subject import same_bits
+
+OTHER_NAN = np.array([0x7FC00001], np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (np.array([1, np.nan], np.float32), np.array([1, np.nan], np.float32), True),
+        (np.array([np.nan], np.float32), OTHER_NAN, True),
+        (np.array([0.0], np.float32), np.array([-0.0], np.float32), False),
+        (np.array([1, 2], np.float32), np.array([[1, 2]], np.float32), False),
+        (np.array([0], np.float32), np.array([0], np.int32), False),
+    ],
+    ids=["equal", "another NaN", "the sign of zero", "another shape", "another dtype"],
+)
+def test_all_nans_are_one_and_everything_else_counts(a: Array, b: Array, same: bool) -> None:
+    assert same_bits(a, b) is same
