@@ -195,7 +195,7 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
         return finding  # not raised: the other layouts are tried, too
     got = subject.usable(case, outcome, case.array_shape)
     plain = (
-        subject.try_input(direction, _of(case, case.view()), cell.mode, cell.data_format)
+        subject.try_input(direction, np.ascontiguousarray(case.array()), cell.mode, cell.data_format)
         if case.layout in SPREAD
         else subject.run(panel(direction, cell, case.regime))
     )

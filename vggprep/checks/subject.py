@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle, tolerance
-from vggprep.cases import Case, Cell, byte_places, from_format, panel, regimes
+from vggprep.cases import SPREAD, Case, Cell, byte_places, from_format, panel, regimes
 from vggprep.checks.findings import Deviation, Finding, Kind, worst_index
 from vggprep.implementations import Implementation, callables
 from vggprep.implementations.callables import Call, Outcome, Raised, Together, parameters
@@ -256,6 +256,8 @@ class Subject:
             result = compare(first, got.reshape(-1, 3)[:256], case.direction, case.mode)
             if result.ok:
                 return self.wrong_dtype(case, outcome), result.levels
+        if array is None and case.layout in SPREAD:
+            array = case.array()  # which in one image may be broadcast along another axis than its values
         x = case.view() if array is None else from_format(array, case.data_format)
         result = compare(x, got, case.direction, case.mode)
         if result.ok:
