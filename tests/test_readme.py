@@ -60,3 +60,21 @@ def test_the_table_of_modes_is_the_spec() -> None:
     for mode in MODES:
         models = ", ".join(model for model in MODELS if MODELS[model] == mode)
         assert f"| `{mode}` | {models} |" in README.read_text(encoding="utf-8")
+
+
+OWN = "Keras's own unit tests"
+
+
+def test_what_is_said_of_mutants_is_what_the_table_has() -> None:
+    said = README.read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "mutation.md").read_text(encoding="utf-8")
+    counts = {
+        cells[0].strip(" *`"): cells[-1].strip()
+        for line in table.splitlines()
+        if (cells := line.strip("| ").split("|"))
+    }
+    total, all_noticed = counts["do something else"], counts["vggprep check"]
+    assert total == all_noticed
+    assert f"Of {total} ways to get Keras's own three functions wrong" in said
+    assert f"Keras's own tests notice {counts[OWN]}" in said
+    assert f"on a random image {counts['one image, `np.allclose`, its defaults']}." in said
