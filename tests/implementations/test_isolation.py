@@ -15,7 +15,7 @@ from vggprep.cases import LAYOUTS, available_dtypes, has_layout, panel
 from vggprep.cases import Cell as CellOf
 from vggprep.cli import main
 from vggprep.errors import VggprepError
-from vggprep.implementations import Implementation, callables
+from vggprep.implementations import Implementation, callables, isolation
 from vggprep.implementations.callables import Call, Problem
 from vggprep.implementations.isolation import MAX_ENDS_IN_A_ROW, MAX_HANGS, Memory
 from vggprep.implementations.targets import load
@@ -257,3 +257,11 @@ def test_a_crash_names_check_and_case_and_the_rest_is_judged(odd: Callable[..., 
     assert "breaks sizes" in done.output
     assert 'x = np.zeros((0, 4, 3), dtype="uint8")' in done.output
     assert done.output.rstrip().endswith("passed, 2 failed")
+
+
+def test_an_import_that_never_ends_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(99)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(isolation, "LOADING", 1.0)
+    with pytest.raises(VggprepError, match=r"^cannot load waits:f: its import takes more than 2 s; .* --timeout SECON"):
+        load("waits:f", timeout=2.0, isolated=True)

@@ -42,8 +42,8 @@ Array = npt.NDArray[Any]
 TIMEOUT = 30.0
 """Seconds that a Python function or a model file has for one call."""
 
-LOADING = 300.0
-"""Seconds that a target has to be imported."""
+LOADING = 120.0
+"""Seconds that a target has to be imported; a call that may take longer gives it as long."""
 
 MAX_ENDS_IN_A_ROW, MAX_ENDS, MAX_HANGS = 10, 200, 3
 """How often a function may end its process before it is called no more, and how often it may hang."""
@@ -118,6 +118,7 @@ class Worker:
     def __init__(self, options: Mapping[str, Any], timeout: float | None) -> None:
         self._options = dict(options)
         self._timeout = timeout or TIMEOUT
+        self._loading = max(LOADING, self._timeout)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._told = 0  # how many modes of one's own the process knows
@@ -132,8 +133,12 @@ class Worker:
     def load(self) -> list[Implementation]:
         """What the target names, with functions that run in the process. Raises ``VggprepError``."""
         try:
-            descriptions = self._ask(("describe",), LOADING)
+            descriptions = self._ask(("describe",), 0.0)
         except _Lost as lost:
+            if lost.problem.kind == "hangs":
+                remedy = "import it yourself to see what it waits for, or give it more with --timeout SECONDS"
+                what = f"{', '.join(self._options['targets'])}: its import takes more than {self._loading:g} s"
+                raise IsolationError(f"cannot load {what}; {remedy}") from None
             raise IsolationError(f"cannot load {', '.join(self._options['targets'])}: it {lost.problem}") from None
         if isinstance(descriptions, str):
             raise IsolationError(descriptions)
@@ -220,7 +225,7 @@ class Worker:
             modes = registered()
             self._connection.send_bytes(pickle.dumps((modes[self._told :], request)))
             self._told = len(modes)
-            if not self._ready.poll(1000.0 * (seconds + (LOADING if fresh else 0.0))):
+            if not self._ready.poll(1000.0 * (seconds + (self._loading if fresh else 0.0))):
                 raise TimeoutError
             modes, answer = pickle.loads(self._connection.recv_bytes())
         except TimeoutError:
