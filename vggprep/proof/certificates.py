@@ -85,7 +85,7 @@ class Certificate:
     spec: TargetSpec
     stop_at_first: bool
     modes: tuple[Mode, ...] = ()
-    specification: str = ""
+    specification: str = field(default="", compare=False)
     seals: tuple[str, str] = field(default=("", ""), compare=False)
 
     @property

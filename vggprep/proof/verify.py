@@ -15,6 +15,7 @@ from vggprep.proof.plan import Group, plan, values_of
 from vggprep.proof.progress import Done
 from vggprep.proof.run import OnProgress, drive, words_of
 from vggprep.proof.shards import Part, Tally, WorstError, from_bits
+from vggprep.specification import VERSION
 from vggprep.tolerance import bound
 
 
@@ -145,6 +146,8 @@ def _expected(row: Row, claimed: Row, tallies: Sequence[Tally | None]) -> Row:
 def _about_the_whole(certificate: Certificate, versions: Mapping[str, str], groups: Sequence[Group]) -> Iterator[str]:
     """What the certificate says of itself and does not say row by row."""
     yield from _differences("target", certificate.target, words_of(certificate.spec))
+    if certificate.specification:
+        yield from _differences("specification", certificate.specification, VERSION)
     claimed = {_key(row): row for row in certificate.rows}
     judged = [
         sum(_is_done(claimed.get(_key(row)), at) for row in group.rows) * values_of(part) // len(group.rows)
