@@ -230,7 +230,7 @@ def test_every_sentence_of_the_history_holds_for_every_row_that_it_can_be_read_t
     assert sum(count for count, _ in results) > 1500
 
 
-PAIRS = random.Random(13).sample(list(combinations(shipped().names(), 2)), 36)
+PAIRS = random.Random(13).sample(list(combinations(shipped().names(), 2)), 14)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="->".join)
