@@ -25,7 +25,7 @@ from stand_in import RAISES, RIGHT, WRONG, question, write_script, write_stand_i
 from vggprep.releases import bisection, record, watch
 from vggprep.releases.bisection import Build, build, releases, rows_to_ask, search
 from vggprep.releases.changes import compare
-from vggprep.releases.observation import Observation, ObservationError
+from vggprep.releases.observation import Observation, ObservationError, Row
 from vggprep.releases.questions import Question, questions
 
 ASKED = [q for q in questions() if q.path == "tensor" and q.dtype == "float32" and q.mode == "caffe"][:3]
@@ -76,6 +76,27 @@ def test_what_changes_later_and_what_changes_again_is_said() -> None:
     assert not found.again
     found = found_in([0, 0, 3, 3, -1])
     assert found.again == (ASKED[0].id,)
+
+
+def test_a_build_that_can_run_no_row_is_not_taken_for_one_like_the_old_end() -> None:
+    between = [Build("keras", f"3.0.0.dev2025{n:04}", None) for n in range(1, 4)]
+    skipped = Observation({"keras": "3"}, {q.id: Row(skipped="no such path here") for q in ASKED})
+    behind = dict(
+        zip(
+            [ENDS[0], *between, ENDS[1]], [behaviour(0), behaviour(3), skipped, behaviour(3), behaviour(3)], strict=True
+        )
+    )
+    sides = behaviour(0), behaviour(3)
+    found = search(ENDS, sides, between, compare(*sides), observe=lambda one, asked: behind[one])
+    assert (found.before, found.after) == (ENDS[0], between[0])
+    assert [one.why_not for one in found.tries if one.build == between[1]] == [
+        "it can run none of the rows that are asked"
+    ]
+
+
+def test_releases_of_a_package_whose_days_are_not_known_are_listed() -> None:
+    found = releases(build("tensorflow", "2.4.0"), build("tensorflow", "2.5.0"))
+    assert [(one.version, one.day) for one in found] == [(f"2.4.{n}", None) for n in (1, 2, 3, 4)]
 
 
 def test_an_end_that_behaves_otherwise_here_than_recorded_is_no_result() -> None:

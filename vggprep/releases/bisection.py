@@ -64,7 +64,7 @@ def build(package: str, version: str) -> Build:
 def releases(old: Build, new: Build) -> list[Build]:
     """The releases between two builds, oldest first."""
     package = old.package.partition("[")[0]
-    found = [Build(old.package, version, DAYS[f"{package}=={version}"]) for version in PUBLISHED[package]]
+    found = [Build(old.package, version, DAYS.get(f"{package}=={version}")) for version in PUBLISHED[package]]
     return [one for one in found if Version(old.version) < Version(one.version) < Version(new.version)]
 
 
@@ -192,8 +192,11 @@ def search(
 
     def ask(at: int) -> bool:
         try:
-            ran[at] = observe(builds[at], asked)
-            tried = Try(builds[at], _unlike(sides[0], ran[at], asked))
+            found = observe(builds[at], asked)
+            if not common(sides[0], found):
+                raise ObservationError("it can run none of the rows that are asked")
+            ran[at] = found
+            tried = Try(builds[at], _unlike(sides[0], found, asked))
         except ObservationError as error:
             tried = Try(builds[at], why_not=str(error))
         tries.append(tried)
