@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import blocks
 
 from vggprep.specification import CLAUSES
 
@@ -24,9 +25,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def block(page: Path, language: str) -> str:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    assert len(found) == 1
-    return str(found[0])
+    (found,) = (text for kind, text in blocks(page) if kind == language)
+    return found
 
 
 def run(arguments: list[str], folder: Path, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
