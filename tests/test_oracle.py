@@ -183,6 +183,7 @@ def test_an_exact_zero_has_the_sign_asked_for() -> None:
 # Steps, every 16-bit pattern --------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @EACH_BINARY16
 @pytest.mark.parametrize("step", each_step())
 def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operation, name: str) -> None:

@@ -355,6 +355,7 @@ def test_a_result_that_is_kept_by_all_pixels_is_right() -> None:
     assert judge(remembering(lambda x: x.tobytes())).conforms
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "spoil",
     [lambda x: np.minimum(x, 254), np.ceil, lambda x: np.floor(x + 0.3), lambda x: np.trunc(x + 1e-3), lambda x: 0 * x],

@@ -78,6 +78,7 @@ def test_an_entry_that_matches_what_was_judged_and_did_not_fail_is_stale_and_fai
     assert result.message in warned.notes
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("words", "name", "said"),
     [

@@ -226,6 +226,7 @@ def test_images_that_cannot_tell_support_no_cause() -> None:
     assert measured(grey, "forward", "tf") is None
 
 
+@pytest.mark.no_cover
 def test_what_is_stated_of_a_fault_is_true_of_it() -> None:
     """Every fault that the corpus shows in float32, in each of its modes."""
     named = 0

@@ -264,6 +264,7 @@ def test_rows_in_short_are_rows_of_the_table() -> None:
         assert (row(text).order, row(text).steps) == (MODES[mode].order, MODES[mode].steps)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("mode", MODES)
 def test_no_two_faults_are_the_same(mode: ModeName, direction: Direction) -> None:

@@ -254,6 +254,7 @@ def calibration(images: list[Array]) -> tuple[Counter[tuple[str, str]], list[str
     return table, wrong
 
 
+@pytest.mark.no_cover
 def test_what_is_certain_is_right_and_what_is_likely_is_right_or_in_the_list() -> None:
     table, wrong = calibration(list(pictures()))
     assert sum(n for (word, _), n in table.items() if word != "pixels") >= 500

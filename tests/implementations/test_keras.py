@@ -163,6 +163,7 @@ def any_images(data_format: DataFormat) -> st.SearchStrategy[Array]:
     return strategies.images(data_format=data_format, nonfinite=True) | longer
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("mode", MODES)
 def test_preprocessing_is_keras_bit_for_bit(mode: ModeName, data_format: DataFormat) -> None:
@@ -233,6 +234,7 @@ def test_every_byte_comes_back_from_keras(dtype: str, name: str) -> None:
     np.testing.assert_array_equal(deprocess_input(preprocessed, mode=MODELS[name]), image)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("name", ["vgg19", "xception", "densenet"])
 def test_any_image_of_bytes_comes_back_from_keras(name: str, data_format: DataFormat) -> None:
@@ -357,6 +359,7 @@ def diagnosed(report: Report) -> set[str]:
     return {text.removeprefix("behaves like ").partition(":")[0] for text in texts}
 
 
+@pytest.mark.no_cover
 @TENSORFLOW
 @pytest.mark.parametrize("path", keras_paths.PATHS)
 def test_every_path_conforms_with_the_shipped_ledger(path: str) -> None:
@@ -390,6 +393,7 @@ def test_without_a_ledger_a_functional_model_fails_where_a_side_of_three_is_take
     assert "means_added_as_bias" in diagnosed(report)
 
 
+@pytest.mark.no_cover
 def test_the_installed_keras_behaves_as_recorded(tmp_path: Path) -> None:
     now = str(tmp_path / "now.jsonl")
     done = CliRunner().invoke(main, ["observe", "keras", "-o", now])

@@ -69,6 +69,7 @@ def test_a_program_shows_what_the_report_says(tmp_path: Path) -> None:
     assert len(re.findall(r"\[151.061 +138.221\d* +131.32 *\]", said)) == 3
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("mended", [True, False], ids=["patched", "as it is"])
 def test_check_passes_with_an_empty_ledger_once_patched(mended: bool, patched: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.toml").write_text("", encoding="utf-8")

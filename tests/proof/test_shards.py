@@ -71,6 +71,7 @@ DIFFICULT = {
 }
 
 
+@pytest.mark.no_cover
 @EACH_PLANE
 def test_exact_plane_is_what_rationals_say(direction: Direction, mode: ModeName, channel: int) -> None:
     for dtype, values in DIFFICULT.items():
@@ -81,6 +82,7 @@ def test_exact_plane_is_what_rationals_say(direction: Direction, mode: ModeName,
         )
 
 
+@pytest.mark.no_cover
 @EACH_PLANE
 def test_exact_plane_is_what_rationals_say_of_every_upper_half_of_a_pattern(
     direction: Direction, mode: ModeName, channel: int
@@ -99,6 +101,7 @@ def test_exact_plane_is_what_exact_says_of_whole_images(mode: ModeName) -> None:
             assert same_bits(oracle.exact_plane(values[:, source], direction, mode, channel), expected[:, target])
 
 
+@pytest.mark.no_cover
 @EACH_PLANE
 def test_real_plane_is_off_by_less_than_the_search_allows_for(
     direction: Direction, mode: ModeName, channel: int
@@ -350,6 +353,7 @@ def test_the_worst_error_over_all_bytes_is_what_rationals_say(target: str, mode:
         assert attains(row.levels, "uint8", levels)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", ["GALLERY.folded_affine"])
 def test_the_worst_error_over_all_halves_is_what_rationals_say(target: str) -> None:
     (row, _) = rows_of(proven(target, "float16", modes=("tf",)), direction="forward")
