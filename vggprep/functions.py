@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep import kernels, reference
+from vggprep.kernels.blocked import FEW_ELEMENTS, run_few
 from vggprep.kernels.job import Array, make_job, share_memory, split
 from vggprep.spec import DATA_FORMATS, RANKS, DataFormat, Direction, Mode, ModeName, definition
 
@@ -192,12 +193,16 @@ def _run(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if backend == "numba" and not kernels.is_numba_installed():
         raise ImportError('backend="numba" needs numba, which is not installed: pip install numba')
-    computed, result = computed.newbyteorder("="), result.newbyteorder("=")
+    if not (computed.isnative and result.isnative):
+        computed, result = computed.newbyteorder("="), result.newbyteorder("=")
     target = np.empty(x.shape, result) if out is None else out
     if out is not None:
         _check_out(out, x, result)
     if backend == "reference":
         _reference(direction, x, mode, axis, computed, target, threads)
+    elif backend != "numba" and x.size <= FEW_ELEMENTS:
+        if run_few(direction, x, mode, axis, computed, target):
+            raise ValueError(reference.NAN_MESSAGE)
     elif kernels.run(make_job(direction, x, mode, axis, computed, target, out is not None), threads, backend):
         raise ValueError(reference.NAN_MESSAGE)
     return target

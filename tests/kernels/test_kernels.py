@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from support import CLIP, ODD, Array, bits
 
-from vggprep import MODES, deprocess_input, kernels, preprocess_input, strategies
+from vggprep import MODES, deprocess_input, functions, kernels, preprocess_input, strategies
 from vggprep.cases import LAYOUTS, arrange, dtype_of, has_layout, to_format
 from vggprep.functions import Backend
 from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, Mode, ModeName, Step
@@ -38,7 +38,8 @@ class Kernel(NamedTuple):
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    monkeypatch.setattr(functions, "FEW_ELEMENTS", 0)  # few pixels go another way, which has a test of its own
     found: Backend = request.param
     return found
 
@@ -97,6 +98,29 @@ def test_every_dtype_rank_and_layout_has_the_bits_of_the_reference(dtype: str, k
         for x in layouts(shape, kernel.data_format, dtype):
             for function in BOTH:
                 assert_like_reference(function, x, kernel)
+
+
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("dtype", [*DTYPES, *FOREIGN])
+def test_few_pixels_have_the_bits_of_the_reference(dtype: str, data_format: DataFormat) -> None:
+    for mode in (*MODES.values(), *ODD):
+        kernel = Kernel("numpy", mode, data_format)
+        for x in layouts((2, 3, 2), data_format, dtype):
+            for function in BOTH:
+                assert_like_reference(function, x, kernel)
+        x = images((1, 5), data_format, dtype)
+        for target in ("float16", "float64", "longdouble"):
+            assert_like_reference(preprocess_input, x, kernel, dtype=target)
+            assert_like_reference(deprocess_input, x, kernel, dtype=target)
+        if x.dtype.kind == "f":
+            x.reshape(-1)[:8] = [0.0, -0.0, np.inf, -np.inf, 6e4, -6e4, 1e-7, 127.5]
+            for pixels in ("int16", ">u2", "int64", None):
+                assert_like_reference(deprocess_input, x, kernel, dtype=pixels)
+            x.reshape(-1)[9] = np.nan
+            assert_like_reference(preprocess_input, x, kernel)
+            with pytest.raises(ValueError, match="holds NaN"):
+                deprocess_input(x, data_format, mode)
+        assert_like_reference(deprocess_input, x[..., :0] if data_format == "channels_first" else x[:0], kernel)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float32", "float64", "bfloat16", "longdouble"])

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vggprep.kernels.job import KEPT, REVERSED, Array, Job, Step, Tile, split, tiles
+from vggprep.kernels.job import KEPT, REVERSED, Array, Job, Step, Tile, plan, split, tiles
+from vggprep.spec import Direction, Mode
 
 _BLOCK_BYTES = 3 << 17
 """Size of a block, 32768 pixels in float32: the block, a table of constants and the input share an L2 cache."""
@@ -49,6 +50,43 @@ def run(job: Job, threads: int) -> bool:
 
     split(fill, len(blocks), threads)
     return any(found_nan)
+
+
+FEW_ELEMENTS = 1 << 11
+"""Up to here ``run_few`` is faster than ``run``: the calls take longer than the arithmetic."""
+
+
+def run_few(direction: Direction, x: Array, mode: Mode, axis: int, computed: np.dtype[Any], target: Array) -> bool:
+    """Fill ``target`` from the few pixels of ``x``, as ``run`` does a job: in one piece, with the fewest calls."""
+    channels, operations = _whole(direction, mode, axis - x.ndim, computed)
+    y = target if target.dtype == computed else np.empty(x.shape, computed)
+    with np.errstate(all="ignore"):
+        np.copyto(y, x if channels is None else x[channels], casting="unsafe")
+        for operate, operand in operations:
+            operate(y, operand, out=y)
+        if y is target:
+            return False
+        found_nan = False
+        if computed.kind == "f" and target.dtype.kind in "iu":
+            np.rint(y, out=y)
+            np.maximum(y, 0, out=y)
+            np.minimum(y, 255, out=y)
+            total = y.sum()  # NaN if anything is
+            found_nan = bool(total != total)
+        np.copyto(target, y, casting="unsafe")
+    return found_nan
+
+
+@lru_cache(maxsize=64)
+def _whole(
+    direction: Direction, mode: Mode, axis: int, computed: np.dtype[Any]
+) -> tuple[tuple[Any, ...] | None, Operations]:
+    """How to index an array with its channels on ``axis`` (-1 or -3) for their order, and the steps on all of it."""
+    order, steps = plan(direction, mode)
+    reordered = slice(None, None, -1) if order == REVERSED else list(order)
+    channels = None if order == KEPT else (..., reordered, *[slice(None)] * (-1 - axis))
+    shape = (3,) + (1,) * (-1 - axis)
+    return channels, tuple((getattr(np, name), np.array(c).astype(computed).reshape(shape)) for name, c in steps)
 
 
 @lru_cache(maxsize=64)

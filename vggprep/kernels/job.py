@@ -65,7 +65,7 @@ def make_job(
 ) -> Job:
     """The job of filling ``out``, C-contiguous, from ``x`` of the same shape, with the channels on axis ``axis``."""
     contiguous = x.flags.c_contiguous
-    order, steps = _plan(direction, mode)
+    order, steps = plan(direction, mode)
     return Job(
         source=_four_axes(x, axis, contiguous),
         target=_four_axes(out, axis, contiguous),
@@ -79,7 +79,7 @@ def make_job(
 
 
 @cache
-def _plan(direction: Direction, mode: Mode) -> tuple[tuple[int, int, int], tuple[Step, ...]]:
+def plan(direction: Direction, mode: Mode) -> tuple[tuple[int, int, int], tuple[Step, ...]]:
     """The ``order`` and ``steps`` of a job."""
     steps: list[Step] = []
     for step in mode.steps:
