@@ -13,20 +13,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import vggprep
-from vggprep import oracle, tolerance
+from vggprep import cases, oracle, tolerance
 from vggprep.checks import CHECKS
 from vggprep.cli import VERBS
 from vggprep.conformance import ledger
 from vggprep.conformance.exploration import PROFILES
 from vggprep.conformance.words import WORDS
 from vggprep.faults import FAULTS
-from vggprep.spec import DIRECTIONS, DTYPES, FLOATS, INTEGERS, MODES, Direction, Mode, Step
+from vggprep.spec import DATA_FORMATS, DIRECTIONS, DTYPES, FLOATS, INTEGERS, MODES, RANKS, Direction, Mode, Step
 from vggprep.specification import CLAUSES, VERSION
 
 HERE = Path(__file__).parent
@@ -147,6 +148,46 @@ def dtypes() -> str:
         for dtype in DTYPES
     ]
     return _table(("input", "domain", "result, caffe, tf and torch", "result, identity", "inverses are judged"), rows)
+
+
+def coverage() -> str:
+    """Of the combinations of two and of three factors that exist, how many the corpus has."""
+    levels: dict[str, Sequence[object]] = {
+        "mode": tuple(MODES),
+        "data format": DATA_FORMATS,
+        "dtype": cases.available_dtypes(),
+        "rank": RANKS,
+        "layout": cases.LAYOUTS,
+        "values": cases.REGIMES,
+        "size": tuple(cases.SIZES),
+    }
+    rows = []
+    for direction in DIRECTIONS:
+        met = {
+            (c.mode, c.data_format, c.dtype, c.rank, c.layout, c.regime, c.size)
+            for c in cases.corpus()
+            if c.direction == direction
+        }
+        fields = [direction]
+        for count in (2, 3):
+            had = possible = 0
+            for chosen in combinations(range(len(levels)), count):
+                had += len({tuple(case[i] for i in chosen) for case in met})
+                names = [tuple(levels)[i] for i in chosen]
+                given = (dict(zip(names, row, strict=True)) for row in product(*(levels[n] for n in names)))
+                possible += sum(_exists(direction, row) for row in given)
+            fields.append(f"{had:,} of {possible:,} ({100 * had / possible:.3g} %)")
+        rows.append(fields)
+    return _table(("direction", "pairs", "triples"), rows)
+
+
+def _exists(direction: Direction, row: dict[str, Any]) -> bool:
+    """Whether there can be a case with these: a batch of one image broadcast has more than one pixel."""
+    layout, regime = row.get("layout", "c"), row.get("values", "bytes")
+    if layout == "repeated" and (row.get("rank") == 3 or row.get("size") == "one pixel"):
+        return False
+    dtypes = [row["dtype"]] if "dtype" in row else cases.available_dtypes()
+    return any(regime in cases.regimes(direction, d) and cases.has_layout(d, layout) for d in dtypes)
 
 
 def signatures() -> str:
@@ -288,7 +329,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     make.__name__: make
     for make in (
         verbs, checks, findings, profiles, ledgers, report_header, report_result, manifest_vector, manifest_file,
-        dtypes, signatures, version, clauses, definitions, formats, interchange, separation,
+        dtypes, coverage, signatures, version, clauses, definitions, formats, interchange, separation,
     )
 }  # fmt: skip
 

@@ -88,6 +88,10 @@ REGIMES = (
 """
 
 
+SIZES = {"empty": 0, "one pixel": 1, "small": 16, "medium": 256, "large": 4096, "very large": 1 << 62}
+"""Classes of images by their number of pixels, each with its largest."""
+
+
 def dtype_of(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a name; bfloat16 needs ml_dtypes and raises ``ImportError`` without."""
     if name == "bfloat16":
@@ -140,6 +144,12 @@ class Case:
     def rank(self) -> int:
         """3 for one image, 4 for a batch."""
         return len(self.shape)
+
+    @property
+    def size(self) -> str:
+        """The class of its number of pixels."""
+        pixels = math.prod(self.shape[:-1])
+        return next(name for name, most in SIZES.items() if pixels <= most)
 
     @property
     def cell(self) -> Cell:
@@ -530,6 +540,29 @@ def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[
         yield Case(direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", shape)
 
 
+MIXED = ((67, 83), (1, 1), (7, 53), (3, 2), (0, 4))
+"""Heights and widths that meet every memory layout and every regime; the panel is of the class that is missing here."""
+
+
+def mixed_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
+    """Sizes in one layout and regime each: over all cells, every size meets every layout and every regime.
+
+    In uint8 and float32 all sizes, in other dtypes three.
+    """
+    telling = regimes(direction, cell.dtype)
+    layouts = [layout for layout in LAYOUTS[1:] if has_layout(cell.dtype, layout)]
+    if cell.rank == 3:
+        layouts.remove("repeated")
+    place = 16 * DTYPES.index(cell.dtype) + 4 * (*MODES, cell.mode).index(cell.mode)
+    place += 2 * DATA_FORMATS.index(cell.data_format) + RANKS.index(cell.rank)
+    for number in range(len(MIXED) if cell.dtype in USUAL else 3):
+        turn = place + 3 * number
+        lead = () if cell.rank == 3 else (2,)
+        shape = (*lead, *MIXED[(place + 2 * number) % len(MIXED)], 3)
+        layout, regime = layouts[turn % len(layouts)], telling[turn % len(telling)]
+        yield Case(direction, cell.mode, cell.data_format, cell.dtype, layout, regime, shape)
+
+
 def largest(direction: Direction, cell: Cell) -> Case:
     """The largest image that ``size_cases`` has in each data format and rank."""
     shape = _ranked(EVERYDAY[-1] if cell.dtype in USUAL else ANY_DTYPE, cell.rank)
@@ -555,3 +588,4 @@ def corpus() -> Iterator[Case]:
                         direction, cell.mode, cell.data_format, cell.dtype, "c", "bytes", (*lead, height, width, 3)
                     )
             yield from size_cases(direction, cell)
+            yield from mixed_cases(direction, cell)

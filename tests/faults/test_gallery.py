@@ -63,6 +63,8 @@ def forward_inputs() -> Iterator[tuple[str, Array, DataFormat | None]]:
         yield f"dark {data_format}", in_format(fractions / 256, data_format), data_format
         large = in_format(colours((204, 215, 3)).astype("float64"), data_format)
         yield f"large {data_format}", large, data_format
+        view = np.flip((colours((40, 41, 3)) + 0.25).astype("float32"), 1)
+        yield f"large view {data_format}", np.flip(in_format(view, data_format)), data_format
         for low, high in ((-124, 152), (0, 1023), (0, 4095), (16, 235)):
             ranged = low + colours((16, 16, 3)) * (high - low) // 255
             yield f"{low}..{high} {data_format}", in_format(ranged.astype("int16"), data_format), data_format

@@ -129,7 +129,7 @@ UNSEEN = {
     "memory_layouts": {
         "strides_ignored", "negative_strides_read_forwards", "negative_strides_refused", "non_contiguous_refused",
         "read_only_refused", "cropped_rows_read_flat", "frames_not_skipped", "repeated_image_read_on",
-        "grey_read_as_colour", "row_pitch_in_pixels",
+        "grey_read_as_colour", "row_pitch_in_pixels", "large_views_read_flat",
     },
     "byte_order": {"byte_order_ignored"},
     "errors": {

@@ -22,6 +22,7 @@ from vggprep.cases import (
     from_format,
     largest,
     layout_cases,
+    mixed_cases,
     panel,
     regimes,
     size_cases,
@@ -165,15 +166,15 @@ def _runs_expensive_checks(subject: Subject, cell: Cell, direction: Direction) -
 @check("forward", "inverse", clauses=("VP-MEMORY-1", "VP-REFUSE-1"))
 def memory_layouts(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """The layout of the input in memory changes no bit of the result."""
-    for case in layout_cases(direction, cell):
-        if case.layout != "big_endian":
+    for case in (*layout_cases(direction, cell), *mixed_cases(direction, cell)):
+        if case.layout not in ("c", "big_endian"):
             yield _same_bits(subject, case)
 
 
 @check("forward", "inverse", clauses=["VP-MEMORY-2"])
 def byte_order(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Finding | None]:
     """Big-endian input gives the bits of native input."""
-    for case in layout_cases(direction, cell):
+    for case in (*layout_cases(direction, cell), *mixed_cases(direction, cell)):
         if case.layout == "big_endian":
             yield _same_bits(subject, case)
 
@@ -194,12 +195,13 @@ def _same_bits(subject: Subject, case: Case) -> Finding | None:
     if (finding := subject.unusable(case, outcome, case.array_shape)) is not None:
         return finding  # not raised: the other layouts are tried, too
     got = subject.usable(case, outcome, case.array_shape)
+    contiguous = replace(case, layout="c")
     plain = (
         subject.try_input(direction, np.ascontiguousarray(case.array()), cell.mode, cell.data_format)
         if case.layout in SPREAD
-        else subject.run(panel(direction, cell, case.regime))
+        else subject.run(contiguous)
     )
-    expected = subject.usable(panel(direction, cell, case.regime), plain, case.array_shape)
+    expected = subject.usable(contiguous, plain, case.array_shape)
     if same_bits(expected, got):
         return None
     array = case.array()
@@ -220,6 +222,10 @@ def sizes(subject: Subject, cell: Cell, direction: Direction) -> Iterator[Findin
         if subject.implementation.serial and (long or case == largest(direction, cell)):
             continue  # every byte goes through a pipe: the large sizes are tried on some batches
         yield subject.judge(case)
+    for case in () if compiled else mixed_cases(direction, cell):
+        pixels = direction == "inverse" and subject.returns_pixels(cell)
+        if not (pixels and case.regime == "nonfinite"):
+            yield subject.judge(replace(case, layout="c"))
 
 
 @check("forward", "inverse", clauses=("VP-STATE-1", "VP-STATE-2"))

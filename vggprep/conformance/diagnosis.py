@@ -316,7 +316,7 @@ class _Causes:
 
 
 _LARGE = 8192  # elements: beyond, only faults that show there are tried
-_OF_LARGE_IMAGES = ("sizes", "batch_consistency", "purity", "fresh_output", "determinism")
+_OF_LARGE_IMAGES = ("sizes", "memory_layouts", "batch_consistency", "purity", "fresh_output", "determinism")
 
 
 def _own(finding: Finding) -> Seen | None:

@@ -176,6 +176,17 @@ def _rising(x: Array) -> Array:
 def strides_ignored(x: Array) -> Array:
     """The array's memory is read as if C-contiguous, whatever its strides, as native code does that takes only a
     pointer and a shape."""
+    return _read_flat(x)
+
+
+@fault("memory_layouts")
+def large_views_read_flat(x: Array) -> Array:
+    """The memory of images of more than 4096 elements is read as if C-contiguous, because only the path that works in
+    blocks takes a pointer and a length."""
+    return _read_flat(x) if x.size > 4096 else x
+
+
+def _read_flat(x: Array) -> Array:
     if not x.size:
         return x
     lowest = _rising(x)
@@ -327,6 +338,16 @@ def single_image_counter_of_16_bits(x: Array, mode: ModeName) -> Array:
         y = y.reshape(-1, 3)
         y[65536:] = 0
     return y.reshape(x.shape)
+
+
+@fault("sizes")
+def large_floats_held_as_bytes(x: Array) -> Array:
+    """Floats of more than 4096 elements are held as bytes to save memory, so fractions and what lies outside 0..255 are
+    lost."""
+    if x.dtype.kind != "f" or x.size <= 4096:
+        return x
+    held: Array = np.clip(np.rint(np.nan_to_num(x)), 0, 255)
+    return held.astype(x.dtype)
 
 
 @fault("sizes")
