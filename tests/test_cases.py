@@ -60,7 +60,7 @@ EACH_FORMAT = pytest.mark.parametrize("data_format", DATA_FORMATS)
 EACH_RANK = pytest.mark.parametrize("rank", RANKS)
 
 LITTLE_ENDIAN = pytest.mark.skipif(sys.byteorder != "little", reason="the digest is of little-endian bytes")
-CORPUS_DIGEST = "6ea3ac31ca99656f14650f8003c6b544203f8a63704974b55c84dea55bea4799"
+CORPUS_DIGEST = "84d3da4b6f9c0b473f7076fa5c2cf607c95d5dbcb3cfec2e28e58a24b60251ea"
 
 
 @cache

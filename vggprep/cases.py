@@ -560,6 +560,8 @@ def mixed_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
         lead = () if cell.rank == 3 else (2,)
         shape = (*lead, *MIXED[(place + 2 * number) % len(MIXED)], 3)
         layout, regime = layouts[turn % len(layouts)], telling[turn % len(telling)]
+        if cell.dtype == "float64" and shape[-2] == MIXED[0][1] and regime in ("fractions", "wide", "huge", "noise"):
+            regime = "bytes"  # each of so many different values takes the oracle a division of rationals
         yield Case(direction, cell.mode, cell.data_format, cell.dtype, layout, regime, shape)
 
 

@@ -29,6 +29,8 @@ def reproduces(statement: Statement, evidence: Iterable[Seen]) -> bool:
     for seen in evidence:
         if seen.outcome.output is None or (seen.case.regime == "huge" and statement.kind in _COMPUTED):
             continue
+        if not seen.outcome.output.size:
+            continue  # an empty image has no mean
         predicted = statement.predict(seen)
         if statement.kind == "measured" and predicted is not None and not seen.tells and np.isnan(predicted).all():
             continue  # a single colour has no deviation to divide by: what rounding leaves of it decides
