@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pytest
 from support import Array, bits, colours, every_byte
 
+import vggprep
 from vggprep import MODES, deprocess_input, preprocess_input
 from vggprep.cases import LAYOUTS, arrange
 from vggprep.functions import Backend
@@ -458,3 +460,47 @@ def test_what_holds_no_real_numbers_is_a_type_error(function: Function, given: A
 def test_a_ragged_list_is_an_error_in_words(function: Function) -> None:
     with pytest.raises(ValueError, match="one array of numbers"):
         function([[[1, 2, 3], [4, 5]]])
+
+
+# Memory that is used again ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hold", [lambda y: y, lambda y: y[1:], lambda y: y.T, memoryview, np.ravel])
+def test_memory_is_used_again_only_when_nobody_refers_to_the_result(hold: Callable[[Array], Any]) -> None:
+    preprocess, image = vggprep.Preprocessor(mode="torch"), colours(5, 6, 3)
+    first = preprocess(image)
+    address, held = first.ctypes.data, hold(first)
+    del first
+    before = np.asarray(held).tobytes()
+    assert preprocess(255 - image).ctypes.data != address
+    assert np.asarray(held).tobytes() == before
+    del held
+    assert preprocess(image).ctypes.data == address
+
+
+def test_a_preprocessor_returns_what_the_function_does() -> None:
+    given = [colours(2, 3, 3), colours(2, 3, 3).astype(">f8"), colours(2, 4, 3, 3).astype("float16"), colours(0, 2, 3)]
+    for mode, dtype in (("caffe", None), ("identity", None), ("tf", "float64")):
+        preprocess = vggprep.Preprocessor("channels_last", mode, dtype=dtype, keep=2)
+        results = [preprocess(x) for x in [*given, *given]]
+        for x, result in zip([*given, *given], results, strict=True):
+            expected = preprocess_input(x, None, mode, dtype=dtype)
+            assert bits(result) == bits(expected)
+            assert not np.shares_memory(result, x)
+        assert len({result.ctypes.data for result in results if result.size}) == 6
+    for x in (np.zeros((2, 2)), np.zeros((2, 2, 3), complex)):
+        with pytest.raises((TypeError, ValueError), match="images must have"):
+            preprocess(x)
+    with pytest.raises(ValueError, match="keep must be 1 or more; got 0"):
+        vggprep.Preprocessor(keep=0)
+
+
+def test_threads_never_get_memory_that_another_still_has() -> None:
+    preprocess = vggprep.Preprocessor(mode="tf", keep=3)
+
+    def work(value: int) -> bool:
+        held = [preprocess(np.full((40, 40, 3), value, np.uint8)) for _ in range(20)]
+        return all((y == np.float32(value) / np.float32(127.5) - 1).all() for y in held)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(40)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vggprep.configurations import read_mode
     from vggprep.conformance.judging import check_implementation
     from vggprep.conformance.results import Result
-    from vggprep.functions import deprocess_input, preprocess_input
+    from vggprep.functions import Preprocessor, deprocess_input, preprocess_input
     from vggprep.identification.arrays import identify_array
     from vggprep.identification.functions import identify
     from vggprep.implementations import Implementation
@@ -35,6 +35,7 @@ __all__ = [
     "PUBLISHED",
     "Implementation",
     "Mode",
+    "Preprocessor",
     "Result",
     "Step",
     "check_implementation",
@@ -55,6 +56,7 @@ _HOMES = {
     "PUBLISHED": "published",
     "Implementation": "implementations",
     "Mode": "spec",
+    "Preprocessor": "functions",
     "Result": "conformance.results",
     "Step": "spec",
     "check_implementation": "conformance.judging",
