@@ -62,7 +62,7 @@ def test_exploration_changes_no_digest() -> None:
 def test_an_inverse_is_explored_too() -> None:
     def inverse(y: Array, mode: ModeName) -> Array:
         x = deprocess_input(y, mode=mode)
-        x[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] ^= 1
+        x[(x[..., 0] == 77) & (x[..., 1] < 64) & (x[..., 2] < 64)] ^= 1
         return x
 
     implementation = Implementation("it", deprocess=inverse, modes=("tf",), dtypes=("float64",))
