@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vggprep.cases import Cell, panel
 from vggprep.configurations.affine import levels_apart, lines
+from vggprep.configurations.words import sentence
 from vggprep.faults import FAULTS
 from vggprep.faults.arithmetic import row
 from vggprep.functions import preprocess_input
@@ -193,8 +194,8 @@ def undo(channels: Affine, y: Float64) -> Float64:
 
 
 @functools.cache
-def known_maps() -> tuple[KnownMap, ...]:
-    """Every mode, Keras's and published, every fault that is affine, and every family; each map once."""
+def known_maps(own: tuple[Mode, ...] = ()) -> tuple[KnownMap, ...]:
+    """Every mode, Keras's, published and ``own``, every fault that is affine, and every family; each map once."""
     x = panel("forward", Cell("tf", "channels_last", "float64", 4)).values()
     pixels = x.reshape(-1, 3)
     found: list[KnownMap] = []
@@ -203,6 +204,7 @@ def known_maps() -> tuple[KnownMap, ...]:
         assert fitted is not None
         found.append(KnownMap(name, mode.summary, fitted[0], name))
     found += published_maps()
+    found += [_known(m, m.summary or sentence(m), m.name) for m in own if m.name not in [k.name for k in found]]
     for fault in FAULTS:
         if fault.preprocess is None or not fault.stateless or fault.caught_by not in ("value", "monotone"):
             continue
@@ -229,6 +231,6 @@ def distance(a: Affine, b: Affine) -> float:
     )
 
 
-def nearest(channels: Affine) -> tuple[KnownMap, float]:
+def nearest(channels: Affine, own: tuple[Mode, ...] = ()) -> tuple[KnownMap, float]:
     """The known map that is nearest, and how far it is in grey levels."""
-    return min(((known, distance(channels, known.channels)) for known in known_maps()), key=lambda found: found[1])
+    return min(((known, distance(channels, known.channels)) for known in known_maps(own)), key=lambda found: found[1])
