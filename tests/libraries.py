@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 def _operators_of_torchvision() -> Any:
     """Declares what torchvision's own library would: a build for CUDA does not load beside a torch for the CPU.
 
-    Preprocessing uses none of these operators, but without a name for one torchvision is not imported at all.
+    Preprocessing uses none of these operators, but torchvision is not imported where it cannot name two of them.
     """
     import torch
 
@@ -40,7 +40,8 @@ def _operators_of_torchvision() -> Any:
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        declared.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in ("nms", "qnms"):
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return declared  # while it lives
 
 
