@@ -102,6 +102,29 @@ FAMILIES = (
 
 CONSTRUCTORS: Mapping[str, Family] = MappingProxyType({name: f for f in FAMILIES for name in f.constructors})
 
+KERAS_HUB = "0.32.0"
+"""The release of KerasHub that the image converters were measured with."""
+
+# All others get theirs from a preset, and do nothing without one.
+CONVERTERS: Mapping[str, Mode] = MappingProxyType(
+    {
+        "BLIP2ImageConverter": Mode(
+            "blip2_converter",
+            "RGB",
+            [
+                ("multiply", ("0.014598426619242919", "0.015007768493717055", "0.014220065717024086")),
+                ("add", ("-1.79226253374815", "-1.7520971281645974", "-1.4802197687835659")),
+            ],
+            "the values of clip, by a scale and an offset of its own, whatever its configuration says",
+            "keras_hub.layers.BLIP2ImageConverter",
+        )
+    }
+)
+"""KerasHub's image converters whose constants are in their code, and what these do."""
+
+PATCHES = ("Gemma4ImageConverter", "Qwen3_5ImageConverter", "Qwen3_5MoeImageConverter")
+"""Those that return patches and no images, with the scale and offset of a preset."""
+
 INCIDENTS = (
     # https://github.com/tensorflow/tensorflow/issues/62193
     'weights that were trained in a model of weights="imagenet" load into one of weights=None without a word; there '

@@ -22,6 +22,8 @@ M255 = "0.00392156862745098"
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 GREY_MEAN, GREY_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 NAMED = {"image_mean": MEAN, "image_std": STD}
+BLIP2 = (["0.014598426619242919", "0.015007768493717055", "0.014220065717024086"],
+         ["-1.79226253374815", "-1.7520971281645974", "-1.4802197687835659"])  # fmt: skip
 TORCH = [("subtract", MEAN), ("divide", STD)]
 UNIT = ("multiply", M255)
 
@@ -83,6 +85,10 @@ def mode(order: str, *steps: Any) -> Mode:
             {"class_name": "ResNetImageConverter", "config": {"scale": [1, 2, 4], "offset": [1, 0, -1]}},
             mode("RGB", ("multiply", [1, 2, 4]), ("add", [1, 0, -1])),
         ),
+        ({"class_name": "ViTImageConverter", "config": {"scale": 0.5, "mean": [1, 2, 3], "variance": [4, 9, 0.25]}},
+         mode("RGB", ("multiply", 0.5), ("subtract", [1, 2, 3]), ("divide", [2, 3, 0.5]))),
+        ({"registered_name": "keras_hub>BLIP2ImageConverter", "class_name": "BLIP2ImageConverter", "config": {}},
+         mode("RGB", ("multiply", BLIP2[0]), ("add", BLIP2[1]))),
         ({"class_name": "Rescaling", "config": {"scale": 2.0, "offset": 0.0}}, mode("RGB", ("multiply", 2))),
         ({"class_name": "Normalization", "config": {"mean": [[[MEAN]]], "variance": [[[[4, 9, 0.25]]]]}},
          mode("RGB", ("subtract", MEAN), ("divide", [2, 3, 0.5]))),
@@ -234,6 +240,7 @@ INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D
         (pipeline("Normalize"), "mean is missing"),
         (pipeline(p=0.5), "Normalize has p=0.5"),
         ({"a": pipeline(), "b": pipeline()}, "several Normalize"),
+        ({"class_name": "ViTImageConverter"}, "ViTImageConverter is named without its config"),
         ({"class_name": "Rescaling"}, "Rescaling is named without its config"),
         ({"class_name": "Rescaling", "config": {"offset": 1}}, "Rescaling has no scale"),
         (functional(("a", INPUT, []), ("b", INPUT, []), ("c", RESCALING, ["a"])), "several inputs"),

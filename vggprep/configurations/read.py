@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from vggprep.configurations.decimals import LARGEST_EXPONENT, decimal_of, number, terminates
 from vggprep.configurations.texts import Fields, parsed
+from vggprep.constructors import CONVERTERS
 from vggprep.errors import VggprepError
 from vggprep.published import PUBLISHED
 from vggprep.spec import MODES, OPERATIONS, Mode, Step
@@ -339,13 +340,30 @@ def _scale_offset(f: Fields) -> _Found:
     return _Found((Step("multiply", _three(f, "scale", 1)), Step("add", _three(f, "offset", 0))))
 
 
+def _converter(f: Fields) -> _Found:
+    """KerasHub's image converters: x * scale + offset, in the names of now and of older files."""
+    if constants := CONVERTERS.get(_kind(f)):
+        return _Found(constants.steps, notes=(f"{_kind(f)} has constants of its own",))
+    config = f.get("config")
+    if not isinstance(config, Mapping):
+        raise VggprepError(f"{_kind(f)} is named without its config")
+    if "variance" not in config or "mean" not in config:
+        return _scale_offset(config)
+    std = tuple(map(number, _roots(config)))
+    scaled = Step("multiply", _three(config, "scale"))
+    return _Found((scaled, Step("subtract", _three(config, "mean")), Step("divide", std)))
+
+
+def _roots(f: Fields) -> list[Decimal]:
+    with localcontext(prec=40):
+        return [Decimal(c).sqrt() for c in _three(f, "variance", positive=True)]
+
+
 def _normalization(f: Fields) -> _Found:
     """(x - mean) / max(sqrt(variance), 1e-7), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
     if f.get("mean") is None:
         raise VggprepError("Normalization has no mean here: adapt() has put it among the weights")
-    mean, variance = _three(f, "mean"), _three(f, "variance", positive=True)
-    with localcontext(prec=40):
-        std = [Decimal(c).sqrt() for c in variance]
+    mean, std = _three(f, "mean"), _roots(f)
     if _flag(f, "invert", False):
         return _Found((Step("multiply", [number(c) for c in std]), Step("add", mean)))
     return _Found((Step("subtract", mean), Step("divide", [number(max(c, KERAS_EPSILON)) for c in std])))
@@ -447,7 +465,7 @@ def _config(reader: Callable[[Fields], _Found]) -> Callable[[Fields], _Found]:
 
 
 _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]], ...] = (
-    ("kerashub", lambda f: _kind(f).endswith("ImageConverter"), _config(_scale_offset)),
+    ("kerashub", lambda f: _kind(f).endswith("ImageConverter"), _converter),
     ("keras", lambda f: _kind(f) == "Rescaling", _config(_scale_offset)),
     ("keras-normalization", lambda f: _kind(f) == "Normalization", _config(_normalization)),
     ("albumentations", lambda f: _kind(f) == "Normalize" or "max_pixel_value" in f, _albumentations),
