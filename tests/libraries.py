@@ -36,7 +36,8 @@ def _operators_of_torchvision() -> Any:
     """
     import torch
 
-    declared = torch.library.Library("torchvision", "FRAGMENT")
+    declared: Any = torch.library
+    declared = declared.Library("torchvision", "FRAGMENT")
     try:
         import torchvision  # noqa: F401
     except RuntimeError:

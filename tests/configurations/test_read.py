@@ -71,6 +71,8 @@ def mode(order: str, *steps: Any) -> Mode:
         ({"image_mean": 0.5, "image_std": 0.25, "do_rescale": False}, mode("RGB", ("subtract", 0.5), ("divide", 0.25))),
         # timm, torchvision, OpenMMLab
         ({"pretrained_cfg": {"mean": MEAN, "std": STD}}, mode("RGB", ("divide", 255), *TORCH)),
+        ({"image_processor_type": "TimmWrapperImageProcessor", "pretrained_cfg": {"mean": MEAN, "std": STD}},
+         mode("RGB", ("divide", 255), *TORCH)),
         ({"architecture": "x", "mean": MEAN, "std": STD, "crop_pct": 0.9}, mode("RGB", ("divide", 255), *TORCH)),
         ({"mean": MEAN, "std": STD}, mode("RGB", ("divide", 255), *TORCH)),
         ({"mean": GREY_MEAN, "std": GREY_STD}, mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
@@ -104,6 +106,16 @@ def mode(order: str, *steps: Any) -> Mode:
          mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
         ({"mean": [2, 3, 4], "std": [1, 1, 1], "max_pixel_value": 10},
          mode("RGB", ("subtract", [20, 30, 40]), ("divide", 10))),
+        # TensorFlow Lite's metadata, PaddlePaddle's NormalizeImage
+        ({"process_units": [{"options_type": "NormalizationOptions", "options": {"mean": [0.0], "std": [1.0]}}]},
+         mode("RGB")),
+        ({"options_type": "NormalizationOptions", "options": {"mean": [1, 2, 3], "std": [2.5]}},
+         mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2.5))),
+        ({"mean": MEAN, "std": STD, "scale": 0.5}, mode("RGB", ("multiply", 0.5), *TORCH)),
+        ({"mean": MEAN, "std": STD, "scale": [0.08, 1.0]}, mode("RGB", ("divide", 255), *TORCH)),
+        ({"mean": MEAN, "std": STD, "is_scale": False}, mode("RGB", *TORCH)),
+        ({"mean": GREY_MEAN, "std": GREY_STD, "is_scale": True},
+         mode("RGB", ("divide", 255), ("subtract", GREY_MEAN), ("divide", GREY_STD))),
         # OpenVINO's arguments, OpenCV's, Core ML's
         ({"mean_values": [1, 2, 3], "scale_values": [4, 5, 6], "reverse_input_channels": True},
          mode("BGR", ("subtract", [1, 2, 3]), ("divide", [4, 5, 6]))),
@@ -143,6 +155,7 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
         ("x = cv2.dnn.blobFromImage(f, 1/255., (416, 416), swapRB=True)", mode("RGB", ("divide", 255))),
         ("cv::dnn::blobFromImage(frame, blob, 0.5f, cv::Size(2, 2), cv::Scalar(1, 2.5f, 3), true, false);",
          mode("RGB", ("subtract", [1, 2.5, 3]), ("multiply", 0.5))),
+        ("blobFromImage(frame, blob, 0.5, Size(2, 2), Scalar(), true, false);", mode("RGB", ("multiply", 0.5))),
         ("const b = cv.blobFromImage(m, 1 / 128, new cv.Size(2, 2), [1, 2, 3], false);",
          mode("BGR", ("subtract", [1, 2, 3]), ("multiply", "0.0078125"))),
         ("cv2.dnn.blobFromImage(f, scale)", None),
@@ -184,6 +197,8 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({"class_name": "Normalization", "config": {"mean": None}}, "adapt\\(\\) has put it among the weights"),
         ({"class_name": "Normalization", "config": {"mean": 1, "variance": 0}}, "variance is divided by"),
         ({"mean_values": [1, 2], "reverse_input_channels": False}, "mean_values must be one number or three"),
+        ({"mean_values": 1, "std_values": 2}, "std_values is RKNN's"),
+        ({"mean": MEAN, "std": STD, "scale": "1.0/255.0"}, "scale must be finite numbers; got '1.0/255.0'"),
         ({"mean-file": "mean.ppm", "net-scale-factor": 1}, "subtracted pixel by pixel"),
         ({"net-scale-factor": [1, 2, 3]}, "net-scale-factor must be one number"),
         ({"model-color-format": 2}, "model-color-format must be 0, RGB, or 1, BGR; got 2"),
@@ -442,6 +457,8 @@ def test_fields_that_do_not_bear_on_values_are_kept_quiet() -> None:
         ({"image_mean": GREY_MEAN, "image_std": GREY_STD, "do_rescale": True}, "though it looks like grey levels"),
         ({"mean": GREY_MEAN, "std": GREY_STD}, "are taken for grey levels"),
         ({"scalefactor": 1, "mean": 127.5, "swapRB": True}, "from the first channel alone"),
+        ({**NAMED, "rescale_mean": 0.5}, "rescale_mean may bear on values, and is not read"),
+        ({"mean": MEAN, "std": STD, "input_norm": True}, "input_norm may bear on values"),
     ],
 )
 def test_what_is_suspicious_is_noted_and_read_as_it_stands(document: dict[str, Any], note: str) -> None:

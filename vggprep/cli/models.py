@@ -128,7 +128,7 @@ def _account(family: Family) -> Iterator[tuple[str, str]]:
         if family.optional:
             yield "", "with include_preprocessing=False: nothing"
         whole = family.mode if family.inside is NOTHING else family.inside
-        yield "in all", f"{whole.name} mode" if whole.name in MODES else whole.summary
+        yield "in all", f"{whole.name} mode" if whole.name in MODES else _said(whole)
         return
     yield "weights=None", f"{family.inside.summary}, then the Normalization that is loaded with weights"
     yield 'weights="imagenet"', f"the same, then {family.imagenet.summary}"

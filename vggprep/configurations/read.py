@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -301,6 +302,7 @@ def _mean_std(f: Fields) -> _Found:
     """(x/255 - mean)/std after ``ToTensor``; without the division where the constants are grey levels.
 
     With ``to_rgb`` or ``bgr_to_rgb`` as OpenMMLab has it: images are read as BGR, constants are always grey levels.
+    With ``scale`` or ``is_scale`` as PaddlePaddle has it: pixels are multiplied by the one, or divided by 255.
     """
     mean, std = _mean_and_std(f, "mean", "std")
     if f.get("rgb_to_bgr"):
@@ -309,10 +311,21 @@ def _mean_std(f: Fields) -> _Found:
     rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
     grey = rgb is not None or any(abs(Decimal(c)) > UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
+    if not isinstance(f.get("scale"), list | tuple | None):
+        before, grey = (Step("multiply", _three(f, "scale")),), False
+    elif "is_scale" in f:
+        grey = not _flag(f, "is_scale", True)
+        before = () if grey else (Step("divide", "255"),)
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
     return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
+
+
+def _tflite(f: Fields) -> _Found:
+    """(x - mean) / std of grey levels: NormalizationOptions in the metadata of TensorFlow Lite."""
+    mean, std = _mean_and_std(_of(f, "options"), "mean", "std")
+    return _Found((Step("subtract", mean), Step("divide", std)), notes=_exchanged(mean, std))
 
 
 def _timm(f: Fields) -> _Found:
@@ -378,6 +391,8 @@ def _openvino(f: Fields) -> _Found:
     Newer versions document it so. Older ones say that reversal comes after mean and scale, but also that these are in
     the order of the original model's channels, which is the same.
     """
+    if f.get("std_values") is not None:
+        raise VggprepError("std_values is RKNN's; write mean_values and scale_values, as OpenVINO has them")
     if f.get("scale_values") is not None and f.get("scale") is not None:
         raise VggprepError("scale and scale_values are both given; leave one of them")
     scale = "scale_values" if f.get("scale_values") is not None else "scale"
@@ -464,13 +479,15 @@ def _config(reader: Callable[[Fields], _Found]) -> Callable[[Fields], _Found]:
     return found
 
 
+_OF_PROCESSORS = ("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
+                  "rescale_factor", "do_flip_channel_order")  # fmt: skip
 _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]], ...] = (
     ("kerashub", lambda f: _kind(f).endswith("ImageConverter"), _converter),
     ("keras", lambda f: _kind(f) == "Rescaling", _config(_scale_offset)),
     ("keras-normalization", lambda f: _kind(f) == "Normalization", _config(_normalization)),
     ("albumentations", lambda f: _kind(f) == "Normalize" or "max_pixel_value" in f, _albumentations),
-    ("huggingface", _has("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
-                         "rescale_factor", "do_flip_channel_order"), _hugging_face),
+    ("tflite", lambda f: f.get("options_type") == "NormalizationOptions", _tflite),
+    ("huggingface", lambda f: "pretrained_cfg" not in f and any(key in f for key in _OF_PROCESSORS), _hugging_face),
     ("openvino", _has("mean_values", "scale_values", "reverse_input_channels"), _openvino),
     ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file", "pixel-normalization-factor",
                         "network-color-format"), _deepstream),
@@ -488,7 +505,7 @@ READABLE = ("toml", *dict.fromkeys(name for name, _, _ in _READERS))
 
 def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
     """What the parts of a document say, which may be anywhere in it."""
-    found = [(format, reader(part)) for format, reader, part in _parts(document)]
+    found = [(format, _watched(reader, part)) for format, reader, part in _parts(document)]
     if not found:
         raise VggprepError(f"there is no mode in it; one is read from {', '.join(READABLE)}")
     if any(format == "albumentations" for format, _ in found):
@@ -499,6 +516,41 @@ def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
         raise VggprepError(f"it holds {len(found)} different modes; leave one in it")
     format, one = found[0]
     return one, format, _unjudged(document)
+
+
+class _Asked(Mapping[str, Any]):
+    """Fields, and which of them a reader has asked for."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields, self.keys_asked = fields, set[str]()
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_asked.add(key)
+        return self.fields[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+_BEARS = re.compile(r"mean|std|varianc|scale|norm|offset|bias|bgr|rgb|swap|revers|divis|max_pixel", re.IGNORECASE)
+_HARMLESS = ("do_convert_rgb", "size_divisor", "label_offset", "pad_size_divisor", "bgr_to_rgb", "to_rgb")
+
+
+def _watched(reader: Callable[[Fields], _Found], part: Fields) -> _Found:
+    """What a reader finds, with a note on each number, flag or three that its name tells to bear on values."""
+    asked = _Asked(part)
+    found = reader(asked)
+    left = [
+        key
+        for key, value in part.items()
+        if isinstance(key, str) and key not in asked.keys_asked and key not in _HARMLESS and _BEARS.search(key)
+        if value not in (None, False) and not isinstance(value, Mapping)
+        if not (isinstance(value, list | tuple) and len(value) == 2)  # a range, of an augmentation
+    ]
+    return found._replace(notes=(*found.notes, *(f"{key} may bear on values, and is not read" for key in left)))
 
 
 def _check_pipeline(document: Fields) -> None:

@@ -43,6 +43,8 @@ def parsed(text: str, suffix: str) -> Fields:
         return {"openvino": _command_line(text)}
     if re.search(rf"^[ \t]*({'|'.join(_DEEPSTREAM)})[ \t]*[=:]", text, flags=re.MULTILINE):
         return {"deepstream": _ini(text)}
+    if suffix in (".yaml", ".yml"):
+        raise VggprepError("of YAML, DeepStream's is read; save other files as JSON")
     return {}
 
 
@@ -204,6 +206,7 @@ def _call(text: str) -> Fields:
             fields[name] = _constant(name, given[name])
     if isinstance(fields["mean"], list) and len(fields["mean"]) == 4:
         del fields["mean"][3]  # a Scalar has four, of which images of three channels use three
+    fields["mean"] = fields["mean"] or [0, 0, 0]  # Scalar()
     return fields
 
 

@@ -40,7 +40,8 @@ def load(target: str, rest: str) -> Implementation:
     hub = _hub(target)
     keras = installed("keras")
     mode: Mode = NOTHING
-    class_name, config = rest, {}
+    class_name = rest
+    config: dict[str, Any] = {}
     if Path(rest).is_file():
         mode = read_mode(rest)
         class_name, config = _described(rest)
