@@ -445,7 +445,8 @@ def test_what_a_file_says_of_resizing_and_cropping_is_named(document: Any, unjud
 
 
 def test_fields_that_do_not_bear_on_values_are_kept_quiet() -> None:
-    found = read({**NAMED, "do_convert_rgb": True, "data_format": "channels_first", "processor_class": "CLIPProcessor"})
+    quiet = {"do_convert_rgb": True, "size_divisor": 32, "scale_resolution": 448, "max_pixels": 3, "label_offset": 1}
+    found = read({**NAMED, **quiet, "data_format": "channels_first", "processor_class": "CLIPProcessor"})
     assert (found.unjudged, found.notes) == ((), ())
 
 

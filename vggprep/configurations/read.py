@@ -535,8 +535,8 @@ class _Asked(Mapping[str, Any]):
         return len(self.fields)
 
 
-_BEARS = re.compile(r"mean|std|varianc|scale|norm|offset|bias|bgr|rgb|swap|revers|divis|max_pixel", re.IGNORECASE)
-_HARMLESS = ("do_convert_rgb", "size_divisor", "label_offset", "pad_size_divisor", "bgr_to_rgb", "to_rgb")
+_BEARS = re.compile(r"mean|std|varianc|scale|norm|offset|bias|bgr|rgb|swap|revers|divis|max_pixel_v", re.IGNORECASE)
+_HARMLESS = re.compile(r"do_convert_rgb|bgr_to_rgb|to_rgb|label_.*|.*(size|resolution|scaled|heatmap|_to_meter).*")
 
 
 def _watched(reader: Callable[[Fields], _Found], part: Fields) -> _Found:
@@ -546,8 +546,8 @@ def _watched(reader: Callable[[Fields], _Found], part: Fields) -> _Found:
     left = [
         key
         for key, value in part.items()
-        if isinstance(key, str) and key not in asked.keys_asked and key not in _HARMLESS and _BEARS.search(key)
-        if value not in (None, False) and not isinstance(value, Mapping)
+        if isinstance(key, str) and key not in asked.keys_asked and not _HARMLESS.fullmatch(key) and _BEARS.search(key)
+        if value is not None and value is not False and not isinstance(value, Mapping)
         if not (isinstance(value, list | tuple) and len(value) == 2)  # a range, of an augmentation
     ]
     return found._replace(notes=(*found.notes, *(f"{key} may bear on values, and is not read" for key in left)))
