@@ -91,11 +91,11 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
 
 
 def read_text(text: str, name: str) -> Configuration:
-    """As ``read``, of what a file holds."""
-    return _read("the text", text, name)
+    """As ``read``, of what a file holds, whatever its constants."""
+    return _read("the text", text, name, strict=False)
 
 
-def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Configuration:
+def _read(where: str, given: str | Fields, name: str, suffix: str = "", *, strict: bool = True) -> Configuration:
     try:
         document = parsed(given, suffix) if isinstance(given, str) else given
         if _is_own(document):
@@ -103,6 +103,10 @@ def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Confi
         found, format, unjudged = _search(document)
         steps = tuple(step for step in found.steps if not _does_nothing(step))
         mode = Mode(name or _name_of(found.order, steps), found.order, steps, source=f"{format}: {where}")
+        if strict and (other := _exchanged(steps)):
+            raise VggprepError(
+                f"mean and std are those of {other}, exchanged; if that is meant, write it as steps in TOML"
+            )
         return Configuration(mode, format, unjudged, found.notes)
     except RecursionError:
         raise VggprepError(f"{where}: nested too deeply") from None
@@ -259,7 +263,6 @@ def _hugging_face(f: Fields) -> _Found:
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
         if steps and any(abs(Decimal(c)) > UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
-        notes += _exchanged(mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
     if kind.startswith("EfficientNet") and _flag(f, "include_top", True):
         steps.append(Step("divide", _three(f, "image_std", positive=True)))
@@ -289,13 +292,23 @@ def _mean_and_std(f: Fields, mean: str, std: str) -> tuple[Three, Three]:
     return _three(f, mean), _three(f, std, positive=True)
 
 
-def _exchanged(mean: Three, std: Three) -> tuple[str, ...]:
-    """A note where mean and deviation are those of a known mode, the one in the other's place."""
+def _exchanged(steps: tuple[Step, ...]) -> str:
+    """The known mode whose mean and deviation these are, the one in the other's place, in whatever unit; else empty."""
+    ours = _statistics(steps)
     for other in (*MODES.values(), *PUBLISHED.values()):
-        last = [(step.operation, *map(Decimal, step.constants)) for step in other.steps[-2:]]
-        if mean != std and last == [("subtract", *map(Decimal, std)), ("divide", *map(Decimal, mean))]:
-            return (f"mean and std are those of {other.name}, exchanged",)
-    return ()
+        theirs = _statistics(other.steps)
+        if ours and theirs and len({a / b for a, b in zip(ours, (*theirs[3:], *theirs[:3]), strict=True)}) == 1:
+            return other.name
+    return ""
+
+
+def _statistics(steps: tuple[Step, ...]) -> tuple[Fraction, ...]:
+    """Mean and deviation, if the last steps subtract and divide by three constants that differ, none of them 0."""
+    last = steps[-2:]
+    if [step.operation for step in last] != ["subtract", "divide"] or any(len({*s.constants}) == 1 for s in last):
+        return ()
+    found = tuple(Fraction(c) for step in last for c in step.constants)
+    return found if all(found) else ()
 
 
 def _mean_std(f: Fields) -> _Found:
@@ -319,21 +332,21 @@ def _mean_std(f: Fields) -> _Found:
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
-    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
+    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes)
 
 
 def _tflite(f: Fields) -> _Found:
     """(x - mean) / std of grey levels: NormalizationOptions in the metadata of TensorFlow Lite."""
     mean, std = _mean_and_std(_of(f, "options"), "mean", "std")
-    return _Found((Step("subtract", mean), Step("divide", std)), notes=_exchanged(mean, std))
+    return _Found((Step("subtract", mean), Step("divide", std)))
 
 
 def _timm(f: Fields) -> _Found:
     """(x/255 - mean)/std, whatever the constants."""
     mean, std = _mean_and_std(f, "mean", "std")
-    notes = _exchanged(mean, std)
+    notes: tuple[str, ...] = ()
     if any(abs(Decimal(c)) > UNITS for c in mean + std):
-        notes += ("timm divides pixels by 255 first, though mean and std look like grey levels",)
+        notes = ("timm divides pixels by 255 first, though mean and std look like grey levels",)
     return _Found((Step("divide", "255"), Step("subtract", mean), Step("divide", std)), notes=notes)
 
 
@@ -345,7 +358,7 @@ def _albumentations(f: Fields) -> _Found:
     mean, std = _mean_and_std(f, "mean", "std")
     by = Fraction(_three(f, "max_pixel_value", 255, positive=True)[0])
     subtracted, divisor = ([decimal_of(by * Fraction(c)) for c in constants] for constants in (mean, std))
-    return _Found((Step("subtract", subtracted), Step("divide", divisor)), notes=_exchanged(mean, std))
+    return _Found((Step("subtract", subtracted), Step("divide", divisor)))
 
 
 def _scale_offset(f: Fields) -> _Found:
