@@ -120,7 +120,7 @@ class _Images(NamedTuple):
     pixels: Sequence[Array]
     values: Sequence[Values | None]
     dtype: str
-    own: tuple[Mode, ...]
+    own: tuple[Mode, ...] = ()
 
     def only(self, n: int) -> _Images:
         return _Images(self.pixels[n : n + 1], self.values[n : n + 1], self.dtype, self.own)
@@ -141,7 +141,7 @@ class _Answer(NamedTuple):
     fit: Fit | None = None
 
 
-def _identify(a: Array, data_format: DataFormat, own: tuple[Mode, ...]) -> ArrayIdentification:
+def _identify(a: Array, data_format: DataFormat, own: tuple[Mode, ...] = ()) -> ArrayIdentification:
     last = from_format(a, data_format)
     batch = last if last.ndim == 4 else last[None]
     dtype = a.dtype.name

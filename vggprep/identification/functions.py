@@ -292,7 +292,7 @@ def _of_mode(name: ModeName) -> str:
     return f"{mode.summary or sentence(mode)}{source}"
 
 
-def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[ModeName]) -> str:
+def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[ModeName] = ()) -> str:
     """What is done to images of each dtype, where that differs; empty if none of it is known."""
     said: dict[str, list[str]] = {}
     for dtype in dict.fromkeys(each.case.dtype for each in shown):
@@ -388,7 +388,7 @@ def _formats(plain: Sequence[_Shown], base: _Shown, channels: Affine | None, tak
 # No candidate -----------------------------------------------------------------------------------------------------
 
 
-def _affine_answer(answer: Answer, channels: Affine, error: float, own: Sequence[ModeName]) -> Answer:
+def _affine_answer(answer: Answer, channels: Affine, error: float, own: Sequence[ModeName] = ()) -> Answer:
     """The map written out, and beside it the known one that differs in constants only, if one is near."""
     known, distance = affine.nearest(channels, tuple(map(definition, own)))
     notes = (
