@@ -155,6 +155,13 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
         ("x = cv2.dnn.blobFromImage(f, 1/255., (416, 416), swapRB=True)", mode("RGB", ("divide", 255))),
         ("cv::dnn::blobFromImage(frame, blob, 0.5f, cv::Size(2, 2), cv::Scalar(1, 2.5f, 3), true, false);",
          mode("RGB", ("subtract", [1, 2.5, 3]), ("multiply", 0.5))),
+        ("model = dict(\n    type='X',\n    data_preprocessor=dict(  # mean(\n        type='DetDataPreprocessor',\n"
+         "        mean=[123.675, 116.28, 103.53], std=(58.395, 57.12, 57.375),\n        bgr_to_rgb=True), z=1)",
+         mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
+        ("data_preprocessor = dict(type='SegDataPreProcessor', mean=[1, 2, 3], std=[4, 5, 6 * 1.5])",
+         mode("BGR", ("subtract", [1, 2, 3]), ("divide", [4, 5, 9]))),
+        ("img_norm_cfg = dict(mean=[0.5 * 255] * 3, std=1)", None),
+        ("img_norm_cfg = dict(mean=MEAN, std=1, to_rgb=False", None),
         ("blobFromImage(frame, blob, 0.5, Size(2, 2), Scalar(), true, false);", mode("RGB", ("multiply", 0.5))),
         ("const b = cv.blobFromImage(m, 1 / 128, new cv.Size(2, 2), [1, 2, 3], false);",
          mode("BGR", ("subtract", [1, 2, 3]), ("multiply", "0.0078125"))),
@@ -167,7 +174,7 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
 )  # fmt: skip
 def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) -> None:
     if expected is None:
-        with pytest.raises(VggprepError, match=r"blobFromImage|scalefactor|mean|swapRB"):
+        with pytest.raises(VggprepError, match=r"blobFromImage|scalefactor|mean|swapRB|dict"):
             read_text(text, "call")
     else:
         assert read_text(text, "text").mode.definition == expected.definition

@@ -320,7 +320,7 @@ def _mean_std(f: Fields) -> _Found:
     mean, std = _mean_and_std(f, "mean", "std")
     if f.get("rgb_to_bgr"):
         raise VggprepError("rgb_to_bgr reverses the channels, and the file does not say in which order images are read")
-    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).endswith("DataPreprocessor")
+    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).lower().endswith("datapreprocessor")
     rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
     grey = rgb is not None or any(abs(Decimal(c)) > UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
