@@ -38,7 +38,7 @@ CONSTANTS: dict[str, tuple[str, Any, Any]] = {
     "swap_only": subtract("BGR", 0.0),
     "caffe_scaled_to_unit": ("BGR", np.array(BGR_MEAN), 255.0),
     "caffe_scaled_by_0_017": ("BGR", np.array(BGR_MEAN), 1 / 0.017),
-    "scaled_by_128": ("RGB", 128.0, 128.0),
+    "efficientnet_v2_sml_inside": ("RGB", 128.0, 128.0),
     "scaled_by_127": ("RGB", 127.0, 127.0),
     "efficientnet_lite": ("RGB", 127.0, 128.0),
     "mean_128_std_127": ("RGB", 128.0, 127.0),

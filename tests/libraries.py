@@ -7,6 +7,7 @@ same shape.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +28,26 @@ class Sample(NamedTuple):
     version: str
 
 
+@functools.cache
+def _operators_of_torchvision() -> Any:
+    """Declares what torchvision's own library would: a build for CUDA does not load beside a torch for the CPU.
+
+    Preprocessing uses none of these operators, but torchvision is not imported where it cannot name two of them.
+    """
+    import torch
+
+    declared: Any = torch.library
+    declared = declared.Library("torchvision", "FRAGMENT")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return declared  # while it lives
+
+
 def transformers() -> Iterator[Sample]:
+    _operators_of_torchvision()
     import transformers as t
 
     grey = {"image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375]}
@@ -64,6 +84,7 @@ def _processor(name: str, processor: Any, version: str) -> Sample:
 
 
 def timm() -> Iterator[Sample]:
+    _operators_of_torchvision()
     import tempfile
 
     import timm
@@ -88,6 +109,7 @@ def timm() -> Iterator[Sample]:
 
 
 def torchvision() -> Iterator[Sample]:
+    _operators_of_torchvision()
     import torchvision
     from PIL import Image
     from torchvision.transforms._presets import ImageClassification, VideoClassification
@@ -230,6 +252,7 @@ def loaded(format: str, text: str, image: Array) -> Any:
         return np.asarray(blob)[0].transpose(1, 2, 0)
     document = json.loads(text)
     if format == "huggingface":
+        _operators_of_torchvision()
         import transformers
 
         kind = getattr(transformers, document.pop("image_processor_type"))

@@ -166,6 +166,48 @@ def test_where_a_mode_falls_an_output_that_rises_is_found() -> None:
     assert found[0].message == "the output rises from 254.0 to 255.0 as R rises to 255, in a falling mode"
 
 
+PORTS = """
+import numpy as np
+
+def right(x):
+    return (x.astype("float32") / 255 - np.float32([0.41, 0.39, 0.5])) / np.float32([0.3, 0.2, 0.1])
+
+def swapped(x):
+    return right(x)[..., ::-1]
+
+def by_name(x, mode="caffe"):
+    if mode != "own.json":
+        raise ValueError(mode)
+    return right(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "code"),
+    [
+        ("ports:right", "mode own.json, level faithful, channels_last: divide by 255, subtract (0.41, 0.39, 0.5), ", 0),
+        ("ports:swapped", "own.json:order_and_constants_reversed (in mode own.json)", 1),
+        ("ports:by_name", "asked for own.json: mode own.json, level faithful", 0),
+        ("right.npy", "certain, own.json: divide by 255, ", 0),
+        ("swapped.npy", "certain, own.json_in_bgr: divide by 255, ", 0),
+        ("clip.npy", "certain, clip", 0),
+    ],
+)
+def test_identify_has_the_mode_of_a_file_among_its_candidates(
+    target: str, said: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "own.json").write_text('{"mean": [0.41, 0.39, 0.5], "std": [0.3, 0.2, 0.1]}', encoding="utf-8")
+    (tmp_path / "ports.py").write_text(PORTS, encoding="utf-8")
+    x = np.stack([np.arange(1024) * k % 256 for k in (1, 3, 5)], axis=-1).reshape(32, 32, 3).astype(np.uint8)
+    own = Mode.affine("own", scale="1/255", mean=[0.41, 0.39, 0.5], std=[0.3, 0.2, 0.1])
+    y = package.preprocess_input(x, mode=own)
+    for name, array in (("right", y), ("swapped", y[..., ::-1]), ("clip", package.preprocess_input(x, mode="clip"))):
+        np.save(tmp_path / f"{name}.npy", array)
+    done = vggprep("identify", target, "--mode", "own.json", "--in-process", cwd=tmp_path)
+    assert said in done.stdout
+    assert done.returncode == code
+
+
 # Files ------------------------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,11 @@ spec only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from vggprep.published import PUBLISHED
 from vggprep.spec import MODELS, MODES, Mode
 
 Weights = Literal["imagenet"] | None
@@ -30,20 +31,10 @@ UNIT = Mode(
     "divide by 255",
     "keras.applications.efficientnet: Rescaling(1 / 255), then a Normalization that nothing was adapted to",
 )
-# 1 / sqrt(IMAGENET_STDDEV_RGB) as keras.applications.efficientnet computes it; these are 0.229, 0.224 and 0.225.
-UNIT_IMAGENET = Mode(
-    "efficientnet_imagenet_inside",
-    "RGB",
-    [("divide", 255), ("multiply", ("2.0896918976428642", "2.1128856368212916", "2.1081851067789197"))],
-    "multiply by (2.08969, 2.11289, 2.10819)",
-    "keras.applications.efficientnet: the layers of efficientnet_inside, and one more Rescaling",
-)
-EIGHT_BITS = Mode(
-    "efficientnet_v2_sml_inside",
-    "RGB",
-    [("divide", 128), ("subtract", 1)],
-    "divide by 128, subtract 1: values from -1 to 0.9922",
-    "keras.applications.efficientnet_v2: Rescaling(1 / 128, offset=-1)",
+# In words of what they do; published are they in words of whose they are.
+UNIT_IMAGENET = replace(PUBLISHED["efficientnet_imagenet_inside"], summary="multiply by (2.08969, 2.11289, 2.10819)")
+EIGHT_BITS = replace(
+    PUBLISHED["efficientnet_v2_sml_inside"], summary="divide by 128, subtract 1: values from -1 to 0.9922"
 )
 
 
@@ -101,6 +92,29 @@ FAMILIES = (
 """The smallest of each family comes first."""
 
 CONSTRUCTORS: Mapping[str, Family] = MappingProxyType({name: f for f in FAMILIES for name in f.constructors})
+
+KERAS_HUB = "0.32.0"
+"""The release of KerasHub that the image converters were measured with."""
+
+# All others get theirs from a preset, and do nothing without one.
+CONVERTERS: Mapping[str, Mode] = MappingProxyType(
+    {
+        "BLIP2ImageConverter": Mode(
+            "blip2_converter",
+            "RGB",
+            [
+                ("multiply", ("0.014598426619242919", "0.015007768493717055", "0.014220065717024086")),
+                ("add", ("-1.79226253374815", "-1.7520971281645974", "-1.4802197687835659")),
+            ],
+            "the values of clip, by a scale and an offset of its own, whatever its configuration says",
+            "keras_hub.layers.BLIP2ImageConverter",
+        )
+    }
+)
+"""KerasHub's image converters whose constants are in their code, and what these do."""
+
+PATCHES = ("Gemma4ImageConverter", "Qwen3_5ImageConverter", "Qwen3_5MoeImageConverter")
+"""Those that return patches and no images, with the scale and offset of a preset."""
 
 INCIDENTS = (
     # https://github.com/tensorflow/tensorflow/issues/62193

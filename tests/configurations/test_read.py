@@ -22,6 +22,8 @@ M255 = "0.00392156862745098"
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 GREY_MEAN, GREY_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 NAMED = {"image_mean": MEAN, "image_std": STD}
+BLIP2 = (["0.014598426619242919", "0.015007768493717055", "0.014220065717024086"],
+         ["-1.79226253374815", "-1.7520971281645974", "-1.4802197687835659"])  # fmt: skip
 TORCH = [("subtract", MEAN), ("divide", STD)]
 UNIT = ("multiply", M255)
 
@@ -69,6 +71,8 @@ def mode(order: str, *steps: Any) -> Mode:
         ({"image_mean": 0.5, "image_std": 0.25, "do_rescale": False}, mode("RGB", ("subtract", 0.5), ("divide", 0.25))),
         # timm, torchvision, OpenMMLab
         ({"pretrained_cfg": {"mean": MEAN, "std": STD}}, mode("RGB", ("divide", 255), *TORCH)),
+        ({"image_processor_type": "TimmWrapperImageProcessor", "pretrained_cfg": {"mean": MEAN, "std": STD}},
+         mode("RGB", ("divide", 255), *TORCH)),
         ({"architecture": "x", "mean": MEAN, "std": STD, "crop_pct": 0.9}, mode("RGB", ("divide", 255), *TORCH)),
         ({"mean": MEAN, "std": STD}, mode("RGB", ("divide", 255), *TORCH)),
         ({"mean": GREY_MEAN, "std": GREY_STD}, mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
@@ -83,6 +87,10 @@ def mode(order: str, *steps: Any) -> Mode:
             {"class_name": "ResNetImageConverter", "config": {"scale": [1, 2, 4], "offset": [1, 0, -1]}},
             mode("RGB", ("multiply", [1, 2, 4]), ("add", [1, 0, -1])),
         ),
+        ({"class_name": "ViTImageConverter", "config": {"scale": 0.5, "mean": [1, 2, 3], "variance": [4, 9, 0.25]}},
+         mode("RGB", ("multiply", 0.5), ("subtract", [1, 2, 3]), ("divide", [2, 3, 0.5]))),
+        ({"registered_name": "keras_hub>BLIP2ImageConverter", "class_name": "BLIP2ImageConverter", "config": {}},
+         mode("RGB", ("multiply", BLIP2[0]), ("add", BLIP2[1]))),
         ({"class_name": "Rescaling", "config": {"scale": 2.0, "offset": 0.0}}, mode("RGB", ("multiply", 2))),
         ({"class_name": "Normalization", "config": {"mean": [[[MEAN]]], "variance": [[[[4, 9, 0.25]]]]}},
          mode("RGB", ("subtract", MEAN), ("divide", [2, 3, 0.5]))),
@@ -98,6 +106,16 @@ def mode(order: str, *steps: Any) -> Mode:
          mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
         ({"mean": [2, 3, 4], "std": [1, 1, 1], "max_pixel_value": 10},
          mode("RGB", ("subtract", [20, 30, 40]), ("divide", 10))),
+        # TensorFlow Lite's metadata, PaddlePaddle's NormalizeImage
+        ({"process_units": [{"options_type": "NormalizationOptions", "options": {"mean": [0.0], "std": [1.0]}}]},
+         mode("RGB")),
+        ({"options_type": "NormalizationOptions", "options": {"mean": [1, 2, 3], "std": [2.5]}},
+         mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2.5))),
+        ({"mean": MEAN, "std": STD, "scale": 0.5}, mode("RGB", ("multiply", 0.5), *TORCH)),
+        ({"mean": MEAN, "std": STD, "scale": [0.08, 1.0]}, mode("RGB", ("divide", 255), *TORCH)),
+        ({"mean": MEAN, "std": STD, "is_scale": False}, mode("RGB", *TORCH)),
+        ({"mean": GREY_MEAN, "std": GREY_STD, "is_scale": True},
+         mode("RGB", ("divide", 255), ("subtract", GREY_MEAN), ("divide", GREY_STD))),
         # OpenVINO's arguments, OpenCV's, Core ML's
         ({"mean_values": [1, 2, 3], "scale_values": [4, 5, 6], "reverse_input_channels": True},
          mode("BGR", ("subtract", [1, 2, 3]), ("divide", [4, 5, 6]))),
@@ -137,6 +155,14 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
         ("x = cv2.dnn.blobFromImage(f, 1/255., (416, 416), swapRB=True)", mode("RGB", ("divide", 255))),
         ("cv::dnn::blobFromImage(frame, blob, 0.5f, cv::Size(2, 2), cv::Scalar(1, 2.5f, 3), true, false);",
          mode("RGB", ("subtract", [1, 2.5, 3]), ("multiply", 0.5))),
+        ("model = dict(\n    type='X',\n    data_preprocessor=dict(  # mean(\n        type='DetDataPreprocessor',\n"
+         "        mean=[123.675, 116.28, 103.53], std=(58.395, 57.12, 57.375),\n        bgr_to_rgb=True), z=1)",
+         mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
+        ("data_preprocessor = dict(type='SegDataPreProcessor', mean=[1, 2, 3], std=[4, 5, 6 * 1.5])",
+         mode("BGR", ("subtract", [1, 2, 3]), ("divide", [4, 5, 9]))),
+        ("img_norm_cfg = dict(mean=[0.5 * 255] * 3, std=1)", None),
+        ("img_norm_cfg = dict(mean=MEAN, std=1, to_rgb=False", None),
+        ("blobFromImage(frame, blob, 0.5, Size(2, 2), Scalar(), true, false);", mode("RGB", ("multiply", 0.5))),
         ("const b = cv.blobFromImage(m, 1 / 128, new cv.Size(2, 2), [1, 2, 3], false);",
          mode("BGR", ("subtract", [1, 2, 3]), ("multiply", "0.0078125"))),
         ("cv2.dnn.blobFromImage(f, scale)", None),
@@ -148,7 +174,7 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
 )  # fmt: skip
 def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) -> None:
     if expected is None:
-        with pytest.raises(VggprepError, match=r"blobFromImage|scalefactor|mean|swapRB"):
+        with pytest.raises(VggprepError, match=r"blobFromImage|scalefactor|mean|swapRB|dict"):
             read_text(text, "call")
     else:
         assert read_text(text, "text").mode.definition == expected.definition
@@ -178,6 +204,12 @@ def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) ->
         ({"class_name": "Normalization", "config": {"mean": None}}, "adapt\\(\\) has put it among the weights"),
         ({"class_name": "Normalization", "config": {"mean": 1, "variance": 0}}, "variance is divided by"),
         ({"mean_values": [1, 2], "reverse_input_channels": False}, "mean_values must be one number or three"),
+        ({"mean_values": 1, "std_values": 2}, "std_values is RKNN's"),
+        ({"mean": MEAN, "std": STD, "scale": "1.0/255.0"}, "scale must be finite numbers; got '1.0/255.0'"),
+        ({"mean": STD, "std": MEAN}, "mean and std are those of torch, exchanged; if that is meant, write it as steps"),
+        ({"image_mean": STD, "image_std": MEAN}, "mean and std are those of torch, exchanged"),
+        ({"max_pixel_value": 255, "mean": STD, "std": MEAN}, "mean and std are those of torch, exchanged"),
+        ({"mean": GREY_STD, "std": GREY_MEAN}, "mean and std are those of torch, exchanged"),
         ({"mean-file": "mean.ppm", "net-scale-factor": 1}, "subtracted pixel by pixel"),
         ({"net-scale-factor": [1, 2, 3]}, "net-scale-factor must be one number"),
         ({"model-color-format": 2}, "model-color-format must be 0, RGB, or 1, BGR; got 2"),
@@ -234,6 +266,7 @@ INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D
         (pipeline("Normalize"), "mean is missing"),
         (pipeline(p=0.5), "Normalize has p=0.5"),
         ({"a": pipeline(), "b": pipeline()}, "several Normalize"),
+        ({"class_name": "ViTImageConverter"}, "ViTImageConverter is named without its config"),
         ({"class_name": "Rescaling"}, "Rescaling is named without its config"),
         ({"class_name": "Rescaling", "config": {"offset": 1}}, "Rescaling has no scale"),
         (functional(("a", INPUT, []), ("b", INPUT, []), ("c", RESCALING, ["a"])), "several inputs"),
@@ -423,18 +456,19 @@ def test_what_a_file_says_of_resizing_and_cropping_is_named(document: Any, unjud
 
 
 def test_fields_that_do_not_bear_on_values_are_kept_quiet() -> None:
-    found = read({**NAMED, "do_convert_rgb": True, "data_format": "channels_first", "processor_class": "CLIPProcessor"})
+    quiet = {"do_convert_rgb": True, "size_divisor": 32, "scale_resolution": 448, "max_pixels": 3, "label_offset": 1}
+    found = read({**NAMED, **quiet, "data_format": "channels_first", "processor_class": "CLIPProcessor"})
     assert (found.unjudged, found.notes) == ((), ())
 
 
 @pytest.mark.parametrize(
     ("document", "note"),
     [
-        ({"mean": STD, "std": MEAN}, "mean and std are those of torch, exchanged"),
-        ({"image_mean": STD, "image_std": MEAN}, "mean and std are those of torch, exchanged"),
         ({"image_mean": GREY_MEAN, "image_std": GREY_STD, "do_rescale": True}, "though it looks like grey levels"),
         ({"mean": GREY_MEAN, "std": GREY_STD}, "are taken for grey levels"),
         ({"scalefactor": 1, "mean": 127.5, "swapRB": True}, "from the first channel alone"),
+        ({**NAMED, "rescale_mean": 0.5}, "rescale_mean may bear on values, and is not read"),
+        ({"mean": MEAN, "std": STD, "input_norm": True}, "input_norm may bear on values"),
     ],
 )
 def test_what_is_suspicious_is_noted_and_read_as_it_stands(document: dict[str, Any], note: str) -> None:

@@ -86,6 +86,7 @@ def check(
     TARGET is module:attribute (a function or a vggprep.Implementation; the current folder is importable),
     reference, vggprep, keras, keras:PATH or tf_keras[:PATH] with PATH one of ndarray, tensor, graph, xla, model,
     keras:NAME with NAME a model of keras.applications such as EfficientNetB0 (vggprep modes --models),
+    keras-hub:NAME and keras-hub:FILE for an image converter of KerasHub,
     a model file onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE, or command:PROGRAM ARGS, a program in
     any language that reads .npy arrays from standard input and writes one for each; {mode} and {data_format} in
     ARGS are filled in.

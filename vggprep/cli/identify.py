@@ -11,13 +11,14 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.cli.common import fail, in_process_option, output_option, target_options, writing
+from vggprep.cli.common import fail, in_process_option, mode_named, output_option, target_options, writing
 from vggprep.identification import png
 from vggprep.identification.arrays import ArrayIdentification, identify_array
 from vggprep.identification.functions import identify as identify_function
 from vggprep.implementations import npy
 from vggprep.implementations.keras import PACKAGES
 from vggprep.implementations.targets import TargetSpec, load_all
+from vggprep.spec import ModeName
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -27,24 +28,35 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 @output_option(
     "--restore", metavar="OUT.png", help="Of a FILE: write the original pixels, if they can be recovered exactly."
 )
+@click.option(
+    "--mode",
+    "modes",
+    metavar="MODE",
+    multiple=True,
+    callback=lambda context, option, words: tuple(map(mode_named, words)),
+    help="A mode that it may be, too (repeatable): a configuration file, or a name. A function that takes a mode is "
+    "asked for these alone.",
+)
 @target_options
 @in_process_option
-def identify(target: str, restore: Path | None, load_options: dict[str, Any]) -> None:
+def identify(target: str, restore: Path | None, modes: tuple[ModeName, ...], load_options: dict[str, Any]) -> None:
     """Name the mode, layout and any known fault of a black box, or the history of an array.
 
-    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for a mode of Keras's or a
-    published one, or its inverse (the one asked for, if it takes a mode), and for an array of known origin, else 1.
+    TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for a mode of Keras's, a
+    published one or one of --mode, or its inverse (the one asked for, if it takes a mode), and for an array of known
+    origin, else 1.
 
     \b
     vggprep identify mymodule:preprocess
     vggprep identify "command:node port.js {mode} {data_format}"
     vggprep identify batch.npy --restore original.png
+    vggprep identify batch.npy --mode preprocessor_config.json
     """
     if _is_file(target):
-        _identify_file(Path(target), restore)
+        _identify_file(Path(target), restore, modes)
     if restore is not None:
         fail("--restore needs a FILE: a function has no image to restore")
-    found = [identify_function(each) for each in load_all(TargetSpec((target,), **load_options))]
+    found = [identify_function(each, modes or None) for each in load_all(TargetSpec((target,), **load_options))]
     for each in found:
         click.echo(repr(each))
     raise SystemExit(0 if all(each.is_right for each in found) else 1)
@@ -62,9 +74,9 @@ def _is_file(target: str) -> bool:
     return not is_target and (named or os.path.exists(target))
 
 
-def _identify_file(path: Path, restore: Path | None) -> NoReturn:
+def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...]) -> NoReturn:
     try:
-        found = _found(path)
+        found = _found(path, modes)
     except npy.NpyError as error:
         fail(f"{path} {error}")
     except OSError as error:
@@ -105,7 +117,7 @@ _ELSEWHERE = {
 _ELSEWHERE |= {".pth": _ELSEWHERE[".pt"], ".pickle": _ELSEWHERE[".pkl"], ".joblib": _ELSEWHERE[".pkl"]}
 
 
-def _found(path: Path) -> ArrayIdentification | str:
+def _found(path: Path, modes: tuple[ModeName, ...]) -> ArrayIdentification | str:
     """What an array or an 8-bit RGB image has been through; of another image, what it is."""
     if path.is_dir():
         raise ValueError("it is a folder; name a .npy array or an image in it (a SavedModel as savedmodel:DIR)")
@@ -116,7 +128,7 @@ def _found(path: Path) -> ArrayIdentification | str:
     with path.open("rb") as file:
         start = file.read(npy.LONGEST_HEADER + 12)
     if path.suffix.lower() == ".npy" or start.startswith(npy.MAGIC):
-        return identify_array(_memmap(path, start))
+        return identify_array(_memmap(path, start), modes)
     if not start:
         raise npy.NpyError("is empty; name a .npy array or an image")
     if path.suffix.lower() not in _IMAGES and not png.is_image(path):

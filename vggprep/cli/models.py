@@ -20,10 +20,13 @@ import click
 from vggprep.configurations.affine import lines
 from vggprep.constructors import (
     CONSTRUCTORS,
+    CONVERTERS,
     FAMILIES,
     INCIDENTS,
     KERAS,
+    KERAS_HUB,
     NOTHING,
+    PATCHES,
     WEIGHTS,
     Family,
 )
@@ -88,6 +91,34 @@ def _lines() -> Iterator[str]:
         yield from _wrapped(", ".join(name for family in families for name in family.constructors))
         for label, text in _account(families[0]):
             yield from _wrapped(text, f"  {label:<20}")
+    yield from _converters()
+
+
+def _converters() -> Iterator[str]:
+    """KerasHub's image converters, if it is installed: what each does as it is built without a preset."""
+    found = importlib.util.find_spec("keras_hub")  # which does not import it
+    if found is None or not found.origin:
+        return
+    try:
+        version = metadata.version("keras-hub")
+        text = (Path(found.origin).parent / "layers" / "__init__.py").read_text(encoding="utf-8")
+    except (metadata.PackageNotFoundError, OSError):
+        return
+    names = sorted(set(re.findall(r"\bas (\w*ImageConverter)\b", text)))
+    yield ""
+    yield from _wrapped(
+        f"Image converters of the installed KerasHub {version}, as they are built without a "
+        f"preset (resizing: not judged here). Measured with {KERAS_HUB}; vggprep check keras-hub:NAME, or "
+        "keras-hub:FILE for the file of a preset, measures one."
+    )
+    plain = [name for name in names if name not in (*CONVERTERS, *PATCHES)]
+    accounts = [(", ".join(plain), "nothing; with a preset, its scale and offset")]
+    accounts += [(name, CONVERTERS[name].summary) for name in names if name in CONVERTERS]
+    accounts += [(", ".join(n for n in names if n in PATCHES), "not judged: it returns patches and no images")]
+    for each, does in accounts:
+        if each:
+            yield ""
+            yield from [*_wrapped(each), *_wrapped(does, f"  {'the converter':<20}")]
 
 
 def _account(family: Family) -> Iterator[tuple[str, str]]:
@@ -97,7 +128,7 @@ def _account(family: Family) -> Iterator[tuple[str, str]]:
         if family.optional:
             yield "", "with include_preprocessing=False: nothing"
         whole = family.mode if family.inside is NOTHING else family.inside
-        yield "in all", f"{whole.name} mode" if whole.name in MODES else whole.summary
+        yield "in all", f"{whole.name} mode" if whole.name in MODES else _said(whole)
         return
     yield "weights=None", f"{family.inside.summary}, then the Normalization that is loaded with weights"
     yield 'weights="imagenet"', f"the same, then {family.imagenet.summary}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 from vggprep.configurations.decimals import LARGEST_EXPONENT, decimal_of, number, terminates
 from vggprep.configurations.texts import Fields, parsed
+from vggprep.constructors import CONVERTERS
 from vggprep.errors import VggprepError
 from vggprep.published import PUBLISHED
 from vggprep.spec import MODES, OPERATIONS, Mode, Step
@@ -89,11 +91,11 @@ def read(file_or_mapping: str | Path | Fields, *, name: str | None = None) -> Co
 
 
 def read_text(text: str, name: str) -> Configuration:
-    """As ``read``, of what a file holds."""
-    return _read("the text", text, name)
+    """As ``read``, of what a file holds, whatever its constants."""
+    return _read("the text", text, name, strict=False)
 
 
-def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Configuration:
+def _read(where: str, given: str | Fields, name: str, suffix: str = "", *, strict: bool = True) -> Configuration:
     try:
         document = parsed(given, suffix) if isinstance(given, str) else given
         if _is_own(document):
@@ -101,6 +103,10 @@ def _read(where: str, given: str | Fields, name: str, suffix: str = "") -> Confi
         found, format, unjudged = _search(document)
         steps = tuple(step for step in found.steps if not _does_nothing(step))
         mode = Mode(name or _name_of(found.order, steps), found.order, steps, source=f"{format}: {where}")
+        if strict and (other := _exchanged(steps)):
+            raise VggprepError(
+                f"mean and std are those of {other}, exchanged; if that is meant, write it as steps in TOML"
+            )
         return Configuration(mode, format, unjudged, found.notes)
     except RecursionError:
         raise VggprepError(f"{where}: nested too deeply") from None
@@ -257,7 +263,6 @@ def _hugging_face(f: Fields) -> _Found:
                                'rescaled first; add "do_rescale": true or false')  # fmt: skip
         if steps and any(abs(Decimal(c)) > UNITS for c in mean):
             notes = ("image_mean is subtracted from rescaled pixels, though it looks like grey levels",)
-        notes += _exchanged(mean, std)
         steps += [Step("subtract", mean), Step("divide", std)]
     if kind.startswith("EfficientNet") and _flag(f, "include_top", True):
         steps.append(Step("divide", _three(f, "image_std", positive=True)))
@@ -287,39 +292,61 @@ def _mean_and_std(f: Fields, mean: str, std: str) -> tuple[Three, Three]:
     return _three(f, mean), _three(f, std, positive=True)
 
 
-def _exchanged(mean: Three, std: Three) -> tuple[str, ...]:
-    """A note where mean and deviation are those of a known mode, the one in the other's place."""
+def _exchanged(steps: tuple[Step, ...]) -> str:
+    """The known mode whose mean and deviation these are, the one in the other's place, in whatever unit; else empty."""
+    ours = _statistics(steps)
     for other in (*MODES.values(), *PUBLISHED.values()):
-        last = [(step.operation, *map(Decimal, step.constants)) for step in other.steps[-2:]]
-        if mean != std and last == [("subtract", *map(Decimal, std)), ("divide", *map(Decimal, mean))]:
-            return (f"mean and std are those of {other.name}, exchanged",)
-    return ()
+        theirs = _statistics(other.steps)
+        if ours and theirs and len({a / b for a, b in zip(ours, (*theirs[3:], *theirs[:3]), strict=True)}) == 1:
+            return other.name
+    return ""
+
+
+def _statistics(steps: tuple[Step, ...]) -> tuple[Fraction, ...]:
+    """Mean and deviation, if the last steps subtract and divide by three constants that differ, none of them 0."""
+    last = steps[-2:]
+    if [step.operation for step in last] != ["subtract", "divide"] or any(len({*s.constants}) == 1 for s in last):
+        return ()
+    found = tuple(Fraction(c) for step in last for c in step.constants)
+    return found if all(found) else ()
 
 
 def _mean_std(f: Fields) -> _Found:
     """(x/255 - mean)/std after ``ToTensor``; without the division where the constants are grey levels.
 
     With ``to_rgb`` or ``bgr_to_rgb`` as OpenMMLab has it: images are read as BGR, constants are always grey levels.
+    With ``scale`` or ``is_scale`` as PaddlePaddle has it: pixels are multiplied by the one, or divided by 255.
     """
     mean, std = _mean_and_std(f, "mean", "std")
     if f.get("rgb_to_bgr"):
         raise VggprepError("rgb_to_bgr reverses the channels, and the file does not say in which order images are read")
-    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).endswith("DataPreprocessor")
+    openmmlab = "rgb_to_bgr" in f or str(f.get("type", "")).lower().endswith("datapreprocessor")
     rgb = next((_flag(f, key, False) for key in ("to_rgb", "bgr_to_rgb") if key in f), False if openmmlab else None)
     grey = rgb is not None or any(abs(Decimal(c)) > UNITS for c in mean + std)
     before = () if grey else (Step("divide", "255"),)
+    if not isinstance(f.get("scale"), list | tuple | None):
+        before, grey = (Step("multiply", _three(f, "scale")),), False
+    elif "is_scale" in f:
+        grey = not _flag(f, "is_scale", True)
+        before = () if grey else (Step("divide", "255"),)
     notes: tuple[str, ...] = ("images are taken to be BGR, as OpenMMLab reads files",) if rgb is not None else ()
     notes += ("mean and std are taken for grey levels, so nothing is divided by 255",) if grey and rgb is None else ()
     order = "BGR" if rgb is False else "RGB"
-    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes + _exchanged(mean, std))
+    return _Found((*before, Step("subtract", mean), Step("divide", std)), order, notes)
+
+
+def _tflite(f: Fields) -> _Found:
+    """(x - mean) / std of grey levels: NormalizationOptions in the metadata of TensorFlow Lite."""
+    mean, std = _mean_and_std(_of(f, "options"), "mean", "std")
+    return _Found((Step("subtract", mean), Step("divide", std)))
 
 
 def _timm(f: Fields) -> _Found:
     """(x/255 - mean)/std, whatever the constants."""
     mean, std = _mean_and_std(f, "mean", "std")
-    notes = _exchanged(mean, std)
+    notes: tuple[str, ...] = ()
     if any(abs(Decimal(c)) > UNITS for c in mean + std):
-        notes += ("timm divides pixels by 255 first, though mean and std look like grey levels",)
+        notes = ("timm divides pixels by 255 first, though mean and std look like grey levels",)
     return _Found((Step("divide", "255"), Step("subtract", mean), Step("divide", std)), notes=notes)
 
 
@@ -331,7 +358,7 @@ def _albumentations(f: Fields) -> _Found:
     mean, std = _mean_and_std(f, "mean", "std")
     by = Fraction(_three(f, "max_pixel_value", 255, positive=True)[0])
     subtracted, divisor = ([decimal_of(by * Fraction(c)) for c in constants] for constants in (mean, std))
-    return _Found((Step("subtract", subtracted), Step("divide", divisor)), notes=_exchanged(mean, std))
+    return _Found((Step("subtract", subtracted), Step("divide", divisor)))
 
 
 def _scale_offset(f: Fields) -> _Found:
@@ -339,13 +366,30 @@ def _scale_offset(f: Fields) -> _Found:
     return _Found((Step("multiply", _three(f, "scale", 1)), Step("add", _three(f, "offset", 0))))
 
 
+def _converter(f: Fields) -> _Found:
+    """KerasHub's image converters: x * scale + offset, in the names of now and of older files."""
+    if constants := CONVERTERS.get(_kind(f)):
+        return _Found(constants.steps, notes=(f"{_kind(f)} has constants of its own",))
+    config = f.get("config")
+    if not isinstance(config, Mapping):
+        raise VggprepError(f"{_kind(f)} is named without its config")
+    if "variance" not in config or "mean" not in config:
+        return _scale_offset(config)
+    std = tuple(map(number, _roots(config)))
+    scaled = Step("multiply", _three(config, "scale"))
+    return _Found((scaled, Step("subtract", _three(config, "mean")), Step("divide", std)))
+
+
+def _roots(f: Fields) -> list[Decimal]:
+    with localcontext(prec=40):
+        return [Decimal(c).sqrt() for c in _three(f, "variance", positive=True)]
+
+
 def _normalization(f: Fields) -> _Found:
     """(x - mean) / max(sqrt(variance), 1e-7), or x * sqrt(variance) + mean where inverted: Keras's Normalization."""
     if f.get("mean") is None:
         raise VggprepError("Normalization has no mean here: adapt() has put it among the weights")
-    mean, variance = _three(f, "mean"), _three(f, "variance", positive=True)
-    with localcontext(prec=40):
-        std = [Decimal(c).sqrt() for c in variance]
+    mean, std = _three(f, "mean"), _roots(f)
     if _flag(f, "invert", False):
         return _Found((Step("multiply", [number(c) for c in std]), Step("add", mean)))
     return _Found((Step("subtract", mean), Step("divide", [number(max(c, KERAS_EPSILON)) for c in std])))
@@ -360,6 +404,8 @@ def _openvino(f: Fields) -> _Found:
     Newer versions document it so. Older ones say that reversal comes after mean and scale, but also that these are in
     the order of the original model's channels, which is the same.
     """
+    if f.get("std_values") is not None:
+        raise VggprepError("std_values is RKNN's; write mean_values and scale_values, as OpenVINO has them")
     if f.get("scale_values") is not None and f.get("scale") is not None:
         raise VggprepError("scale and scale_values are both given; leave one of them")
     scale = "scale_values" if f.get("scale_values") is not None else "scale"
@@ -446,13 +492,15 @@ def _config(reader: Callable[[Fields], _Found]) -> Callable[[Fields], _Found]:
     return found
 
 
+_OF_PROCESSORS = ("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
+                  "rescale_factor", "do_flip_channel_order")  # fmt: skip
 _READERS: tuple[tuple[str, Callable[[Fields], bool], Callable[[Fields], _Found]], ...] = (
-    ("kerashub", lambda f: _kind(f).endswith("ImageConverter"), _config(_scale_offset)),
+    ("kerashub", lambda f: _kind(f).endswith("ImageConverter"), _converter),
     ("keras", lambda f: _kind(f) == "Rescaling", _config(_scale_offset)),
     ("keras-normalization", lambda f: _kind(f) == "Normalization", _config(_normalization)),
     ("albumentations", lambda f: _kind(f) == "Normalize" or "max_pixel_value" in f, _albumentations),
-    ("huggingface", _has("image_processor_type", "feature_extractor_type", "image_mean", "do_rescale", "do_normalize",
-                         "rescale_factor", "do_flip_channel_order"), _hugging_face),
+    ("tflite", lambda f: f.get("options_type") == "NormalizationOptions", _tflite),
+    ("huggingface", lambda f: "pretrained_cfg" not in f and any(key in f for key in _OF_PROCESSORS), _hugging_face),
     ("openvino", _has("mean_values", "scale_values", "reverse_input_channels"), _openvino),
     ("deepstream", _has("net-scale-factor", "offsets", "model-color-format", "mean-file", "pixel-normalization-factor",
                         "network-color-format"), _deepstream),
@@ -470,7 +518,7 @@ READABLE = ("toml", *dict.fromkeys(name for name, _, _ in _READERS))
 
 def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
     """What the parts of a document say, which may be anywhere in it."""
-    found = [(format, reader(part)) for format, reader, part in _parts(document)]
+    found = [(format, _watched(reader, part)) for format, reader, part in _parts(document)]
     if not found:
         raise VggprepError(f"there is no mode in it; one is read from {', '.join(READABLE)}")
     if any(format == "albumentations" for format, _ in found):
@@ -481,6 +529,41 @@ def _search(document: Fields) -> tuple[_Found, str, tuple[str, ...]]:
         raise VggprepError(f"it holds {len(found)} different modes; leave one in it")
     format, one = found[0]
     return one, format, _unjudged(document)
+
+
+class _Asked(Mapping[str, Any]):
+    """Fields, and which of them a reader has asked for."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields, self.keys_asked = fields, set[str]()
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_asked.add(key)
+        return self.fields[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+_BEARS = re.compile(r"mean|std|varianc|scale|norm|offset|bias|bgr|rgb|swap|revers|divis|max_pixel_v", re.IGNORECASE)
+_HARMLESS = re.compile(r"do_convert_rgb|bgr_to_rgb|to_rgb|label_.*|.*(size|resolution|scaled|heatmap|_to_meter).*")
+
+
+def _watched(reader: Callable[[Fields], _Found], part: Fields) -> _Found:
+    """What a reader finds, with a note on each number, flag or three that its name tells to bear on values."""
+    asked = _Asked(part)
+    found = reader(asked)
+    left = [
+        key
+        for key, value in part.items()
+        if isinstance(key, str) and key not in asked.keys_asked and not _HARMLESS.fullmatch(key) and _BEARS.search(key)
+        if value is not None and value is not False and not isinstance(value, Mapping)
+        if not (isinstance(value, list | tuple) and len(value) == 2)  # a range, of an augmentation
+    ]
+    return found._replace(notes=(*found.notes, *(f"{key} may bear on values, and is not read" for key in left)))
 
 
 def _check_pipeline(document: Fields) -> None:

@@ -39,10 +39,14 @@ def parsed(text: str, suffix: str) -> Fields:
         return {"openvino": _intermediate(text)}
     if calls := _calls(text):
         return {"blobFromImage": calls[0]}
+    if dicts := _dicts(_uncommented(text)):
+        return {"openmmlab": dicts}
     if _OPTION.search(text):
         return {"openvino": _command_line(text)}
     if re.search(rf"^[ \t]*({'|'.join(_DEEPSTREAM)})[ \t]*[=:]", text, flags=re.MULTILINE):
         return {"deepstream": _ini(text)}
+    if suffix in (".yaml", ".yml"):
+        raise VggprepError("of YAML, DeepStream's is read; save other files as JSON")
     return {}
 
 
@@ -166,9 +170,13 @@ _WORDLESS = re.compile(
 """Strings, and comments: ``//`` begins one where it cannot be Python's division."""
 
 
+def _uncommented(text: str) -> str:
+    return _WORDLESS.sub(lambda found: " " if found["comment"] else found[0], text)
+
+
 def _calls(text: str) -> list[Fields]:
     """The calls of blobFromImage outside comments, which have to agree."""
-    text = _WORDLESS.sub(lambda found: " " if found["comment"] else found[0], text)
+    text = _uncommented(text)
     calls = [_call(text[call.start() :]) for call in re.finditer(r"\bblobFromImages?\s*\(", text)]
     if any(call[key] != calls[0][key] for call in calls for key in ("scalefactor", "mean", "swapRB")):
         raise VggprepError(f"it holds {len(calls)} calls of blobFromImage that differ; leave one in it")
@@ -177,15 +185,46 @@ def _calls(text: str) -> list[Fields]:
     return calls
 
 
-def _call(text: str) -> Fields:
-    """The arguments of a call of blobFromImage in Python, C++ or JavaScript."""
+_OF_OPENMMLAB = re.compile(r"^[ \t]*(?:\w*data_preprocessor|img_norm_cfg)[ \t]*=[ \t]*(?=dict\()", re.MULTILINE)
+
+
+def _dicts(text: str) -> list[Fields]:
+    return [_dict(text[found.end() :]) for found in _OF_OPENMMLAB.finditer(text)]
+
+
+def _dict(text: str) -> Fields:
+    """The arguments of ``dict(...)``, with which a configuration of OpenMMLab begins."""
+    try:
+        call = ast.parse(_balanced(text), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError):
+        raise VggprepError("its dict(...) cannot be understood") from None
+    assert isinstance(call, ast.Call)
+    return {argument.arg: _plain(argument.value) for argument in call.keywords if argument.arg}
+
+
+def _plain(node: ast.expr) -> Any:
+    """A number, a flag, a text or a list of them; what is none of these as it is written."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return [_plain(one) for one in node.elts]
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | None):
+        return node.value
+    value = _folded(node)
+    return ast.unparse(node) if value is None else Decimal(decimal_of(value))
+
+
+def _balanced(text: str) -> str:
+    """A text up to the end of its first bracket."""
     depth = 0
     for end, letter in enumerate(text, 1):
         depth += (letter in "([{") - (letter in ")]}")
         if depth == 0 and letter in ")]}":
-            text = text[:end]
-            break
-    source = text.replace("::", ".").replace("new ", "").replace("{", "[").replace("}", "]")
+            return text[:end]
+    return text
+
+
+def _call(text: str) -> Fields:
+    """The arguments of a call of blobFromImage in Python, C++ or JavaScript."""
+    source = _balanced(text).replace("::", ".").replace("new ", "").replace("{", "[").replace("}", "]")
     source = re.sub(r"(?<![\w.])(\d+(?:\.\d*)?)f\b", r"\1", source)
     try:
         call = ast.parse(" ".join(source.split()), mode="eval").body
@@ -204,6 +243,7 @@ def _call(text: str) -> Fields:
             fields[name] = _constant(name, given[name])
     if isinstance(fields["mean"], list) and len(fields["mean"]) == 4:
         del fields["mean"][3]  # a Scalar has four, of which images of three channels use three
+    fields["mean"] = fields["mean"] or [0, 0, 0]  # Scalar()
     return fields
 
 

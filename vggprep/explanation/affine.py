@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vggprep.cases import Cell, panel
 from vggprep.configurations.affine import levels_apart, lines
+from vggprep.configurations.words import sentence
 from vggprep.faults import FAULTS
 from vggprep.faults.arithmetic import row
 from vggprep.functions import preprocess_input
@@ -86,8 +87,6 @@ _FAMILIES = (
     ("centred_at_half", "x - 127.5, without a scale", "RGB - 127.5"),
     ("centred_at_122_5", "(x - 122.5)/122.5", "RGB - 122.5 / 122.5"),
     ("half_range", "x/255 - 0.5: values from -0.5 to 0.5", "RGB / 255 - 0.5"),
-    ("torch_in_bgr", "the torch mode with channels, means and deviations all in BGR order, as in PaddlePaddle",
-     "BGR / 255 - 0.406 0.456 0.485 / 0.225 0.224 0.229"),
     ("torch_rounded", "means 123.68, 116.78 and 103.94, deviations 58.395, 57.12 and 57.375",
      "RGB - 123.68 116.78 103.94 / 58.395 57.12 57.375"),
     ("torch_rounded_both", "means 123.68, 116.78 and 103.94, deviations 58.40, 57.12 and 57.38",
@@ -100,8 +99,6 @@ _FAMILIES = (
      "RGB / 255 - 0.430 0.411 0.296 / 0.213 0.156 0.143"),
     ("centernet_rounded", "CenterNet's mean and deviation to three digits, BGR",
      "BGR / 255 - 0.408 0.447 0.470 / 0.289 0.274 0.278"),
-    ("mmdetection_means_in_rgb", "means 123.675, 116.28 and 103.53 in RGB order without a scale",
-     "RGB - 123.675 116.28 103.53"),
     ("integer_means_in_rgb", "means 123, 117 and 104 in RGB order", "RGB - 123 117 104"),
     ("opencv_face", "means 104, 177 and 123 of OpenCV's face detector, BGR", "BGR - 104 177 123"),
     ("age_and_gender_means", "means 78.426, 87.769 and 114.896 in BGR order, of the age and gender Caffe models",
@@ -193,8 +190,8 @@ def undo(channels: Affine, y: Float64) -> Float64:
 
 
 @functools.cache
-def known_maps() -> tuple[KnownMap, ...]:
-    """Every mode, Keras's and published, every fault that is affine, and every family; each map once."""
+def known_maps(own: tuple[Mode, ...] = ()) -> tuple[KnownMap, ...]:
+    """Every mode, Keras's, published and ``own``, every fault that is affine, and every family; each map once."""
     x = panel("forward", Cell("tf", "channels_last", "float64", 4)).values()
     pixels = x.reshape(-1, 3)
     found: list[KnownMap] = []
@@ -203,6 +200,7 @@ def known_maps() -> tuple[KnownMap, ...]:
         assert fitted is not None
         found.append(KnownMap(name, mode.summary, fitted[0], name))
     found += published_maps()
+    found += [_known(m, m.summary or sentence(m), m.name) for m in own if m.name not in [k.name for k in found]]
     for fault in FAULTS:
         if fault.preprocess is None or not fault.stateless or fault.caught_by not in ("value", "monotone"):
             continue
@@ -229,6 +227,6 @@ def distance(a: Affine, b: Affine) -> float:
     )
 
 
-def nearest(channels: Affine) -> tuple[KnownMap, float]:
+def nearest(channels: Affine, own: tuple[Mode, ...] = ()) -> tuple[KnownMap, float]:
     """The known map that is nearest, and how far it is in grey levels."""
-    return min(((known, distance(channels, known.channels)) for known in known_maps()), key=lambda found: found[1])
+    return min(((known, distance(channels, known.channels)) for known in known_maps(own)), key=lambda found: found[1])

@@ -123,7 +123,7 @@ ROWS: tuple[Fault, ...] = (
         "scaled_by_128",
         "The image is divided by 128 instead of 127.5 before 1 is subtracted.",
         "MobileNetV2 in keras-applications before 1.0.7",
-        tf="RGB / 128 - 1",
+        tf=PUBLISHED["efficientnet_v2_sml_inside"],
     ),
     fault(
         "scaled_by_127",

@@ -6,7 +6,7 @@ docs/arrays.md says what the words mean, and how often each is right.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vggprep.cases import from_format
 from vggprep.identification import lattice
 from vggprep.identification.lattice import Array, Candidate, Fit, Precision, Values
-from vggprep.spec import DATA_FORMATS, MODES, DataFormat
+from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Mode, ModeName, definition, known
 
 ORDER = "RGB or BGR: no array tells whether red and blue were exchanged before; taken for not"
 
@@ -56,12 +56,13 @@ class ArrayIdentification:
         return "\n".join(lines)
 
 
-def identify_array(array: npt.ArrayLike) -> ArrayIdentification:
+def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) -> ArrayIdentification:
     """Find out what an array of images has been through, and get the pixels back if possible.
 
     Args:
         array: one image or a batch, in either data format; integers or floats. A ``numpy.memmap`` is read image by
             image.
+        modes: names or modes that it may have been through, beside Keras's and those that others have published.
 
     Returns:
         An object whose ``repr`` says it; ``pixels`` holds the original images where they can be recovered exactly.
@@ -76,9 +77,10 @@ def identify_array(array: npt.ArrayLike) -> ArrayIdentification:
     >>> found.name, bool((found.pixels == image).all())
     ('torch', True)
     """
+    own = tuple(definition(known(mode)) for mode in modes)
     a = array if isinstance(array, np.memmap) else np.asarray(array)
     with np.errstate(over="ignore", invalid="ignore"):
-        answers = [_identify(a, data_format) for data_format in _data_formats(a)]
+        answers = [_identify(a, data_format, own) for data_format in _data_formats(a)]
     if len(answers) == 1:
         return answers[0]
     best = min(answers, key=lambda found: (_WORDS.index(found.sure), not found.name))
@@ -118,9 +120,10 @@ class _Images(NamedTuple):
     pixels: Sequence[Array]
     values: Sequence[Values | None]
     dtype: str
+    own: tuple[Mode, ...] = ()
 
     def only(self, n: int) -> _Images:
-        return _Images(self.pixels[n : n + 1], self.values[n : n + 1], self.dtype)
+        return _Images(self.pixels[n : n + 1], self.values[n : n + 1], self.dtype, self.own)
 
     def together(self) -> Values | None:
         if any(v is None for v in self.values):
@@ -138,7 +141,7 @@ class _Answer(NamedTuple):
     fit: Fit | None = None
 
 
-def _identify(a: Array, data_format: DataFormat) -> ArrayIdentification:
+def _identify(a: Array, data_format: DataFormat, own: tuple[Mode, ...] = ()) -> ArrayIdentification:
     last = from_format(a, data_format)
     batch = last if last.ndim == 4 else last[None]
     dtype = a.dtype.name
@@ -153,7 +156,7 @@ def _identify(a: Array, data_format: DataFormat) -> ArrayIdentification:
     if bad:
         why = f"{bad} values are NaN or infinite, which no preprocessing step makes of pixels"
         return replace(unknown, why=why, why_not="some values are not numbers")
-    images = _Images(list(batch), values, dtype)
+    images = _Images(list(batch), values, dtype, own)
     if a.dtype.kind in "biu":
         return _integers(unknown, images)
     answer = _known(unknown, images) or _unknown_constants(unknown, images)
@@ -190,7 +193,8 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
         for precision in lattice.precisions(values, images.dtype):
             if parts > 1 and precision.cast > 2.0**-20:
                 continue
-            found = [f for f in lattice.fits(values, precision, parts) if parts == 1 or f.candidate.is_odd(parts)]
+            fits = lattice.fits(values, precision, parts, images.own)
+            found = [f for f in fits if parts == 1 or f.candidate.is_odd(parts)]
             answers = [_answer(unknown, images, found, precision)] if found else []
             if answers and answers[0] is not None:
                 return answers[0]

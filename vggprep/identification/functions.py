@@ -27,7 +27,7 @@ from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
 from vggprep.implementations.callables import Outcome, call, parameters
 from vggprep.published import PUBLISHED
-from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, ModeName, definition
+from vggprep.spec import DATA_FORMATS, LEVELS, MODES, DataFormat, Level, Mode, ModeName, definition
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,12 +102,16 @@ class Identification:
         return "\n".join([f"{self.name}:", *lines])
 
 
-def identify(function: Callable[..., Any] | Implementation) -> Identification:
+def identify(
+    function: Callable[..., Any] | Implementation, modes: Sequence[ModeName | Mode] | None = None
+) -> Identification:
     """Find out what a function, or an implementation, does to images.
 
     Args:
         function: called with arrays of RGB images, and with ``mode=`` and ``data_format=`` if its signature names
             them, as ``check_implementation`` calls it.
+        modes: names or modes that it may compute, beside Keras's and those that others have published; one that takes
+            a mode is asked for these alone. Otherwise what the implementation claims.
 
     Returns:
         An object whose ``repr`` says it, with one ``Answer`` for each mode that it takes.
@@ -118,6 +122,8 @@ def identify(function: Callable[..., Any] | Implementation) -> Identification:
     """
     if not isinstance(function, Implementation):
         function = Implementation(getattr(function, "__name__", type(function).__name__), function)
+    if modes is not None:
+        function = replace(function, modes=modes)
     function, advice = recognised(function)
     called = function.preprocess or function.deprocess
     assert called is not None
@@ -203,13 +209,14 @@ def _identify(
     more = [*map(ask, sized)]
     large = more.pop() if more else None
     every = [*shown, *more]
-    named = _named(every, asked, answer, channels, large)
+    own = tuple(implementation.modes or ())
+    named = _named(every, asked, answer, channels, large, own)
     if named is not None:
         return named
     if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
-        return _affine_answer(answer, channels, error)
+        return _affine_answer(answer, channels, error, own)
     dependence = _dependence(ask, base)
-    by_dtype = "" if dependence.on_more_than_values else _by_dtype(every, asked)
+    by_dtype = "" if dependence.on_more_than_values else _by_dtype(every, asked, own)
     if by_dtype:
         return replace(answer, kind="measured", story=by_dtype)
     return replace(answer, story=dependence.story or _not_affine(every, channels))
@@ -235,13 +242,15 @@ def _named(
     answer: Answer,
     channels: Affine | None,
     large: _Shown | None = None,
+    own: Sequence[ModeName] = (),
 ) -> Answer | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
     also_large = [] if large is None else [large.seen]
     all_shown = [*shown, *filter(None, [large])]
-    modes = sorted({*MODES, *filter(None, [asked])}, key=lambda mode: (mode != asked, [*MODES, asked].index(mode)))
-    maps = {(k.name, k.mode) for k in affine.known_maps() if not (asked and k.name in PUBLISHED)}
+    modes = list(dict.fromkeys((*filter(None, [asked]), *own, *MODES)))
+    mine = tuple(map(definition, own))
+    maps = {(k.name, k.mode) for k in affine.known_maps(mine) if not (asked and k.name in PUBLISHED)}
     level = None
     conforming = next((mode for mode in modes if (level := _level(mode, all_shown)) is not None), None)
     known = [replace(e, single=search.is_wide(evidence)) for mode in modes for e in candidates("forward", mode)]
@@ -283,7 +292,7 @@ def _of_mode(name: ModeName) -> str:
     return f"{mode.summary or sentence(mode)}{source}"
 
 
-def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:
+def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[ModeName] = ()) -> str:
     """What is done to images of each dtype, where that differs; empty if none of it is known."""
     said: dict[str, list[str]] = {}
     for dtype in dict.fromkeys(each.case.dtype for each in shown):
@@ -291,7 +300,7 @@ def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None) -> str:
         evidence = _evidence(of_dtype)
         if not evidence or not evidence[0].tells:
             continue
-        found = _named(of_dtype, asked, Answer("other", "", asked), None)
+        found = _named(of_dtype, asked, Answer("other", "", asked), None, own=own)
         if found is None:
             statement = search.measured(evidence, "forward", asked or "identity")
             text = statement.text if statement is not None else _UNKNOWN
@@ -379,9 +388,9 @@ def _formats(plain: Sequence[_Shown], base: _Shown, channels: Affine | None, tak
 # No candidate -----------------------------------------------------------------------------------------------------
 
 
-def _affine_answer(answer: Answer, channels: Affine, error: float) -> Answer:
+def _affine_answer(answer: Answer, channels: Affine, error: float, own: Sequence[ModeName] = ()) -> Answer:
     """The map written out, and beside it the known one that differs in constants only, if one is near."""
-    known, distance = affine.nearest(channels)
+    known, distance = affine.nearest(channels, tuple(map(definition, own)))
     notes = (
         [f"with errors of up to {error:.2g} grey levels: rounded, or computed with few bits"] if error > 0.01 else []
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vggprep import oracle
 from vggprep.explanation import affine
-from vggprep.spec import MODES
+from vggprep.spec import MODES, Mode
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -116,12 +116,13 @@ def _tuple(numbers: Float64) -> tuple[float, float, float]:
 
 
 @functools.cache
-def candidates() -> tuple[Candidate, ...]:
+def candidates(own: tuple[Mode, ...] = ()) -> tuple[Candidate, ...]:
     """Every map that an array is compared with, the plainest first; maps of the same numbers are one, with twins."""
-    known = affine.known_maps()
+    known, asked = affine.known_maps(own), [mode.name for mode in own]
     often = [k.name for k in known]
     singles: list[Candidate] = []
-    for each in sorted(known, key=lambda k: (k.name not in MODES, k.name != "yolo", k.mode not in (None, k.name))):
+    plain = sorted(known, key=lambda k: (k.name not in MODES, k.name != "yolo", k.mode not in (None, k.name)))
+    for each in sorted(plain, key=lambda k: k.name not in asked):
         scales = [c.scale for c in each.channels]
         uniform = len({(round(c.scale, 9), round(c.offset, 9)) for c in each.channels}) == 1
         if {c.source for c in each.channels} != {0, 1, 2} or (min(scales) <= 0 and uniform):
@@ -207,9 +208,9 @@ def _grain(v: Float64, half: str) -> Float64:
     return np.where(v == 0, 0.0, np.ldexp(1.0, exponent - oracle.FORMATS[half].precision))
 
 
-def fits(values: Values, precision: Precision, parts: int = 1) -> list[Fit]:
+def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, ...] = ()) -> list[Fit]:
     """Every candidate that the values fit, the best first."""
-    everyone = [c for c in candidates() if c.common or (parts == 1 and precision.each == precision.cast < 2.0**-20)]
+    everyone = [c for c in candidates(own) if c.common or (parts == 1 and precision.each == precision.cast < 2.0**-20)]
     alive = np.arange(len(everyone))
     scale, offset = (np.array([getattr(c, what) for c in everyone]) for what in ("scale", "offset"))
     few = tuple(v[:: max(1, len(v) // 12)] for v in values)

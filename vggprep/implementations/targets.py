@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggprep.errors import VggprepError
-from vggprep.implementations import Implementation, commands, constructors, models
+from vggprep.implementations import Implementation, commands, constructors, converters, models
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.adapters import InputOrder, Takes, changed
 from vggprep.implementations.callables import describe, keywords
@@ -20,7 +20,7 @@ from vggprep.spec import DataFormat, Level, ModeName, as_source
 
 SYNTAX = (
     "module:attribute, reference, vggprep, vggprep:BACKEND, keras, keras:PATH, keras:NAME, tf_keras, tf_keras:PATH, "
-    "command:PROGRAM ARGS, onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
+    "keras-hub:NAME, keras-hub:FILE, command:PROGRAM ARGS, onnx:FILE, tflite:FILE, savedmodel:DIR or keras-model:FILE"
 )
 
 
@@ -108,7 +108,11 @@ def load_all(spec: TargetSpec) -> list[Implementation]:
 
 def _is_foreign(target: str) -> bool:
     """Whether a target is code that nothing is known of, to be run in this process or in another."""
-    return not _is_ours(target) and target.partition(":")[0] not in (*keras_paths.PACKAGES, "command")
+    return not _is_ours(target) and target.partition(":")[0] not in (
+        *keras_paths.PACKAGES,
+        converters.PREFIX,
+        "command",
+    )
 
 
 def _isolated(spec: TargetSpec) -> list[Implementation]:
@@ -127,6 +131,8 @@ def _load(target: str, spec: TargetSpec) -> list[Implementation]:
         return _ours(target)
     if prefix == "keras" and rest not in ("", *keras_paths.PATHS):
         return [constructors.load(target, rest)]
+    if prefix == converters.PREFIX:
+        return [converters.load(target, rest)]
     if prefix in keras_paths.PACKAGES:
         return keras_paths.load(prefix, rest or None)
     if prefix == "command":
@@ -144,7 +150,7 @@ def load_inverse(target: str, timeout: float | None = None) -> Implementation:
     prefix, _, rest = target.partition(":")
     if _is_ours(target):
         return _ours(target)[0]
-    if prefix in keras_paths.PACKAGES:
+    if prefix in (*keras_paths.PACKAGES, converters.PREFIX):
         raise TargetError(f"{target}: Keras has no inverse of preprocess_input")
     if prefix == "command":
         function, source = commands.load_inverse(rest, timeout)
