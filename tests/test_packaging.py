@@ -90,6 +90,7 @@ ROOMS = (
     ("explanation",),
     ("sequences", "conformance"),
     ("vectors", "identification", "proof", "releases"),
+    ("pages",),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )
