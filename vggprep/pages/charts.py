@@ -6,6 +6,7 @@ sheet, so that a chart is readable on light and on dark paper.
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from typing import TYPE_CHECKING, Any
@@ -74,3 +75,12 @@ def svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     head = f'<svg class="chart" role="img" aria-labelledby="{labels}"'
     said = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-description">{escape(description)}</desc>'
     return Markup(re.sub(r"<svg([^>]*)>", lambda found: f"{head}{found[1]}>\n{said}", text, count=1))
+
+
+def png(pixels: Any) -> str:
+    """A small image, uint8 of shape (height, width, 3 or 4), as a data URI."""
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, pixels, format="png", metadata={"Software": None})
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
