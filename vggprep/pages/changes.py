@@ -1,0 +1,112 @@
+"""The pages of ``vggprep diff --html`` and ``vggprep history --html``: where behaviour changed, and each change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from vggprep import pages
+from vggprep.releases.changes import PATHS, TITLES, Difference
+from vggprep.releases.environments import published_on
+from vggprep.releases.questions import parse
+from vggprep.releases.record import Change
+from vggprep.spec import MODES
+
+
+def of_diff(title: str, found: Sequence[Difference], said: Sequence[str], command: str = "") -> str:
+    """Two releases compared. ``said``: lines for the verdict, the first of them the loudest."""
+    entries = [_entry(n, difference) for n, difference in enumerate(found, 1)]
+    groups = [
+        {"title": TITLES[kind].capitalize(), "day": "", "entries": list(own)}
+        for kind, own in groupby(entries, lambda entry: entry["kind"])
+    ]
+    modes = [mode for mode in MODES if any(mode in e["modes"] for e in entries)]
+    columns = [{"label": mode, "day": "", "of": [e for e in entries if mode in e["modes"]]} for mode in modes]
+    rows = [
+        (
+            path,
+            "",
+            [
+                [e for e in column["of"] if (path, mode) in e["places"]]
+                for column, mode in zip(columns, modes, strict=True)
+            ],
+        )
+        for path in _paths(entries)
+    ]
+    look = "bad" if any(difference.matters for difference in found) else "warn" if found else "good"
+    return _page(title, said, look, groups, columns, rows, command)
+
+
+def of_history(found: Sequence[Change], said: Sequence[str], command: str = "") -> str:
+    """Every change of the record: a timeline by path and mode, newest first, and the sentences by release."""
+    entries = [
+        {**_entry(n, change.difference), "release": _released(change), "when": _when(change), "lines": change.lines}
+        for n, change in enumerate(found, 1)
+    ]
+    releases = list(dict.fromkeys(e["release"] for e in entries))
+    columns = [
+        {
+            "label": release.replace("==", " "),
+            "day": str(published_on(release) or ""),
+            "of": [e for e in entries if e["release"] == release],
+        }
+        for release in releases
+    ]
+    rows = [
+        (path, mode, [[e for e in column["of"] if (path, mode) in e["places"]] for column in columns])
+        for path in _paths(entries)
+        for mode in MODES
+        if any((path, mode) in e["places"] for e in entries)
+    ]
+    groups = [{"title": column["label"], "day": column["day"], "entries": column["of"]} for column in columns]
+    matter = sum(e["matters"] for e in entries)
+    head = f"{len(entries)} change{'s' * (len(entries) != 1)} of behaviour, {matter or 'none'} of them matter"
+    title = "What changed in Keras's preprocess_input"
+    return _page(title, [head, *said], "", groups, columns, rows, command)
+
+
+def _entry(number: int, difference: Difference) -> dict[str, Any]:
+    asked = [parse(row) for row in difference.rows]
+    return {
+        "number": number,
+        "kind": difference.kind,
+        "word": TITLES[difference.kind],
+        "matters": difference.matters,
+        "sentence": difference.sentence,
+        "lines": (),
+        "when": "",
+        "places": {(question.path, question.known_mode) for question in asked},
+        "modes": {question.known_mode for question in asked},
+    }
+
+
+def _paths(entries: Iterable[dict[str, Any]]) -> list[str]:
+    there = {path for entry in entries for path, _ in entry["places"]}
+    return [path for path in PATHS if path in there]
+
+
+def _released(change: Change) -> str:
+    return re.sub(r"\[\w+\]", "", change.release)
+
+
+def _when(change: Change) -> str:
+    """What the release alone does not say: that others lie between, and what else was newer."""
+    between = "" if change.adjacent else f"after {change.before}, by {change.release}"
+    also = ", ".join(f"{name} {old} to {new}" for name, (old, new) in change.also_changed.items())
+    return "; ".join(filter(None, (between, f"also {also}" if also else "")))
+
+
+def _page(
+    title: str,
+    said: Sequence[str],
+    look: str,
+    groups: Sequence[Any],
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    command: str,
+) -> str:
+    return pages.render(
+        "changes.html", title=title, command=command, said=said, look=look, groups=groups, columns=columns, rows=rows
+    )
