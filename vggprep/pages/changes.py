@@ -23,17 +23,9 @@ def of_diff(title: str, found: Sequence[Difference], said: Sequence[str], comman
         for kind, own in groupby(entries, lambda entry: entry["kind"])
     ]
     modes = [mode for mode in MODES if any(mode in e["modes"] for e in entries)]
-    columns = [{"label": mode, "day": "", "of": [e for e in entries if mode in e["modes"]]} for mode in modes]
+    columns = [{"label": mode, "day": ""} for mode in modes]
     rows = [
-        (
-            path,
-            "",
-            [
-                [e for e in column["of"] if (path, mode) in e["places"]]
-                for column, mode in zip(columns, modes, strict=True)
-            ],
-        )
-        for path in _paths(entries)
+        (path, "", [[e for e in entries if (path, mode) in e["places"]] for mode in modes]) for path in _paths(entries)
     ]
     look = "bad" if any(difference.matters for difference in found) else "warn" if found else "good"
     return _page(title, said, look, groups, columns, rows, command)

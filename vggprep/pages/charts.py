@@ -37,6 +37,7 @@ _STYLE: Any = {
     "grid.color": LINE,
     "grid.linewidth": 0.5,
     "figure.facecolor": "none",
+    "figure.constrained_layout.wspace": 0.08,
     "savefig.facecolor": "none",
     "xtick.color": LINE,
     "ytick.color": LINE,
@@ -82,5 +83,5 @@ def png(pixels: Any) -> str:
     from matplotlib.image import imsave
 
     file = io.BytesIO()
-    imsave(file, pixels, format="png", metadata={"Software": None})
+    imsave(file, pixels, format="png")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

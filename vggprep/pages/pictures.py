@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vggprep import oracle
-from vggprep.cases import Case, Cell, dtype_of
+from vggprep.cases import Case, Cell, dtype_of, from_format
 from vggprep.checks.findings import Deviation, Finding
 from vggprep.checks.subject import Subject
 from vggprep.conformance.results import Result
 from vggprep.conformance.words import FOLLOWS, OF_VALUES, predicate
 from vggprep.implementations import Implementation
-from vggprep.spec import Direction, ModeName
+from vggprep.spec import DATA_FORMATS, RANKS, Direction, ModeName
 
 Bytes = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
@@ -155,3 +156,21 @@ def _image(direction: Direction, mode: ModeName, image: Bytes, deviation: Deviat
     pixels = tuple(a[worst].tolist() for a in (deviation.x, deviation.got, deviation.expected))
     came, expected = seen(deviation.got), seen(deviation.expected)
     return Image(image, came, expected, errors, deviation.wrong, image.size, pixels)
+
+
+def transfer(implementation: Implementation, mode: ModeName | None, dtype: str) -> tuple[Case, Float64] | None:
+    """What comes out as each channel of an image rises from 0 to 255: shape (3, 256, 3), by input, then output channel.
+
+    In the first data format and rank that give an array of the input's shape; ``None`` if none does. ``mode``: what to
+    ask for, if the function takes a mode.
+    """
+    direction: Direction = "forward" if implementation.preprocess is not None else "inverse"
+    subject = Subject(implementation)
+    for data_format, rank in product(implementation.data_formats or DATA_FORMATS, implementation.ranks or RANKS):
+        array = np.ascontiguousarray(_ramps(), dtype_of(dtype))[(None,) * (rank - 3)]
+        cell = mode or "identity", data_format, dtype
+        case = Case(direction, *cell, "c", "drawn", array.shape, array.tobytes())
+        output = subject.run(case).output
+        if output is not None and output.shape == case.array_shape:
+            return case, oracle.as_float64(from_format(output, data_format)).reshape(3, 256, 3)
+    return None
