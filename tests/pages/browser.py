@@ -28,11 +28,14 @@ function light(colour) {
   });
   return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2];
 }
+var canvas = matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18, 1] : [255, 255, 255, 1];
+var papers = new Map();
 function paper(element) {
-  var layers = [];
-  for (var e = element; e; e = e.parentElement) { layers.push(parsed(getComputedStyle(e).backgroundColor)); }
-  var canvas = matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18, 1] : [255, 255, 255, 1];
-  return layers.reverse().reduce(function (below, top) { return over(top, below); }, canvas);
+  if (!element) { return canvas; }
+  if (!papers.has(element)) {
+    papers.set(element, over(parsed(getComputedStyle(element).backgroundColor), paper(element.parentElement)));
+  }
+  return papers.get(element);
 }
 var found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), seen = 0;
 while (walker.nextNode()) {
@@ -99,5 +102,7 @@ def problems(browser: Any) -> list[str]:
 
 def screenshot(browser: Any, path: Path) -> None:
     """The whole page that is open, as PNG."""
-    taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+    options = {"captureBeyondViewport": True, "clip": {**size, "scale": 1}}
+    taken = browser.execute_cdp_cmd("Page.captureScreenshot", options)
     path.write_bytes(base64.b64decode(taken["data"]))
