@@ -103,8 +103,7 @@ class Identification:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        head, _, more = repr(self).partition("\n")
-        return html.table((head,), ()) + html.lines(more)
+        return html.lines(repr(self))
 
 
 def identify(function: Callable[..., Any] | Implementation) -> Identification:
