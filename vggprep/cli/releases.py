@@ -449,6 +449,8 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool,
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("line", "release", "what changed", show_lines=True)
+    for column, least in zip(table.columns, (None, None, 40), strict=True):
+        column.overflow, column.min_width = "fold", least
     for change in found:
         also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
         day = published_on(change.release)
