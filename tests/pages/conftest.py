@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,20 +61,29 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
 """What makes each page, and its exit code."""
 
 
+FEW = ("check-part", "identify", "identify-array", "prove-wrong", "diff", "history")
+"""One of each kind, for the tests without a browser."""
+
+Made = Callable[[str], tuple[Path, str]]
+
+
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
-    """Of each command its page, and what it printed."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Of a command its page, and what it printed; each is run once."""
     folder = tmp_path_factory.mktemp("pages")
     (folder / "shown.py").write_text(PROGRAMS)
     np.save(folder / "array.npy", vggprep.preprocess_input(scene(), mode="caffe"))
-    pages = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(folder)
-        for name, (exit_code, words) in COMMANDS.items():
-            page = folder / f"{name}.html"
+
+    @cache
+    def page_of(name: str) -> tuple[Path, str]:
+        exit_code, words = COMMANDS[name]
+        page = folder / f"{name}.html"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.syspath_prepend(folder)
             patch.setattr(sys, "argv", ["vggprep", *words, "--html", page.name])
             done = CliRunner().invoke(main, [*words, "--html", page.name])
-            assert done.exit_code == exit_code, done.output
-            pages[name] = page, done.stdout
-    return pages
+        assert done.exit_code == exit_code, done.output
+        return page, done.stdout
+
+    return page_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pages.browser import opened, problems, screenshot, started
-from pages.conftest import COMMANDS
+from pages.conftest import COMMANDS, Made
 
 from vggprep import pages
 
@@ -24,9 +24,9 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_page_is_readable_and_complete_by_itself(
-    browser: Any, made: dict[str, tuple[Path, str]], tmp_path: Path, name: str, width: int, scheme: str
+    browser: Any, made: Made, tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:
-    opened(browser, made[name][0], width, scheme)
+    opened(browser, made(name)[0], width, scheme)
     found = problems(browser)
     screenshot(browser, Path(os.environ.get("VGGPREP_SCREENSHOTS", tmp_path)) / f"{name}-{width}-{scheme}.png")
     assert found == []
@@ -51,10 +51,8 @@ def test_what_is_wrong_with_a_page_is_seen(browser: Any, tmp_path: Path, fault: 
     assert any(line.startswith(seen) for line in problems(browser))
 
 
-def test_the_first_tab_leads_past_the_head_and_the_copy_button_copies(
-    browser: Any, made: dict[str, tuple[Path, str]]
-) -> None:
-    opened(browser, made["check"][0])
+def test_the_first_tab_leads_past_the_head_and_the_copy_button_copies(browser: Any, made: Made) -> None:
+    opened(browser, made("check")[0])
     browser.find_element("css selector", "body").send_keys("\ue004")  # the tab key
     assert browser.execute_script("return document.activeElement.className") == "skip"
     button = browser.find_element("css selector", "button")
