@@ -124,6 +124,13 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
     assert done.stderr == f"vggprep: cannot write {file}: {said}\n"
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs() -> None:
+    done = CliRunner().invoke(main, ["check", "no_such_module:f", "--html", "/proc/x.html"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("vggprep: cannot write /proc/x.html: ")
+
+
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
 def test_a_missing_extra_is_one_line_that_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vggprep.pages.find_spec", lambda name: None if name == missing else find_spec(name))
