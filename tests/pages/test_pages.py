@@ -101,6 +101,12 @@ def test_what_is_printed_is_the_same_with_a_page_and_without(
     assert (done.exit_code, timeless.sub("", done.stdout)) == (exit_code, timeless.sub("", made(name)[1]))
 
 
+def test_of_two_recorded_releases_the_timeline_between_them_is_shown(made: Made) -> None:
+    timeline = made("diff")[0].read_text(encoding="utf-8").partition("Release by release")[2]
+    assert set(re.findall(r'scope="col">(\w+ [\d.]+)', timeline)) >= {"keras 3.0.0", "keras 3.12.0"}
+    assert "keras 2.7.0" not in timeline
+
+
 def test_the_page_says_what_is_printed(made: Made) -> None:
     page, printed = made("check-part")
     text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")).replace("&#39;", "'").replace("&lt;", "<")

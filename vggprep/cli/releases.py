@@ -186,7 +186,8 @@ def diff(
 
         said = [line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *gone) if line]
         with writing(page):
-            pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, typed()))
+            between = [] if only else record.between(name, new)
+            pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, between, typed()))
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
