@@ -82,7 +82,7 @@ def test_oracle_and_reference_never_import_each_other() -> None:
 
 
 ROOMS = (
-    ("errors", "files", "machine", "spec", "specification", "published", "configurations", "constructors"),
+    ("errors", "files", "html", "machine", "spec", "specification", "published", "configurations", "constructors"),
     ("reference", "oracle", "kernels"),
     ("tolerance", "functions", "cases"),
     ("strategies", "implementations"),
@@ -90,6 +90,7 @@ ROOMS = (
     ("explanation",),
     ("sequences", "conformance"),
     ("vectors", "identification", "proof", "releases"),
+    ("pages",),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from html import escape
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -109,6 +110,18 @@ class Mode:
     def definition(self) -> tuple[tuple[int, int, int], tuple[tuple[Operation, tuple[Fraction, ...]], ...]]:
         """What it does to values: two modes with the same definition differ in words alone."""
         return self.order, tuple((step.operation, tuple(map(Fraction, step.constants))) for step in self.steps)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the steps, channel by channel."""
+        head = "".join(f"<th>channel {k}, of {letter}</th>" for k, letter in enumerate(self.channel_order))
+        rows = "".join(
+            f"<tr><th>{s.operation}</th>{''.join(f'<td>{constant}</td>' for constant in s.constants)}</tr>"
+            for s in self.steps
+        )
+        said = "".join(f"<p>{escape(text)}</p>" for text in (self.summary, self.source) if text)
+        title = f"<caption><b>{escape(self.name)}</b></caption>"
+        nothing = "" if self.steps else '<tr><td colspan="4">nothing</td></tr>'
+        return f"<table>{title}<tr><td></td>{head}</tr>{rows}{nothing}</table>{said}"
 
     @classmethod
     def affine(

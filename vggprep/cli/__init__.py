@@ -7,6 +7,9 @@ loaded; 3 a fault of the suite itself; 130 interrupted. Tables go to standard ou
 from __future__ import annotations
 
 import importlib
+import io
+import os
+import sys
 import traceback
 from typing import Any
 
@@ -66,6 +69,7 @@ class _Verbs(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        _suit_the_terminal(ctx)
         try:
             return super().invoke(ctx)
         except VggprepError as error:
@@ -83,6 +87,15 @@ class _Verbs(click.Group):
             click.echo(traceback.format_exc(), err=True)
             click.echo("vggprep: this is a fault of vggprep: please report it, with the traceback", err=True)
             ctx.exit(3)
+
+
+def _suit_the_terminal(ctx: click.Context) -> None:
+    """No escapes where the terminal knows none, and no error for what an encoding lacks."""
+    if os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
+        ctx.color = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,15 +11,18 @@ from typing import Any
 import click
 from rich.console import Console
 
+from vggprep import pages
 from vggprep.cli.common import (
     console,
     fail,
+    html_option,
     in_process_option,
     level_option,
     progress,
     report_option,
     selection_options,
     target_options,
+    typed,
     writing,
 )
 from vggprep.cli.formats import Format, Remark, format_option, present
@@ -66,6 +69,7 @@ from vggprep.spec import Level
 @target_options
 @in_process_option
 @report_option
+@html_option
 @format_option
 def check(
     targets: tuple[str, ...],
@@ -79,6 +83,7 @@ def check(
     seed: int | None,
     load_options: dict[str, Any],
     report_file: Path | None,
+    page: Path | None,
     form: Format,
 ) -> None:
     """Judge implementations of preprocess_input, or of its inverse, against the exact definition.
@@ -132,6 +137,11 @@ def check(
     if report_file is not None:
         with writing(report_file):
             report.write(report_file, reports, arguments=sys.argv[1:])
+    if page is not None:
+        from vggprep.pages import check as of_check
+
+        with writing(page):
+            pages.write(page, of_check.page(reports, typed()))
     raise SystemExit(exit_code(reports))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -23,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vggprep import pages
 from vggprep.errors import VggprepError
 from vggprep.files import printable
 from vggprep.implementations import mode_of
@@ -192,11 +195,31 @@ def output_option(*names: str, help: str, required: bool = False, metavar: str =
             fail(f"cannot write {path}: there is no folder {path.parent}")
         if path.is_dir():
             fail(f"cannot write {path}: it is a folder")
-        return path.resolve()
+        with writing(path), TemporaryFile(dir=path.resolve().parent):
+            return path.resolve()
 
     return click.option(
         *names, required=required, metavar=metavar, type=click.Path(path_type=Path), callback=writable, help=help
     )
+
+
+def html_option(function: FC) -> FC:
+    """``--html FILE``, refused before any work if FILE cannot be written or a page cannot be made; see ``pages``."""
+
+    @functools.wraps(function)
+    def bundled(*args: Any, page: Path | None, **others: Any) -> Any:
+        if page is not None:
+            pages.require()
+        return function(*args, page=page, **others)
+
+    help_text = "Also write a page to look at: one self-contained file. Needs vggprep[pages]."
+    option = output_option("--html", "page", metavar="FILE.html", help=help_text)
+    return option(bundled)  # type: ignore[return-value]
+
+
+def typed() -> str:
+    """The command line as it was typed, to be shown on a page."""
+    return shlex.join(["vggprep", *sys.argv[1:]])
 
 
 report_option = output_option("--report", "report_file", help="Also write every result as JSON Lines.")
@@ -268,6 +291,7 @@ __all__ = [
     "TargetSpec",
     "console",
     "fail",
+    "html_option",
     "in_process_option",
     "level_option",
     "long_progress",
@@ -277,5 +301,6 @@ __all__ = [
     "report_option",
     "selection_options",
     "target_options",
+    "typed",
     "writing",
 ]

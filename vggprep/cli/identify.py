@@ -11,7 +11,17 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vggprep.cli.common import fail, in_process_option, mode_named, output_option, target_options, writing
+from vggprep import pages
+from vggprep.cli.common import (
+    fail,
+    html_option,
+    in_process_option,
+    mode_named,
+    output_option,
+    target_options,
+    typed,
+    writing,
+)
 from vggprep.identification import png
 from vggprep.identification.arrays import ArrayIdentification, identify_array
 from vggprep.identification.functions import identify as identify_function
@@ -37,9 +47,12 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     help="A mode that it may be, too (repeatable): a configuration file, or a name. A function that takes a mode is "
     "asked for these alone.",
 )
+@html_option
 @target_options
 @in_process_option
-def identify(target: str, restore: Path | None, modes: tuple[ModeName, ...], load_options: dict[str, Any]) -> None:
+def identify(
+    target: str, restore: Path | None, modes: tuple[ModeName, ...], page: Path | None, load_options: dict[str, Any]
+) -> None:
     """Name the mode, layout and any known fault of a black box, or the history of an array.
 
     TARGET is as in vggprep check; FILE is a .npy array or an image. The exit code is 0 for a mode of Keras's, a
@@ -53,12 +66,18 @@ def identify(target: str, restore: Path | None, modes: tuple[ModeName, ...], loa
     vggprep identify batch.npy --mode preprocessor_config.json
     """
     if _is_file(target):
-        _identify_file(Path(target), restore, modes)
+        _identify_file(Path(target), restore, modes, page)
     if restore is not None:
         fail("--restore needs a FILE: a function has no image to restore")
-    found = [identify_function(each, modes or None) for each in load_all(TargetSpec((target,), **load_options))]
+    implementations = load_all(TargetSpec((target,), **load_options))
+    found = [identify_function(each, modes or None) for each in implementations]
     for each in found:
         click.echo(repr(each))
+    if page is not None:
+        from vggprep.pages import identify as of_box
+
+        with writing(page):
+            pages.write(page, of_box.of_functions(list(zip(implementations, found, strict=True)), typed()))
     raise SystemExit(0 if all(each.is_right for each in found) else 1)
 
 
@@ -74,7 +93,7 @@ def _is_file(target: str) -> bool:
     return not is_target and (named or os.path.exists(target))
 
 
-def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...]) -> NoReturn:
+def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...], page: Path | None) -> NoReturn:
     try:
         found = _found(path, modes)
     except npy.NpyError as error:
@@ -84,6 +103,11 @@ def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...]
     except (TypeError, ValueError) as error:
         fail(f"{path}: {error}")
     click.echo(found if isinstance(found, str) else repr(found))
+    if page is not None:
+        from vggprep.pages import identify as of_box
+
+        with writing(page):
+            pages.write(page, of_box.of_array(path.name, found, typed()))
     if isinstance(found, str) or (restore is not None and found.pixels is None):
         if restore is not None:
             why = "the file does not hold one 8-bit RGB image" if isinstance(found, str) else found.why_not

@@ -118,8 +118,10 @@ def _table() -> None:
     )
     for name, mode in MODES.items():
         table.add_row(name, ", ".join(model for model in MODELS if MODELS[model] == name), mode.summary, mode.source)
-    console.print(table)
     others = Table("published mode", "what it does to RGB 0..255", "whose it is")
+    for column in (*table.columns, *others.columns):
+        column.overflow = "fold"  # a long name is broken, not cut
+    console.print(table)
     for mode in PUBLISHED.values():
         others.add_row(mode.name, words.sentence(mode), mode.summary)
     console.print(others)

@@ -6,24 +6,30 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from vggprep import pages
 from vggprep.cli.common import (
     console,
     fail,
+    html_option,
     level_option,
     long_progress,
     output_option,
     selection_options,
     target_options,
+    typed,
+    writing,
 )
 from vggprep.conformance.engine import Selection
 from vggprep.files import cache_folder
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
+from vggprep.proof.certificates import Certificate
 from vggprep.proof.domains import DTYPES
 from vggprep.proof.plan import plan as make_plan
 from vggprep.proof.report import counts, print_certificate
@@ -67,6 +73,7 @@ from vggprep.spec import Level
     "--parts", metavar="N", type=click.IntRange(min=1), help="With --verify: repeat N parts only, chosen at random."
 )
 @click.option("--seed", metavar="N", type=int, help="Makes --verify choose the same parts again.")
+@html_option
 @target_options
 def prove(
     target: str | None,
@@ -80,6 +87,7 @@ def prove(
     certificate_file: Path | None,
     parts: int | None,
     seed: int | None,
+    page: Path | None,
     load_options: dict[str, Any],
 ) -> None:
     """Enumerate every bit pattern of a dtype, in every channel, mode and data format.
@@ -97,7 +105,7 @@ def prove(
     if certificate_file is not None:
         if target or inverse:
             fail("--verify takes the target from the certificate: leave TARGET and --inverse out")
-        _verify(certificate_file, parts, seed, executor, workers)
+        _verify(certificate_file, parts, seed, executor, workers, page)
     if target is None and inverse is None:
         fail("name a TARGET, such as reference or mymodule:preprocess (vggprep prove --help)")
     spec = TargetSpec((target,) if target else (), inverse, level, False, **load_options)
@@ -123,9 +131,18 @@ def prove(
     if progress_file is not None and (others := finish(plan, progress_file)):
         notes.append(f"{progress_file} is kept: another proof resumes from there, of which {others} parts are done")
     print_certificate(certificate, notes, console())
+    if page is not None:
+        _write_page(page, certificate, notes)
     if output is not None:
         click.echo(f"the certificate is in {output}")
     raise SystemExit(0 if certificate.holds else 1)
+
+
+def _write_page(page: Path, certificate: Certificate, notes: Sequence[str], disagreements: Sequence[str] = ()) -> None:
+    from vggprep.pages import prove as of_proof
+
+    with writing(page):
+        pages.write(page, of_proof.page(certificate, notes, disagreements, typed()))
 
 
 _WORTH_KEEPING = 1 << 31
@@ -141,7 +158,9 @@ def _progress_file(output: Path | None, target: str, values: int) -> Path | None
     return cache_folder("proofs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', target)[:80]}-{digest}.progress"
 
 
-def _verify(path: Path, parts: int | None, seed: int | None, executor: str | None, workers: int) -> NoReturn:
+def _verify(
+    path: Path, parts: int | None, seed: int | None, executor: str | None, workers: int, page: Path | None
+) -> NoReturn:
     certificate = certificates.read(path)
     choice: dict[str, Any] = {"parts": parts, "seed": seed, "executor": executor, "workers": workers}
     try:
@@ -164,5 +183,8 @@ def _verify(path: Path, parts: int | None, seed: int | None, executor: str | Non
     agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
     if not found.disagreements and not certificate.holds:
         agree += f", which is no proof: {counts(certificate)}"
-    click.echo(f"{certificate.target}: {repeated} of {total} parts repeated; {agree}")
+    said = f"{repeated} of {total} parts repeated; {agree}"
+    click.echo(f"{certificate.target}: {said}")
+    if page is not None:
+        _write_page(page, certificate, [*found.notes, said], found.disagreements)
     raise SystemExit(0 if certificate.holds and not found.disagreements else 1)

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vggprep.cli.common import fail, output_option, progress
+from vggprep import pages
+from vggprep.cli.common import fail, html_option, output_option, progress, typed, writing
 from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
 from vggprep.releases import watch as watching
@@ -102,6 +103,7 @@ def observe(target: str, output: Path, python: str | None) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 1 for any difference, not only for one that matters.")
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON, as --format json does.")
 @format_option
+@html_option
 @click.option(
     "--install", is_flag=True, help="Install and observe a release that is not in the record (takes minutes)."
 )
@@ -112,6 +114,7 @@ def diff(
     strict: bool,
     as_json: bool,
     form: Format,
+    page: Path | None,
     install: bool,
     **narrow: tuple[str, ...],
 ) -> None:
@@ -149,6 +152,12 @@ def diff(
     whole = compare(before, after)
     found, stale = accepted.apply(entries, before, after) if baseline else (whole, [])
     same = unchanged(before, after, whole)
+    matters = any(difference.matters for difference in found)
+    also = f"Also different, and perhaps the cause: {_versions(record.beside(before, after))}." if whole else ""
+    also = also if record.beside(before, after) else ""
+    gone = [f"{baseline} accepts what is no longer so; delete that entry: {sentence}" for sentence in stale]
+    stays = f"Not changed: ordinary {same}." if same and whole else ""
+    but = f" but what {baseline} accepts" if whole else ""
     if as_json or form == "json":
         differences = [accepted.to_json(difference, after) for difference in found]
         sides = {"old": before.running, "new": after.running}
@@ -156,26 +165,29 @@ def diff(
         click.echo(json.dumps(document, indent=2))
     else:
         title = f"{name} -> {new}{only}: {rows} rows compared"
-        also = f"Also different, and perhaps the cause: {_versions(record.beside(before, after))}." if whole else ""
-        also = also if record.beside(before, after) else ""
-        gone = [f"{baseline} accepts what is no longer so; delete that entry: {sentence}" for sentence in stale]
         unlike = [
             Remark("error" if d.matters else "warning", f"{TITLES[d.kind].capitalize()}: {d.sentence}") for d in found
         ]
-        stays = f"Not changed: ordinary {same}." if same and whole else ""
         notices = [Remark("notice", line) for line in (also, stays, *gone) if line]
 
         def text() -> None:
             click.echo(title)
             if also:
                 click.echo(also)
-            _print_differences(found, f" but what {baseline} accepts" if whole else "")
+            _print_sentences(found, TITLES)
+            click.echo(f"\n{_count(found, but)}")
             for line in (stays, *gone):
                 if line:
                     click.echo(line)
 
         present(form, title, [*unlike, *notices], text)
-    matters = any(difference.matters for difference in found)
+    if page is not None:
+        from vggprep.pages import changes
+
+        said = [line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *gone) if line]
+        with writing(page):
+            between = [] if only else record.between(name, new)
+            pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, between, typed()))
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
@@ -205,12 +217,12 @@ def _print_sentences(found: Sequence[Difference], titles: Mapping[Kind, str]) ->
             click.echo(f"  {difference.sentence}")
 
 
-def _print_differences(found: Sequence[Difference], but: str) -> None:
-    _print_sentences(found, TITLES)
+def _count(found: Sequence[Difference], but: str) -> str:
+    """How many differences there are. ``but``: what was accepted besides."""
     matters = sum(difference.matters for difference in found)
     count = f"{len(found)} difference{'s' * (len(found) != 1)}"
     verb = "matters" if matters in (0, 1) else "matter"
-    click.echo(f"\n{count}, {matters or 'none'} that {verb}" if found else f"\nnothing differs{but}")
+    return f"{count}, {matters or 'none'} that {verb}" if found else f"nothing differs{but}"
 
 
 @click.command()
@@ -402,7 +414,8 @@ def watch(package: str, since: bool, form: Format) -> None:
 @click.option("--path", type=click.Choice(tuple(PATHS)), help="Changes of this way to call only.")
 @click.option("--all", "everything", is_flag=True, help="Also changes that do not matter: errors, dtypes, rounding.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-def history(mode: str | None, path: str | None, everything: bool, as_json: bool) -> None:
+@html_option
+def history(mode: str | None, path: str | None, everything: bool, as_json: bool, page: Path | None) -> None:
     """List the changes of behaviour in the recorded releases, with the release that made each, newest first.
 
     \b
@@ -410,6 +423,16 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
     vggprep history --mode torch --path tensor --all
     """
     found = [change for change in record.history(mode, path) if everything or change.difference.matters]
+    said = [f"{len(record.shipped().releases)} releases are recorded."]
+    reasons: dict[str, list[str]] = {}
+    for release, reason in record.shipped().not_run.items():
+        reasons.setdefault(reason, []).append(release)
+    said += [f"Not run: {', '.join(releases)} ({reason})." for reason, releases in reasons.items()]
+    if page is not None:
+        from vggprep.pages import changes
+
+        with writing(page):
+            pages.write(page, changes.of_history(found, said, typed()))
     if as_json:
         rows = [
             {
@@ -427,15 +450,12 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool)
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("line", "release", "what changed", show_lines=True)
+    for column, least in zip(table.columns, (None, None, 40), strict=True):
+        column.overflow, column.min_width = "fold", least
     for change in found:
         also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
         day = published_on(change.release)
         when = f"{change.when}{f', {day}' if day else ''}{also}"
         table.add_row(*map(escape, (", ".join(change.lines), when, change.difference.sentence)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-    click.echo(f"{len(record.shipped().releases)} releases are recorded.")
-    reasons: dict[str, list[str]] = {}
-    for release, reason in record.shipped().not_run.items():
-        reasons.setdefault(reason, []).append(release)
-    for reason, releases in reasons.items():
-        click.echo(f"Not run: {', '.join(releases)} ({reason}).")
+    click.echo("\n".join(said))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from vggprep import html
 from vggprep.conformance import ledger
 from vggprep.conformance.engine import EVERYTHING, Selection, run
 from vggprep.conformance.rehearsal import rehearse
-from vggprep.conformance.report import failure_text, headlines, verdict
-from vggprep.conformance.results import Report, Result
+from vggprep.conformance.report import cause_text, causes, failure_text, headlines, verdict
+from vggprep.conformance.results import Report, Result, summary
 from vggprep.implementations import Implementation, named
 from vggprep.implementations.advice import recognised
 from vggprep.spec import definitions
@@ -73,6 +74,12 @@ class Results(list[Result]):
 
     def __repr__(self) -> str:
         return "\n".join([*headlines(self.report), verdict(self.report)])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the verdict, the table of checks, and each cause to open."""
+        told = [cause_text(group) for group in causes(self.report.results)]
+        shown = [html.folded(f"{n}. {text.splitlines()[0]}", text) for n, text in enumerate(told, 1)]
+        return "".join([html.lines(repr(self)), summary(self.report.results, ""), *shown])
 
 
 def check_implementation(

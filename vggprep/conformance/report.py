@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -108,10 +108,15 @@ def table(report: Report) -> Table:
         if not results:
             continue
         fields = [counts(Counter(r.status for r in results if r.mode == mode)) for mode in modes]
-        judged = [r.worst_levels for r in results if r.status in ("passed", "failed", "known")]
-        worst = max(judged, key=_finite_first, default=0.0)
-        grid.add_row(check.name, *fields, f"{worst:.3g}" if worst else "")
+        grid.add_row(check.name, *fields, worst_error(results))
     return grid
+
+
+def worst_error(results: Sequence[Result]) -> str:
+    """The largest error of what was judged, in grey levels; empty for none."""
+    judged = [r.worst_levels for r in results if r.status in ("passed", "failed", "known")]
+    worst = max(judged, key=_finite_first, default=0.0)
+    return f"{worst:.3g}" if worst else ""
 
 
 def counts(found: Mapping[Status, int], sep: str = ", ") -> Text:
@@ -224,26 +229,55 @@ _OF_ODD_VALUES = ("nonfinite", "monotone")
 """What fails in these alone has to do with them; what fails elsewhere, too, is better seen there."""
 
 
-def cause_text(group: Sequence[Result]) -> str:
-    """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
+class Cause(NamedTuple):
+    """One cause in words: what, where, the check that it breaks and the clauses, what it behaves like, how to see it.
+
+    ``elsewhere``: pairs of where and what it behaves like there, where that is not the same.
+    """
+
+    message: str
+    where: str
+    check: str
+    clauses: list[str]
+    sentence: str
+    also_fails: list[str]
+    diagnosis: str
+    elsewhere: list[tuple[str, str]]
+    reproducer: str
+
+
+def cause(group: Sequence[Result]) -> Cause:
+    """What is said of one of ``causes``."""
     first = group[0]
-    lines = [first.message]
-    lines.append(f"  in {_where([r for r in group if r.diagnosis == first.diagnosis])}")
     names = [check.name for check in CHECKS if any(r.check == check.name for r in group)]
     names.sort(key=lambda name: (first.finding in _OF_STATE and name != first.check, name in _OF_ODD_VALUES))
-    sentence = next(check.sentence for check in CHECKS if check.name == names[0])
-    also = f" Also fails {', '.join(names[1:])}." if names[1:] else ""
-    clauses = dict.fromkeys([*first.clauses, *(c for r in group if r.check == names[0] for c in r.clauses)])
-    by_name = f" ({', '.join(clauses)})" if clauses else ""
-    lines.append(f"  breaks {names[0]}{by_name}: {sentence}{also}")
-    if first.diagnosis:
-        lines.append(f"  {first.diagnosis}")
-    for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis != first.diagnosis):
-        where = _where([r for r in group if r.diagnosis == said])
-        lines.append(f"  in {where}: {said}" if said else f"  and in {where}")
-    if first.reproducer:
-        lines.append("  to see it:")
-        lines += [f"    {line}" for line in first.reproducer.splitlines()]
+    return Cause(
+        message=first.message,
+        where=_where([r for r in group if r.diagnosis == first.diagnosis]),
+        check=names[0],
+        clauses=list(dict.fromkeys([*first.clauses, *(c for r in group if r.check == names[0] for c in r.clauses)])),
+        sentence=next(check.sentence for check in CHECKS if check.name == names[0]),
+        also_fails=names[1:],
+        diagnosis=first.diagnosis,
+        elsewhere=[
+            (_where([r for r in group if r.diagnosis == said]), said)
+            for said in dict.fromkeys(r.diagnosis for r in group if r.diagnosis != first.diagnosis)
+        ],
+        reproducer=first.reproducer,
+    )
+
+
+def cause_text(group: Sequence[Result]) -> str:
+    """One cause in full: what, where, how far off, what it behaves like, and how to see it."""
+    of = cause(group)
+    by_name = f" ({', '.join(of.clauses)})" if of.clauses else ""
+    also = f" Also fails {', '.join(of.also_fails)}." if of.also_fails else ""
+    lines = [of.message, f"  in {of.where}", f"  breaks {of.check}{by_name}: {of.sentence}{also}"]
+    if of.diagnosis:
+        lines.append(f"  {of.diagnosis}")
+    lines += [f"  in {where}: {said}" if said else f"  and in {where}" for where, said in of.elsewhere]
+    if of.reproducer:
+        lines += ["  to see it:", *(f"    {line}" for line in of.reproducer.splitlines())]
     return "\n".join(lines)
 
 

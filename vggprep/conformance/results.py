@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vggprep import html
 from vggprep.cases import Cell
 from vggprep.implementations import Implementation
 from vggprep.spec import DataFormat, Direction, ModeName
@@ -54,6 +56,17 @@ class Result:
         """Where the result belongs."""
         return Cell(self.mode, self.data_format, self.dtype, self.rank)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [("status", self.status), ("cell", self.cell), ("message", self.message), ("behaves", self.diagnosis)]
+        if self.clauses:
+            rows.append(("breaks", ", ".join(self.clauses)))
+        if self.worst_levels:
+            rows.append(("worst error", f"{self.worst_levels:.4g} grey levels"))
+        rows = [(word, said) for word, said in rows if said]
+        shown = html.table(("check", self.check), rows, f"{self.implementation}, {self.direction}")
+        return shown + (html.lines(self.reproducer) if self.reproducer else "")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -74,6 +87,22 @@ class Report:
         """Whether everything was judged, nothing failed and something passed (or failed as known)."""
         statuses = {result.status for result in self.results}
         return not self.interrupted and not statuses & {"failed", "error"} and bool(statuses & {"passed", "known"})
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        word = "was interrupted" if self.interrupted else "conforms" if self.conforms else "does NOT conform"
+        shown = summary(self.results, f"{self.implementation.name} {word} at level {self.implementation.level}")
+        return shown + (html.lines("\n".join(f"note: {note}" for note in self.notes)) if self.notes else "")
+
+
+def summary(results: Sequence[Result], caption: str) -> str:
+    """An HTML table for notebooks: checks down, modes across, the number of cells of each status."""
+    modes = list(dict.fromkeys(result.mode for result in results))
+    rows = []
+    for check in dict.fromkeys(result.check for result in results):
+        found = {m: Counter(r.status for r in results if (r.check, r.mode) == (check, m)) for m in modes}
+        rows.append([check, *(", ".join(f"{s} {f[s]}" for s in STATUSES if f[s]) for f in found.values())])
+    return html.table(("check", *modes), rows, caption)
 
 
 def exit_code(reports: Sequence[Report]) -> int:

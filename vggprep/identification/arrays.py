@@ -5,6 +5,7 @@ docs/arrays.md says what the words mean, and how often each is right.
 
 from __future__ import annotations
 
+import base64
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vggprep import html
 from vggprep.cases import from_format
-from vggprep.identification import lattice
+from vggprep.identification import lattice, png
 from vggprep.identification.lattice import Array, Candidate, Fit, Precision, Values
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Mode, ModeName, definition, known
 
@@ -54,6 +56,19 @@ class ArrayIdentification:
         else:
             lines.append(f"  the original pixels cannot be recovered exactly: {self.why_not}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and the first of the recovered images."""
+        if self.pixels is None:
+            return html.lines(repr(self))
+        image = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
+        step = -(-max(image.shape[:2]) // _SHOWN)
+        data = base64.b64encode(png.encode(image[::step, ::step])).decode()
+        return f'{html.lines(repr(self))}<img alt="the recovered pixels" src="data:image/png;base64,{data}">'
+
+
+_SHOWN = 320
+"""The largest side of an image in a notebook, in pixels; of a larger one, every second or third line is shown."""
 
 
 def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) -> ArrayIdentification:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from vggprep import tolerance
+from vggprep import html, tolerance
 from vggprep.cases import Case
 from vggprep.checks.subject import Subject
 from vggprep.configurations.words import sentence
@@ -100,6 +100,10 @@ class Identification:
     def __repr__(self) -> str:
         lines = [*(f"{answer!r}" for answer in self.answers), *(f"  {note}" for note in self.notes)]
         return "\n".join([f"{self.name}:", *lines])
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return html.lines(repr(self))
 
 
 def identify(

@@ -33,6 +33,13 @@ def write(path: Path, image: npt.NDArray[Any]) -> None:
 
     Raises ``ValueError`` for others, ``OSError`` as ``open``.
     """
+    content = encode(image)
+    with replacing(path) as file:
+        file.buffer.write(content)
+
+
+def encode(image: npt.NDArray[Any]) -> bytes:
+    """A uint8 image, shape ``(height, width, 3)``, as PNG. Raises ``ValueError`` for others."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"a PNG is written of uint8 images (height, width, 3); got {image.dtype}, shape {image.shape}")
     height, width, _ = image.shape
@@ -44,8 +51,6 @@ def write(path: Path, image: npt.NDArray[Any]) -> None:
         (b"IDAT", zlib.compress(raw, 6)),
         (b"IEND", b""),
     )
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
-    with replacing(path) as file:
-        file.buffer.write(content)

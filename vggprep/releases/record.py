@@ -229,6 +229,16 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
     return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
 
 
+def between(old: str, new: str) -> list[Change]:
+    """The changes from release to release between two of the shipped record, as ``history``; none for any others."""
+    releases = {release.name: release.line for release in shipped().releases}
+    names = list(releases)
+    if old not in releases or new not in releases or releases[old] != releases[new]:
+        return []
+    made = set(names[names.index(old) + 1 : names.index(new) + 1])
+    return [change for change in history() if made & set(change.releases)]
+
+
 def _touches(change: Change, key: Literal["mode", "path"], value: str | None) -> bool:
     return value is None or any(getattr(parse(row), key) == value for row in change.difference.rows)
 
