@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Call, Peer, UnavailableError, limit, limit_label
-from benchmarks.tasks import Array, Arrays, Task, Verdict, judge
+from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Adapter, Call, UnavailableError, limit, limit_label
+from benchmarks.tasks import Arrays, Task, Verdict, judge
+from vggprep.field.setup import Array
 from vggprep.machine import processor, versions
 
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
@@ -38,7 +39,7 @@ LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 class Measured:
     """What one implementation did on a task: its rounds in seconds, and everything else that is reported."""
 
-    peer: Peer
+    peer: Adapter
     call: Call
     out: Array | None
     label: str
@@ -101,12 +102,12 @@ class Outcome:
         }
 
 
-def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
+def measure(task: Task, peers: Sequence[Adapter], seconds_each: float) -> Outcome:
     """Judge all peers on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds."""
     arrays = Arrays(task)
     entries: list[Measured] = []
     reasons: dict[str, str] = {}
-    for peer in (Peer(LIMIT, limit, out=True), *_with_yardsticks(task, peers)):
+    for peer in (Adapter(LIMIT, limit, out=True), *_with_yardsticks(task, peers)):
         try:
             with quiet():
                 entries.append(_enter(task, peer, arrays))
@@ -121,15 +122,15 @@ def measure(task: Task, peers: Sequence[Peer], seconds_each: float) -> Outcome:
     return Outcome(task, {entry.peer.name: entry for entry in entries}, reasons)
 
 
-def _with_yardsticks(task: Task, peers: Sequence[Peer]) -> list[Peer]:
+def _with_yardsticks(task: Task, peers: Sequence[Adapter]) -> list[Adapter]:
     """The peers, and in any case Keras's arrays or the usual inverse."""
     yardstick = next(p for p in PEERS if p.name == (KERAS if task.direction == "forward" else USUAL))
     return list(dict.fromkeys([*peers, yardstick]))
 
 
-def _enter(task: Task, peer: Peer, arrays: Arrays) -> Measured:
+def _enter(task: Task, peer: Adapter, arrays: Arrays) -> Measured:
     """Build a peer's call, let it do the task and judge the result. This also warms it up."""
-    call = peer.build(task)
+    call = peer.build(task.setup)
     given = peer.out and (task.output == "reused" or peer.name == LIMIT)
     # A value that is never right shows what was not written.
     out = np.full(task.shape, 77, task.result_dtype) if given else None
@@ -141,7 +142,7 @@ def _enter(task: Task, peer: Peer, arrays: Arrays) -> Measured:
     del result
     arrays.restore()
     peak = peak_bytes(lambda: call(arrays.x, out))
-    label = limit_label(task) if peer.name == LIMIT else peer.name
+    label = limit_label(task.elements * task.result_dtype.itemsize) if peer.name == LIMIT else peer.name
     if task.output == "reused" and out is None:
         label += " (fresh output)"  # a yardstick without out=
     return Measured(peer, call, out, label, verdict, contiguous, writes, peak)

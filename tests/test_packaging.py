@@ -89,7 +89,7 @@ ROOMS = (
     ("checks", "faults"),
     ("explanation",),
     ("sequences", "conformance"),
-    ("vectors", "identification", "proof", "releases"),
+    ("vectors", "identification", "proof", "releases", "field"),
     ("pages",),
     ("pytest_plugin", "cli"),
     ("__main__",),
