@@ -137,7 +137,8 @@ def inverse_unit_range(y: Array) -> Array:
 def inverse_for_pillow(y: Array) -> Array:
     """torch, from tutorials: undo ``Normalize``, clip to 0..1, times 255, cast."""
     _, mean, std = CONSTANTS["torch"]
-    return (np.clip(y * np.array(std) + np.array(mean), 0, 1) * 255).astype(np.uint8)
+    image: Array = (np.clip(y * np.array(std) + np.array(mean), 0, 1) * 255).astype(np.uint8)
+    return image
 
 
 def inverse_not_flipped(y: Array) -> Array:
