@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from benchmarks import gpu
 from benchmarks.measure import Outcome, measure
 from benchmarks.peers import KERAS, LIMIT, PEERS, Adapter, can, limit, own_peers
 from benchmarks.tasks import Task, all_tasks, usual_tasks
+from vggprep.field import quiet
 from vggprep.machine import versions
 
 
@@ -43,6 +45,7 @@ def _thread_counts(config: pytest.Config) -> tuple[int, ...]:
     return counts
 
 
+_BEFORE = pytest.StashKey[quiet.Snapshot | None]()
 _PEERS = pytest.StashKey[dict[str, Adapter]]()
 _TASKS = pytest.StashKey[dict[str, Task]]()
 
@@ -56,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
             found |= {peer.name: peer for peer in own_peers(target)}
         except TargetError as error:
             raise pytest.UsageError(str(error)) from error
+    config.stash[_BEFORE] = quiet.snapshot()
     config.stash[_PEERS] = found
     make = all_tasks if config.getoption("--full") else usual_tasks
     tasks = make(_thread_counts(config), config.getoption("--large"))
@@ -97,6 +101,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     machine_info["versions"] = versions(["vggprep", *dict.fromkeys(peer.distribution for peer in PEERS)])
+    noise = quiet.noise(config.stash[_BEFORE], quiet.snapshot())
+    machine_info["noise"] = None if noise is None else asdict(noise)
 
 
 class Session:

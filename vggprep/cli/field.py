@@ -21,9 +21,11 @@ from vggprep.field import quiet, results
 )
 @click.option(
     "--mode",
+    "modes",
     type=click.Choice(["caffe", "tf", "torch"]),
-    default="caffe",
-    help="The mode that all are judged and timed in; caffe by default.",
+    multiple=True,
+    default=("caffe",),
+    help="The mode that all are judged and timed in (repeatable); caffe by default.",
 )
 @click.option(
     "--merge",
@@ -40,7 +42,7 @@ from vggprep.field import quiet, results
 @click.option("--images", metavar="N", type=click.IntRange(min=1), default=64, help="Time N images; 64 by default.")
 def field(
     only: tuple[str, ...],
-    mode: str,
+    modes: tuple[str, ...],
     merge: tuple[Path, ...],
     report_file: Path | None,
     html_file: Path | None,
@@ -60,19 +62,21 @@ def field(
     vggprep field --report mine.json
     vggprep field --merge mine.json --merge yours.json
     """
+    if report_file is not None and max(len(merge), len(modes)) > 1:
+        fail("--report writes the results of one machine in one mode; name one mode")
     if html_file is not None:
         from vggprep.pages import require
 
         require()
-    files = [results.read(path) for path in merge] if merge else [_run(only, mode, images)]
+    files = (
+        [results.read(path) for path in merge] if merge else [_run(only, mode, images) for mode in dict.fromkeys(modes)]
+    )
     if as_json:
         for found in files:
             click.echo(results.text(found), nl=False)
     else:
         _show(files)
     if report_file is not None:
-        if len(files) > 1:
-            fail("--report writes the results of one machine; leave it out, or merge one file")
         with writing(report_file):
             results.write(report_file, files[0])
     if html_file is None and page_file is None:
@@ -110,16 +114,16 @@ def _show(files: list[results.Row]) -> None:
     for found in files:
         for line in results.about(found):
             out.print(line, markup=False, soft_wrap=True)
-    if len(files) > 1:
+    if len({found["mode"] for found in files}) < len(files):
         out.print(results.merged(files))
         return
-    (found,) = files
-    for direction in results.TITLES:
-        if results.ranked(found, direction):
-            out.print()
-            out.print(results.table(found, direction))
-    for row in results.skipped(found):
-        out.print(f"skipped: {row['name']}: {row['skipped']}", style="yellow", markup=False, soft_wrap=True)
+    for found in files:
+        for direction in results.TITLES:
+            if results.ranked(found, direction):
+                out.print()
+                out.print(results.table(found, direction))
+        for row in results.skipped(found):
+            out.print(f"skipped: {row['name']}: {row['skipped']}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _draw(files: list[dict[str, Any]], html_file: Path | None, page_file: Path | None) -> None:

@@ -165,5 +165,12 @@ def _cell(cell: Cell) -> str:
 def _cause(group: Sequence[Result]) -> Row:
     first = group[0]
     words = first.diagnosis or first.message
-    dtypes = list(dict.fromkeys(r.dtype for r in group))
-    return {"check": first.check, "message": first.message, "words": words, "dtypes": dtypes, "results": len(group)}
+    _, kind, name = [*first.cause.split("/", 2), "", ""][:3]
+    return {
+        "fault": name if kind == "fault" else "",
+        "check": first.check,
+        "message": first.message,
+        "words": words,
+        "dtypes": list(dict.fromkeys(r.dtype for r in group)),
+        "results": len(group),
+    }

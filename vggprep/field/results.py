@@ -118,9 +118,9 @@ def verdict_words(row: Row) -> str:
     return f"conforms, {row['level']}" if row["conforms"] else "does NOT conform"
 
 
-def cause_words(row: Row, most: int = 2) -> str:
-    """The widest-spread causes."""
-    said = [_sentence(cause["words"]) for cause in row["causes"]]
+def cause_words(row: Row, brief: bool = True, most: int = 2) -> str:
+    """The widest-spread causes; ``brief``: of one that is known, its name."""
+    said = [cause["fault"] if brief and cause["fault"] else _sentence(cause["words"]) for cause in row["causes"]]
     said = list(dict.fromkeys(said))
     more = f" (and {len(said) - most} more)" if len(said) > most else ""
     return "; ".join([*row["crashes"], *said[:most]]) + more
@@ -147,13 +147,13 @@ HEAD = ("implementation", "verdict", "worst error", "causes", "inputs refused", 
 TITLES = {"forward": "Forward", "inverse": "Inverse"}
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row, brief: bool = True) -> tuple[str, ...]:
     """A row in words, under ``HEAD``."""
     return (
         row["name"],
         verdict_words(row),
         error_words(row),
-        cause_words(row),
+        cause_words(row, brief),
         ", ".join(row["refused"]),
         speed_words(row),
         times_words(row),

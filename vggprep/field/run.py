@@ -157,7 +157,7 @@ def _fingerprint() -> str:
     for path in sorted(
         p for p in here.rglob("*") if p.suffix in (".py", ".js") and p.parent.name not in ("cli", "pages")
     ):
-        if path.name not in ("run.py", "results.py", "picture.py", "quiet.py"):
+        if path.name not in ("run.py", "results.py", "picture.py", "page.py", "quiet.py"):
             digest.update(path.read_bytes())
     digest.update(json.dumps(sorted(f"{d.name} {d.version}" for d in metadata.distributions())).encode())
     for folder in filter(None, os.environ.get("NODE_PATH", "").split(os.pathsep)):
@@ -213,12 +213,10 @@ def _time_all(
             rows[adapter.name, direction]["not_timed"] = answer
     before = quiet.snapshot()
     left = [turn for turn in turns if (turn[0].name, turn[1]) in seconds]
-    budget = most * len(left)
-    start = time.monotonic()
-    while left and time.monotonic() - start < 2 * budget:
+    while left:
         random.shuffle(left)
         for adapter, direction in left:
-            told(f"times {adapter.name}", 0.6 + 0.4 * min(1.0, (time.monotonic() - start) / (2 * budget)))
+            told(f"times {adapter.name}", 1.0 - 0.4 * len(left) / len(turns))
             mine = seconds[adapter.name, direction]
             try:
                 answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, images, ROUNDS)
