@@ -89,8 +89,8 @@ ROOMS = (
     ("checks", "faults"),
     ("explanation",),
     ("sequences", "conformance"),
-    ("vectors", "identification", "proof", "releases", "field"),
-    ("pages",),
+    ("vectors", "identification", "proof", "releases"),
+    ("pages", "field"),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )
