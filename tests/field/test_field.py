@@ -88,7 +88,19 @@ def test_the_file_is_valid_and_read_back(found: Row, tmp_path: Path) -> None:
         ("noise", {}),
         ("machine", {"cores": 2}),
         ("rows", [{"name": "x", "direction": "forward", "skipped": ""}]),
-        ("rows", [{"name": "x", "direction": "sideways", "distribution": "x", "copied": False, "skipped": "gone"}]),
+        (
+            "rows",
+            [
+                {
+                    "name": "x",
+                    "direction": "sideways",
+                    "distribution": "x",
+                    "copied": False,
+                    "judged": None,
+                    "skipped": "gone",
+                }
+            ],
+        ),
     ],
 )
 def test_a_broken_file_is_not_valid(found: Row, at: str, broken: object) -> None:

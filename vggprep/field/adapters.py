@@ -7,7 +7,7 @@ from functools import partial
 from vggprep.field import libraries as lib
 from vggprep.field import snippets as copied
 from vggprep.field.programs import no_call, node
-from vggprep.field.setup import BYTES, LAST, Adapter
+from vggprep.field.setup import BYTES, FEW, LAST, Adapter
 from vggprep.spec import DIRECTIONS, Direction, ModeName
 
 KERAS = "keras ndarray"
@@ -55,6 +55,7 @@ ADAPTERS = (
             distribution="keras",
             family=f"keras on {backend}",
             compiled=backend == "jax",
+            judged=FEW if backend == "jax" else None,
         )
         for backend, paths in (("torch", ("tensor", "model")), ("jax", ("tensor", "xla", "model")))
         for name, path in zip(("eager", "model") if len(paths) == 2 else ("eager", "jit", "model"), paths, strict=True)
@@ -95,7 +96,15 @@ ADAPTERS = (
         )
         for name, compiled in (("eager", ""), ("graph", "graph"), ("xla", "xla"))
     ),
-    _tensorflow("LiteRT", lib.lite_rt, distribution="ai-edge-litert", serial=True, compiled=True, in_benchmarks=False),
+    _tensorflow(
+        "LiteRT",
+        lib.lite_rt,
+        distribution="ai-edge-litert",
+        serial=True,
+        compiled=True,
+        judged=FEW,
+        in_benchmarks=False,
+    ),
     _torch("torch eager", lib.torch_eager, "torch", directions=DIRECTIONS),
     _torch("torch in place", lib.torch_in_place, "torch", out=True),
     _torch(
@@ -105,7 +114,7 @@ ADAPTERS = (
         directions=DIRECTIONS,
         compiled=True,
         serial=True,
-        judged=("uint8", "float32"),
+        judged=FEW,
     ),
     _torch("torchvision", lib.torchvision_v2, "torchvision", dtypes=BYTES),
     _torch("torchvision v1", lib.torchvision_v1, "torchvision", data_formats=LAST, dtypes=BYTES, in_benchmarks=False),

@@ -154,7 +154,7 @@ def cells(row: Row, brief: bool = True) -> tuple[str, ...]:
         verdict_words(row),
         error_words(row),
         cause_words(row, brief),
-        ", ".join(row["refused"]),
+        ", ".join(row["refused"]) + (f" (judged on {', '.join(row['judged'])} alone)" if row["judged"] else ""),
         speed_words(row),
         times_words(row),
     )
@@ -173,6 +173,8 @@ def about(found: Row) -> list[str]:
     machine = found["machine"]
     lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; {found['created'][:10]}"]
     lines.append(quiet.described(quiet.read(found["noise"])))
+    had = {r["distribution"]: r.get("version") for r in found["rows"] if not r["skipped"]} | found["versions"]
+    lines.append(f"Versions: {', '.join(f'{name} {version}' for name, version in had.items() if version)}.")
     limit = limit_of(found)
     if limit is not None:
         lines.append(

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,7 +38,7 @@ Row = dict[str, Any]
 Told = Callable[[str, float], None]
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TOKENIZERS_PARALLELISM": "false",
+    "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TOKENIZERS_PARALLELISM": "false",
 }  # fmt: skip
 
 
@@ -124,7 +125,8 @@ def _judge_all(
 
     def judge_family(family: str) -> None:
         for adapter, direction in (pair for pair in asked if pair[0].family == family):
-            key = hashlib.sha256(f"{known}\n{adapter.name}\n{direction}\n{mode}".encode()).hexdigest()
+            claims = [getattr(adapter, f.name) for f in fields(adapter) if f.name not in ("build", "program")]
+            key = hashlib.sha256(f"{known}\n{claims}\n{direction}\n{mode}".encode()).hexdigest()
             row = _kept(key)
             if row is None:
                 row = _judge(workers[family], adapter, direction, mode)
@@ -138,8 +140,8 @@ def _judge_all(
 
 
 def _judge(worker: Worker, adapter: Adapter, direction: Direction, mode: ModeName) -> Row:
-    about = {"name": adapter.name, "direction": direction, "distribution": adapter.distribution}
-    about["copied"] = adapter.copied  # type: ignore[assignment]
+    about: Row = {"name": adapter.name, "direction": direction, "distribution": adapter.distribution}
+    about |= {"copied": adapter.copied, "judged": adapter.judged and list(adapter.judged)}
     start = time.monotonic()
     try:
         answer = worker.ask(JUDGING, "judge", adapter.name, mode, direction)
@@ -157,7 +159,7 @@ def _fingerprint() -> str:
     for path in sorted(
         p for p in here.rglob("*") if p.suffix in (".py", ".js") and p.parent.name not in ("cli", "pages")
     ):
-        if path.name not in ("run.py", "results.py", "picture.py", "page.py", "quiet.py"):
+        if path.name not in ("run.py", "adapters.py", "results.py", "picture.py", "page.py", "quiet.py"):
             digest.update(path.read_bytes())
     digest.update(json.dumps(sorted(f"{d.name} {d.version}" for d in metadata.distributions())).encode())
     for folder in filter(None, os.environ.get("NODE_PATH", "").split(os.pathsep)):

@@ -24,6 +24,8 @@ Call = Callable[[Array, Array | None], Any]
 MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
 LAST: tuple[DataFormat, ...] = ("channels_last",)
 BYTES = ("uint8",)
+FEW = ("uint8", "float32")
+"""To be judged where every dtype costs compilations."""
 
 Triple = tuple[float, float, float]
 
