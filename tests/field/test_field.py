@@ -225,11 +225,11 @@ def test_a_picture_of_a_crowd_is_whole_and_one_too_many_is_one_line(monkeypatch:
         picture.svg(crowd(60))
 
 
-def test_the_front_is_what_conforms_and_nothing_that_conforms_beats() -> None:
-    def made(name: str, ns: float, units: float, conforms: bool = True) -> Row:
-        return {"name": name, "ns": {"median": ns}, "units": units, "conforms": conforms}
+def test_the_front_is_what_is_right_on_every_byte_and_nothing_right_beats() -> None:
+    def made(name: str, ns: float, units: float, wrong: int = 0) -> Row:
+        return {"name": name, "ns": {"median": ns}, "units": units, "wrong": wrong}
 
-    rows = [made("wrong", 0.5, 0.0, False), made("fast", 1.0, 3.0), made("beaten", 2.0, 3.0), made("near", 4.0, 0.5)]
+    rows = [made("wrong", 0.5, 0.0, 3), made("fast", 1.0, 3.0), made("beaten", 2.0, 3.0), made("near", 4.0, 0.5)]
     assert [r["name"] for r in picture.front(rows)] == ["fast", "near"]
 
 

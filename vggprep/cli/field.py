@@ -102,7 +102,7 @@ def _run(only: tuple[str, ...], mode: str, images: int) -> results.Row:
         def told(what: str, done: float) -> None:
             nonlocal said
             advance(what, done)
-            if not sys.stderr.isatty() and what != said and done < 0.6:
+            if not sys.stderr.isatty() and what != said:
                 said = what
                 click.echo(f"{done:4.0%} {what}", err=True)
 

@@ -124,8 +124,8 @@ ADAPTERS = (
         for backend in ("pil", "torchvision")
     ),
     _torch("HF image processing", lib.transformers_functions, "transformers", most_images=64, threads=False),
-    _torch("kornia", lib.kornia, "kornia"),
-    _jax("jax eager", lib.jax_eager, "jax"),
+    _torch("kornia", lib.kornia, "kornia", ranks=_BATCHES),
+    _jax("jax eager", lib.jax_eager, "jax", judged=FEW),
     _jax("jax jit", lib.jax_jit, "jax"),
     Adapter("MLX on the CPU", lib.mlx, "mlx", "mlx", in_benchmarks=False),
     # Image libraries

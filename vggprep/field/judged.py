@@ -30,6 +30,8 @@ def judged(adapter: Adapter, mode: ModeName, direction: Direction) -> Row:
     implementation = as_implementation(adapter, mode, direction)
     function = implementation.preprocess if direction == "forward" else implementation.deprocess
     assert function is not None
+    # Before it has been asked for what it refuses, which not all survive.
+    error = worst(lambda x: function(x, data_format="channels_last"), mode, direction)
     report = judge(implementation, known=[], selection=Selection(modes=(mode,)), examples=0)
     level = None
     if report.conforms:
@@ -37,7 +39,7 @@ def judged(adapter: Adapter, mode: ModeName, direction: Direction) -> Row:
     return {
         "conforms": report.conforms,
         "level": level,
-        **worst(lambda x: function(x, data_format="channels_last"), mode, direction),
+        **error,
         "causes": [_cause(group) for group in causes(report.results)],
         "crashes": [r.message for r in report.results if r.status == "error"][:1],
         "refused": refused(adapter, report),
@@ -49,12 +51,11 @@ def judged(adapter: Adapter, mode: ModeName, direction: Direction) -> Row:
 def as_implementation(adapter: Adapter, mode: ModeName, direction: Direction) -> Implementation:
     """What the engine is given. Raises ``UnavailableError``."""
     made: dict[DataFormat, Any] = {}
+    formats = adapter.data_formats
 
     def call(x: Array, data_format: DataFormat) -> Any:
-        if data_format not in adapter.data_formats:
-            raise ValueError(f"data_format must be among {adapter.data_formats}; got {data_format!r}")
-        if data_format not in made:
-            made[data_format] = adapter.build(Setup(direction, mode, data_format))
+        if data_format not in formats:
+            raise ValueError(f"data_format must be among {', '.join(formats)}; got {data_format!r}")
         return made[data_format](x, None)
 
     function: Callable[..., Any] = call
@@ -68,14 +69,20 @@ def as_implementation(adapter: Adapter, mode: ModeName, direction: Direction) ->
         assert program is not None
         function = program if len(adapter.data_formats) > 1 else _without_format(program)
     else:
-        made[adapter.data_formats[0]] = adapter.build(Setup(direction, mode, adapter.data_formats[0]))
+        for data_format in formats:
+            try:
+                made[data_format] = adapter.build(Setup(direction, mode, data_format))
+            except UnavailableError:
+                if data_format == formats[0]:
+                    raise
+        formats = tuple(made)
     only_bytes = BYTES if adapter.dtypes == BYTES and direction == "forward" else None
     return Implementation(
         adapter.name,
         function if direction == "forward" else None,
         function if direction == "inverse" else None,
         modes=(mode,),
-        data_formats=adapter.data_formats,
+        data_formats=formats,
         dtypes=adapter.judged or only_bytes,
         ranks=adapter.ranks if adapter.ranks != RANKS else None,
         writes_input=adapter.writes_input,
@@ -144,7 +151,7 @@ def refused(adapter: Adapter, report: Report) -> list[str]:
     judged_cells = {r.cell for r in report.results}
     no = {r.cell for r in report.results if r.status == "refused"}
     no -= {r.cell for r in report.results if r.status in ("passed", "failed")}
-    words: list[str] = [f for f in DATA_FORMATS if f not in adapter.data_formats]
+    words: list[str] = [f for f in DATA_FORMATS if f not in (report.implementation.data_formats or ())]
     words += [f"rank {rank}" for rank in RANKS if rank not in adapter.ranks]
     only = adapter.dtypes == BYTES and report.implementation.dtypes is not None
     words += ["all but uint8"] if only else []

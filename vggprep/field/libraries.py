@@ -689,6 +689,10 @@ def dali(setup: Setup) -> Call:
 
     def call(x: Array, out: Array | None) -> Any:
         given[:] = [x]
-        return pipeline(len(x)).run()[0].as_array()
+        try:
+            return pipeline(len(x)).run()[0].as_array()
+        except Exception:
+            pipeline.cache_clear()  # it does not survive an input that it refuses
+            raise
 
     return call

@@ -22,6 +22,8 @@ from vggprep.machine import processor, versions
 
 FORMAT = "vggprep-field/1"
 
+_FEW_DTYPES = 3
+
 Row = dict[str, Any]
 
 
@@ -120,10 +122,18 @@ def verdict_words(row: Row) -> str:
 
 def cause_words(row: Row, brief: bool = True, most: int = 2) -> str:
     """The widest-spread causes; ``brief``: of one that is known, its name."""
-    said = [cause["fault"] if brief and cause["fault"] else _sentence(cause["words"]) for cause in row["causes"]]
+    said = [
+        (cause["fault"] if brief and cause["fault"] else _sentence(cause["words"])) + _where(cause["dtypes"])
+        for cause in row["causes"]
+    ]
     said = list(dict.fromkeys(said))
     more = f" (and {len(said) - most} more)" if len(said) > most else ""
     return "; ".join([*row["crashes"], *said[:most]]) + more
+
+
+def _where(dtypes: Sequence[str]) -> str:
+    """The dtypes of a cause, if they are few."""
+    return f" ({', '.join(dtypes)})" if len(dtypes) <= _FEW_DTYPES else ""
 
 
 def _sentence(words: str) -> str:

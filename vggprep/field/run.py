@@ -31,7 +31,7 @@ from vggprep.spec import DIRECTIONS, Direction, ModeName
 JUDGING, TIMING = 300.0, 60.0
 """Seconds that an implementation has to be judged, and for one turn of its rounds."""
 
-ROUNDS, LEAST, MOST_SECONDS = 4, 8, 2.0
+ROUNDS, LEAST, MOST_SECONDS = 4, 8, 1.5
 """Rounds in a turn; the least number in all; and seconds of rounds after which one that has not settled is left."""
 
 Row = dict[str, Any]
@@ -218,7 +218,7 @@ def _time_all(
     while left:
         random.shuffle(left)
         for adapter, direction in left:
-            told(f"times {adapter.name}", 1.0 - 0.4 * len(left) / len(turns))
+            told(f"times all in turns, {len(left)} have not settled", 1.0 - 0.4 * len(left) / len(turns))
             mine = seconds[adapter.name, direction]
             try:
                 answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, images, ROUNDS)

@@ -162,7 +162,9 @@ def image_by_image(function: Callable[[Array], Any]) -> Call:
     """A function of one image, for one image and for batches."""
 
     def call(x: Array, out: Array | None) -> Any:
-        return function(x) if x.ndim == 3 else np.stack([function(image) for image in x])
+        if x.ndim == 3:
+            return function(x)
+        return np.stack([function(image) for image in x]) if len(x) else np.empty(x.shape, np.float32)
 
     return call
 
