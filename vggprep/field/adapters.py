@@ -114,7 +114,7 @@ ADAPTERS = (
         directions=DIRECTIONS,
         compiled=True,
         serial=True,
-        judged=FEW,
+        judged=BYTES,
     ),
     _torch("torchvision", lib.torchvision_v2, "torchvision", dtypes=BYTES),
     _torch("torchvision v1", lib.torchvision_v1, "torchvision", data_formats=LAST, dtypes=BYTES, in_benchmarks=False),

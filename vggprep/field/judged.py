@@ -76,14 +76,16 @@ def as_implementation(adapter: Adapter, mode: ModeName, direction: Direction) ->
                 if data_format == formats[0]:
                     raise
         formats = tuple(made)
-    only_bytes = BYTES if adapter.dtypes == BYTES and direction == "forward" else None
+    dtypes = adapter.judged or (BYTES if adapter.dtypes == BYTES else None)
+    if direction == "inverse" and dtypes:
+        dtypes = ("float32",)
     return Implementation(
         adapter.name,
         function if direction == "forward" else None,
         function if direction == "inverse" else None,
         modes=(mode,),
         data_formats=formats,
-        dtypes=adapter.judged or only_bytes,
+        dtypes=dtypes,
         ranks=adapter.ranks if adapter.ranks != RANKS else None,
         writes_input=adapter.writes_input,
         native_only=not adapter.plain,

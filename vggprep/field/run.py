@@ -28,11 +28,12 @@ from vggprep.field.worker import IMAGES, SIDE
 from vggprep.files import cache_folder, replacing
 from vggprep.spec import DIRECTIONS, Direction, ModeName
 
-JUDGING, TIMING = 300.0, 60.0
+JUDGING, TIMING = 300.0, 120.0
 """Seconds that an implementation has to be judged, and for one turn of its rounds."""
 
-ROUNDS, LEAST, MOST_SECONDS = 4, 8, 1.5
-"""Rounds in a turn; the least number in all; and seconds of rounds after which one that has not settled is left."""
+ROUNDS, TURN, LEAST, FEWEST, MOST_SECONDS = 4, 0.6, 8, 3, 1.5
+"""Rounds in a turn, and seconds of a turn; the least number of rounds in all, and of those that take seconds each; and
+seconds of rounds after which one that has not settled is left."""
 
 Row = dict[str, Any]
 Told = Callable[[str, float], None]
@@ -159,7 +160,7 @@ def _fingerprint() -> str:
     for path in sorted(
         p for p in here.rglob("*") if p.suffix in (".py", ".js") and p.parent.name not in ("cli", "pages")
     ):
-        if path.name not in ("run.py", "adapters.py", "results.py", "picture.py", "page.py", "quiet.py"):
+        if path.name not in ("run.py", "worker.py", "adapters.py", "results.py", "picture.py", "page.py", "quiet.py"):
             digest.update(path.read_bytes())
     digest.update(json.dumps(sorted(f"{d.name} {d.version}" for d in metadata.distributions())).encode())
     for folder in filter(None, os.environ.get("NODE_PATH", "").split(os.pathsep)):
@@ -203,14 +204,16 @@ def _time_all(
     rows[LIMIT, "forward"] = {"name": LIMIT, "direction": "forward", "distribution": "numpy", "skipped": ""}
     turns = [(yardstick, "forward"), *turns]
     seconds: dict[tuple[str, Direction], list[float]] = {}
+    rounds: dict[tuple[str, Direction], int] = {}
     for number, (adapter, direction) in enumerate(turns):
         told(f"starts {adapter.name}", 0.5 + 0.1 * number / len(turns))
         try:
             answer = workers[adapter.family].ask(JUDGING, "prepare", adapter.name, mode, direction, images)
         except Lost as lost:
             answer = str(lost)
-        if answer is None:
+        if isinstance(answer, float):
             seconds[adapter.name, direction] = []
+            rounds[adapter.name, direction] = min(ROUNDS, max(1, int(TURN / max(answer, 1e-9))))
         else:
             rows[adapter.name, direction]["not_timed"] = answer
     before = quiet.snapshot()
@@ -221,7 +224,8 @@ def _time_all(
             told(f"times all in turns, {len(left)} have not settled", 1.0 - 0.4 * len(left) / len(turns))
             mine = seconds[adapter.name, direction]
             try:
-                answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, images, ROUNDS)
+                few = rounds[adapter.name, direction]
+                answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, images, few)
             except Lost as lost:
                 answer = str(lost)
             if isinstance(answer, str):
@@ -241,7 +245,9 @@ def _time_all(
 
 
 def _done(seconds: Sequence[float], most: float) -> bool:
-    return len(seconds) >= LEAST and (quiet.settled(seconds) or sum(seconds) > most)
+    if len(seconds) >= LEAST:
+        return quiet.settled(seconds) or sum(seconds) > most
+    return len(seconds) >= FEWEST and sum(seconds) > 4 * most > 0
 
 
 def _figures(seconds: Sequence[float], elements: int) -> Row:

@@ -59,8 +59,8 @@ class _Server:
         adapter = _LISTED[name]
         return judged(adapter, mode, direction) | {"version": version_of(adapter.distribution)}
 
-    def prepare(self, name: str, mode: ModeName, direction: Direction, images: int) -> None:
-        """Build a call and warm it up."""
+    def prepare(self, name: str, mode: ModeName, direction: Direction, images: int) -> float:
+        """Build a call and warm it up; the seconds that it then takes."""
         adapter, x = _LISTED[name], self._input(mode, direction, images)[0]
         setup = Setup(direction, mode)
         if adapter.program is not None:
@@ -69,9 +69,12 @@ class _Server:
             out = np.empty(x.shape, np.float32) if name == LIMIT else None
             self._ready[name, direction] = adapter.build(setup), out
         self.time(name, mode, direction, images, 1)
+        return self.time(name, mode, direction, images, 1)[0]
 
     def time(self, name: str, mode: ModeName, direction: Direction, images: int, rounds: int) -> list[float]:
         """Seconds of some rounds."""
+        if (name, direction) not in self._ready:  # another one has ended the process since
+            self.prepare(name, mode, direction, images)
         ready = self._ready[name, direction]
         if isinstance(ready, Clock):
             return ready.seconds(rounds)
