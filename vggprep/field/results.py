@@ -173,7 +173,9 @@ def cells(row: Row, brief: bool = True) -> tuple[str, ...]:
 def title(found: Row, direction: str) -> str:
     """What the rows of a direction have in common."""
     dtype = "uint8" if direction == "forward" else "float32"
-    return f"{TITLES[direction]}, mode {found['mode']}: {len(ranked(found, direction))} implementations; timed on " + (
+    rows = ranked(found, direction)
+    count = f"{len(rows)} implementations, {sum(row['conforms'] for row in rows)} conform"
+    return f"{TITLES[direction]}, mode {found['mode']}: {count}; timed on " + (
         f"{found['images']} images of {found['side']}x{found['side']}, {dtype}, channels last, fresh result, one thread"
     )
 
