@@ -60,10 +60,10 @@ class Adapter:
     ``judged``: the dtypes to judge, of an inverse float32, where others would take too long; None for all. ``out``: it
     can write to the caller's array. ``threads``: the number can be set at any time (``"start"``: only when it starts,
     so that it has one number per process). ``most_images`` keeps the slow ones out of benchmarks that would take
-    minutes. One that is ``on_gpu`` may return a tensor on the GPU. ``plain``: it works on the caller's NumPy array itself, whatever its
-    memory looks like; ``compiled``, ``serial``, ``writes_input`` as in ``Implementation``. ``copied``: people copy it
-    from each other, some of them with its mistakes. ``in_benchmarks``: whether it shares a process with the rest.
-    ``program``: the words that start it for a setup, if it is a program (``programs``).
+    minutes. One that is ``on_gpu`` may return a tensor on the GPU. ``plain``: it works on the caller's NumPy array
+    itself, whatever its memory looks like; ``compiled``, ``serial``, ``writes_input`` as in ``Implementation``.
+    ``copied``: people copy it from each other, some of them with its mistakes. ``in_benchmarks``: whether it shares a
+    process with the rest. ``program``: the words that start it for a setup, if it is a program (``programs``).
     """
 
     name: str
