@@ -28,7 +28,7 @@ from vggprep.field.worker import IMAGES, SIDE
 from vggprep.files import cache_folder, replacing
 from vggprep.spec import DIRECTIONS, Direction, ModeName
 
-JUDGING, TIMING = 300.0, 120.0
+JUDGING, TIMING = 600.0, 120.0
 """Seconds that an implementation has to be judged, and for one turn of its rounds."""
 
 ROUNDS, TURN, LEAST, FEWEST, MOST_SECONDS = 4, 0.6, 8, 3, 1.5
