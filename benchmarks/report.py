@@ -257,7 +257,7 @@ def _aimed(figure: str, one: Row | None, two: Row | None) -> dict[str, float] | 
 
 # Charts -----------------------------------------------------------------------------------------------------------
 
-_INK, _GREY, _BLUE, _ORANGE = "#222222", "#9aa5b1", "#1f6fb4", "#d9822b"
+_INK, _GREY, _BLUE, _ORANGE = "#222222", "#7d8894", "#1f6fb4", "#d9822b"
 
 
 def charts(results: dict[str, Any], folder: Path) -> list[Path]:
@@ -325,7 +325,7 @@ def _speed_chart(found: list[Row]) -> Any:
             ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
             ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
         ax.invert_yaxis()
-        ax.set_xlabel("GB/s read and written: bar and number, median; line at the end, best round")
+        ax.set_xlabel("GB/s read and written: bar and number, the median; tick, the best round")
         first = panel[0]
         ax.set_title(f"{first['direction']}, {first['mode']}: {first['images']} images, {first['dtype']}")
         ax.spines[["top", "right"]].set_visible(False)
@@ -338,7 +338,7 @@ def _draw_speeds(ax: Any, bars: Sequence[Row]) -> None:
         speed = row["gb_per_s"]
         style = {"color": _colour(row)} if row["ranked"] else {"color": "white", "edgecolor": _GREY, "hatch": "////"}
         ax.barh(place, speed["median"], **style)
-        ax.plot([speed["median"], speed["min"]], [place, place], color=_INK, linewidth=0.8)
+        ax.plot([speed["min"]], [place], marker="|", markersize=7, color=_INK)
         text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
         ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
     ax.set_yticks(range(len(bars)), [_name(row) for row in bars])
@@ -376,6 +376,8 @@ def _batch_chart(found: list[Row]) -> Any:
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(sizes, [str(size) for size in sizes])
+    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        axis("{x:g}")
     ax.set_xlabel("images of 224x224x3 in the batch")
     ax.set_ylabel("ns per element, median")
     first = curves[0]
@@ -386,12 +388,20 @@ def _batch_chart(found: list[Row]) -> Any:
 
 
 def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
-    """The lines' names next to their ends, moved apart where they would overlap."""
+    """The lines' names next to their ends, moved apart where they would overlap, each joined to its end."""
     least = 0.0
     for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
         at = max(y, least)
         least = at * 1.16
-        ax.annotate(name, (x, y), xytext=(x * 1.25, at), fontsize=7, color=colour, va="center", annotation_clip=False)
+        line = {
+            "arrowstyle": "-",
+            "color": colour,
+            "linewidth": 0.5,
+            "shrinkB": 0,
+            "relpos": (0, 0.5),
+        }  # from the name to its end
+        place = {"xytext": (x * 1.25, at), "va": "center", "annotation_clip": False}
+        ax.annotate(name, (x, y), fontsize=7, color=colour, arrowprops=line, **place)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
