@@ -98,7 +98,8 @@ def write_html(path: Path, files: Sequence[Row], command: str) -> None:
             {
                 "about": results.about(found),
                 "mode": found["mode"],
-                "picture": Markup(picture.svg(found)),
+                # As wide as its words need: a narrow window scrolls.
+                "picture": Markup(picture.svg(found).replace("<svg", '<svg style="min-width: 52rem"', 1)),
                 "tables": list(_tables(found)),
                 "skipped": [(row["name"], row["skipped"]) for row in results.skipped(found)],
             }

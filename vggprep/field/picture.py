@@ -42,7 +42,7 @@ _STYLE = """
 .field .best { stroke: var(--f-soft); fill: none; }
 .field circle { stroke: var(--f-ink); fill: var(--f-ink); stroke-width: 1.6; }
 .field .ours circle { stroke: var(--f-ours); fill: var(--f-ours); }
-.field .ours text { fill: var(--f-ours); font-weight: bold; }
+.field .ours text { fill: var(--f-ours); }
 .field .keras circle { stroke: var(--f-keras); fill: var(--f-keras); }
 .field .keras text { fill: var(--f-keras); }
 .field .wrong circle { fill: var(--f-paper); }
@@ -117,7 +117,7 @@ def labels(points: Sequence[tuple[str, float, float]], lines: Sequence[Box] = ()
 
 def _places(name: str, x: float, y: float) -> Iterable[Box]:
     """Boxes inside the picture, the nearest first: right, left, then ever farther above and below."""
-    width = len(name) * _LETTER + 2
+    width = len(name) * _LETTER + 8
     steps = [(0, dx) for dx in (_RADIUS + 3, -width - _RADIUS - 3)]
     steps += [
         (dy, dx)
@@ -179,7 +179,7 @@ def _point(row: Row, label: Label, best: float) -> str:
     kind += "" if row["conforms"] else " wrong"
     x, y, box = label.x, label.y, label.box
     almost = not row["conforms"] and not row["wrong"]
-    dot = f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="1.2"/>' if almost else ""
+    dot = f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' if almost else ""
     near = min(max(x, box.x0), box.x1), min(max(y, box.y0 + 2), box.y1 - 2)
     lead = ""
     if math.hypot(near[0] - x, near[1] - y) > _RADIUS + 6:
