@@ -150,7 +150,9 @@ def test_a_noisy_run_is_shown_but_not_drawn_unless_told_to(found: Row, tmp_path:
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| means 104, 117, 123 | does NOT conform | 768 of 768 bytes, up to 0.68 grey levels | behaves like" in page
     assert "- numexpr: cannot import numexpr (ImportError: broken here)" in page
+    assert "A noisy run: other processes kept 1.50 cores busy" in page
     ElementTree.parse(tmp_path / "page.svg")
+    assert "lower left is better (a noisy run)</text>" in (tmp_path / "page.svg").read_text(encoding="utf-8")
 
 
 def test_a_page_has_the_picture_and_every_row(found: Row, tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ def crowd(count: int) -> Row:
          "wrong": 0, "units": 0.48, "ns": {"min": 0.9 * 1.04**n, "median": 1.04**n}}
         for n in range(count)
     ]  # fmt: skip
-    return {"mode": "caffe", "rows": rows}
+    return {"mode": "caffe", "rows": rows, "noise": None}
 
 
 def test_labels_stand_by_their_points_inside_the_picture_and_apart() -> None:

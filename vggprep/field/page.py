@@ -64,7 +64,7 @@ def write_markdown(path: Path, files: Sequence[Row]) -> None:
             name += f"-{number}"
         with replacing(path.with_name(f"{name}.svg")) as file:
             file.write(picture.svg(found))
-        parts += [f"## Mode {found['mode']}\n\n", *(f"{line}\n" for line in results.about(found)), "\n"]
+        parts += [f"## Mode {found['mode']}\n\n", *(f"- {line}\n" for line in results.about(found)), "\n"]
         parts += [f"![Time against error in mode {found['mode']}; the tables have the numbers]({name}.svg)\n\n"]
         for direction in results.TITLES:
             if results.ranked(found, direction):

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
+from vggprep.field import quiet
 from vggprep.field.adapters import KERAS
 from vggprep.field.limit import LIMIT
 from vggprep.field.results import FieldError
@@ -193,8 +194,10 @@ def _point(row: Row, label: Label, best: float) -> str:
 def _frame(least: float, most: float, across: Any, down: Any, allowed: float, found: Row) -> Iterable[str]:
     """Paper, axes, ticks and words."""
     bottom = HEIGHT - BOTTOM
+    noisy = " (a noisy run)" if quiet.why_noisy(quiet.read(found["noise"])) else ""
     yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="var(--f-paper)"/>'
-    yield f'<text class="title" x="{LEFT}" y="24">Mode {found["mode"]}: time against error, lower left is better</text>'
+    title = f"Mode {found['mode']}: time against error, lower left is better{noisy}"
+    yield f'<text class="title" x="{LEFT}" y="24">{title}</text>'
     yield f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>'
     for ns in (n * 10.0**e for e in range(-3, 6) for n in (1, 2, 5)):
         if least <= ns <= most:

@@ -164,7 +164,7 @@ def cells(row: Row, brief: bool = True) -> tuple[str, ...]:
         verdict_words(row),
         error_words(row),
         cause_words(row, brief),
-        ", ".join(row["refused"]) + (f" (judged on {', '.join(row['judged'])} alone)" if row["judged"] else ""),
+        ", ".join([*row["refused"], *([f"judged on {' and '.join(row['judged'])} alone"] if row["judged"] else [])]),
         speed_words(row),
         times_words(row),
     )
@@ -184,7 +184,10 @@ def about(found: Row) -> list[str]:
     """The machine, how quiet it was, and the limit."""
     machine = found["machine"]
     lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; {found['created'][:10]}"]
-    lines.append(quiet.described(quiet.read(found["noise"])))
+    noise = quiet.read(found["noise"])
+    lines.append(quiet.described(noise))
+    if why := quiet.why_noisy(noise):
+        lines.append(f"A noisy run: {why}. Its times say little.")
     had = {r["distribution"]: r.get("version") for r in found["rows"] if not r["skipped"]} | found["versions"]
     lines.append(f"Versions: {', '.join(f'{name} {version}' for name, version in had.items() if version)}.")
     limit = limit_of(found)
