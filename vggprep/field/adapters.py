@@ -150,7 +150,7 @@ ADAPTERS = (
         serial=True,
         compiled=True,
     ),
-    _node("TensorFlow.js", distribution="@tensorflow/tfjs", program=node("tfjs", "cpu")),
+    _node("TensorFlow.js, 1 image", distribution="@tensorflow/tfjs", most_images=1, program=node("tfjs", "cpu")),
     _node("TensorFlow.js wasm", distribution="@tensorflow/tfjs-backend-wasm", program=node("tfjs", "wasm")),
     _node("sharp", distribution="sharp", data_formats=LAST, dtypes=BYTES, program=node("sharp")),
     _node(

@@ -208,7 +208,9 @@ def _time_all(
     for number, (adapter, direction) in enumerate(turns):
         told(f"starts {adapter.name}", 0.5 + 0.1 * number / len(turns))
         try:
-            answer = workers[adapter.family].ask(JUDGING, "prepare", adapter.name, mode, direction, images)
+            answer = workers[adapter.family].ask(
+                JUDGING, "prepare", adapter.name, mode, direction, min(images, adapter.most_images)
+            )
         except Lost as lost:
             answer = str(lost)
         if isinstance(answer, float):
@@ -224,8 +226,8 @@ def _time_all(
             told(f"times all in turns, {len(left)} have not settled", 1.0 - 0.4 * len(left) / len(turns))
             mine = seconds[adapter.name, direction]
             try:
-                few = rounds[adapter.name, direction]
-                answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, images, few)
+                few, count = rounds[adapter.name, direction], min(images, adapter.most_images)
+                answer = workers[adapter.family].ask(TIMING, "time", adapter.name, mode, direction, count, few)
             except Lost as lost:
                 answer = str(lost)
             if isinstance(answer, str):
@@ -235,10 +237,10 @@ def _time_all(
                 mine += answer
         left = [(a, d) for a, d in left if not _done(seconds[a.name, d], most)]
     after = quiet.snapshot()
-    elements = images * SIDE * SIDE * 3
+    counts = {a.name: min(images, a.most_images) for a, _ in turns}
     for (name, direction), found in seconds.items():
         if found and found[0] != float("inf"):
-            rows[name, direction] |= _figures(found, elements)
+            rows[name, direction] |= _figures(found, counts[name] * SIDE * SIDE * 3)
     _relate(rows.values())
     timed = [row for row in rows.values() if "ns" in row]
     return quiet.noise(before, after, sum(not row["settled"] for row in timed) / max(1, len(timed)))

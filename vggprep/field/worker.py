@@ -96,7 +96,7 @@ class _Server:
 
     def _input(self, mode: ModeName, direction: Direction, images: int) -> tuple[Array, Array]:
         """Images to work on, and what they have to hold."""
-        if (mode, direction) not in self._arrays:
+        if (mode, direction, images) not in self._arrays:
             pixels = np.random.default_rng(0).integers(0, 256, (images, SIDE, SIDE, 3), np.uint8)
             x: Array = pixels
             if direction == "inverse":
@@ -104,5 +104,5 @@ class _Server:
                 table = oracle.exact(bytes_, "forward", mode).astype(np.float32)
                 sources = oracle.input_channels("forward", mode)
                 x = np.stack([table[:, k][pixels[..., source]] for k, source in enumerate(sources)], axis=-1)
-            self._arrays[mode, direction] = x, x.copy()
-        return self._arrays[mode, direction]
+            self._arrays[mode, direction, images] = x, x.copy()
+        return self._arrays[mode, direction, images]
