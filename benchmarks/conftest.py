@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from benchmarks import gpu
 from benchmarks.measure import Outcome, measure
-from benchmarks.peers import KERAS, LIMIT, PEERS, Peer, limit, own_peers
+from benchmarks.peers import KERAS, LIMIT, PEERS, Adapter, can, limit, own_peers
 from benchmarks.tasks import Task, all_tasks, usual_tasks
+from vggprep.field import quiet
 from vggprep.machine import versions
 
 
@@ -43,19 +45,21 @@ def _thread_counts(config: pytest.Config) -> tuple[int, ...]:
     return counts
 
 
-_PEERS = pytest.StashKey[dict[str, Peer]]()
+_BEFORE = pytest.StashKey[quiet.Snapshot | None]()
+_PEERS = pytest.StashKey[dict[str, Adapter]]()
 _TASKS = pytest.StashKey[dict[str, Task]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     from vggprep.implementations.targets import TargetError
 
-    found = {LIMIT: Peer(LIMIT, limit), **{peer.name: peer for peer in PEERS}}
+    found = {LIMIT: Adapter(LIMIT, limit), **{peer.name: peer for peer in PEERS}}
     for target in dict.fromkeys(config.getoption("--implementation", [])):
         try:
             found |= {peer.name: peer for peer in own_peers(target)}
         except TargetError as error:
             raise pytest.UsageError(str(error)) from error
+    config.stash[_BEFORE] = quiet.snapshot()
     config.stash[_PEERS] = found
     make = all_tasks if config.getoption("--full") else usual_tasks
     tasks = make(_thread_counts(config), config.getoption("--large"))
@@ -74,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.param(task.name, peer.name, id=f"{task.name}-{peer.name}")
             for task in tasks.values()
             for peer in peers.values()
-            if peer.name == LIMIT or peer.can(task) or (peer.name == KERAS and task.direction == "forward")
+            if peer.name == LIMIT or can(peer, task) or (peer.name == KERAS and task.direction == "forward")
         ]
         metafunc.parametrize(("task_name", "peer_name"), pairs)
 
@@ -97,6 +101,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     machine_info["versions"] = versions(["vggprep", *dict.fromkeys(peer.distribution for peer in PEERS)])
+    noise = quiet.noise(config.stash[_BEFORE], quiet.snapshot())
+    machine_info["noise"] = None if noise is None else asdict(noise)
 
 
 class Session:
@@ -122,7 +128,7 @@ class Session:
         """The same on the GPU."""
         return self._measured("gpu_task_name", task_name, {peer.name: peer for peer in gpu.PEERS})
 
-    def _measured(self, kind: str, task_name: str, peers: dict[str, Peer]) -> Outcome:
+    def _measured(self, kind: str, task_name: str, peers: dict[str, Adapter]) -> Outcome:
         if self._outcome is None or self._last != kind + task_name:
             self._outcome = None  # frees its memory before more is allocated
             wanted = [peers[name] for name in self._wanted[kind + task_name] if name in peers and name != LIMIT]

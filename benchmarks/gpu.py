@@ -1,6 +1,6 @@
 """TensorFlow, torch and JAX on an NVIDIA GPU, with the transfer to the GPU and back included or left out.
 
-Included: a NumPy array goes in and a NumPy array comes out, as for all of ``peers.py``. Left out: input and result
+Included: a NumPy array goes in and a NumPy array comes out, as for all of ``vggprep.field``. Left out: input and result
 stay on the GPU; the time is that of the arithmetic alone, until it is done.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Call, Peer, UnavailableError, formula, jax_formula, load, torch_formula
-from benchmarks.tasks import Array, Task
+from vggprep.field.libraries import jax_formula, torch_formula
+from vggprep.field.setup import Adapter, Array, Call, Setup, UnavailableError, formula, load
 
 
 def why_not() -> str:
@@ -34,11 +34,11 @@ def _resident(move: Callable[[Array], Any], work: Callable[[Any], Any]) -> Call:
     return call
 
 
-def _torch(transfer: bool, task: Task) -> Call:
+def _torch(transfer: bool, setup: Setup) -> Call:
     torch = load("torch")
     if not torch.cuda.is_available():
         raise UnavailableError(f"torch {torch.__version__} sees no NVIDIA GPU")
-    function = torch.compile(torch_formula(task, torch, "cuda"), fullgraph=True, dynamic=False)
+    function = torch.compile(torch_formula(setup, torch, "cuda"), fullgraph=True, dynamic=False)
     if transfer:
         return lambda x, out: function(torch.from_numpy(x).cuda()).cpu().numpy()
 
@@ -50,25 +50,25 @@ def _torch(transfer: bool, task: Task) -> Call:
     return _resident(lambda x: torch.from_numpy(x).cuda(), work)
 
 
-def _jax(transfer: bool, task: Task) -> Call:
+def _jax(transfer: bool, setup: Setup) -> Call:
     jax = load("jax")
     try:
         gpu = jax.devices("gpu")[0]
     except RuntimeError as error:
         raise UnavailableError(f"JAX {jax.__version__} sees no NVIDIA GPU") from error
     with jax.default_device(gpu):
-        function = jax.jit(jax_formula(task, jax.numpy))
+        function = jax.jit(jax_formula(setup, jax.numpy))
     if transfer:
         return lambda x, out: np.asarray(function(jax.device_put(x, gpu)))
     return _resident(lambda x: jax.device_put(x, gpu), lambda t: function(t).block_until_ready())
 
 
-def _tensorflow(transfer: bool, task: Task) -> Call:
+def _tensorflow(transfer: bool, setup: Setup) -> Call:
     tf = load("tensorflow")
     if not tf.config.list_physical_devices("GPU"):
         raise UnavailableError(f"TensorFlow {tf.__version__} sees no NVIDIA GPU")
     to_float = functools.partial(tf.cast, dtype=tf.float32)
-    function = tf.function(formula(task, to_float, constant=lambda values: values), jit_compile=True)
+    function = tf.function(formula(setup, to_float, constant=lambda values: values), jit_compile=True)
 
     def move(x: Array) -> Any:
         with tf.device("GPU:0"):
@@ -88,7 +88,7 @@ def _tensorflow(transfer: bool, task: Task) -> Call:
 
 
 PEERS = tuple(
-    Peer(
+    Adapter(
         f"{name} on the GPU, transfer {'included' if transfer else 'left out'}",
         functools.partial(build, transfer),
         name,

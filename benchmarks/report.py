@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from vggprep.errors import VggprepError
+from vggprep.field import quiet
 
 LIMIT = "limit"
 OURS = "vggprep"
@@ -94,7 +96,7 @@ def markdown(results: dict[str, Any]) -> str:
             "ns is nanoseconds per element, minimum / median over the rounds; ranks go by the median. Ratios are of",
             "minima / of medians. `exact`: the bits of Keras's arrays. `faithful`: within 8 unit roundoffs of the real",
             "formula. Of the 768 pairs of a channel and a byte, the wrong ones are counted; an implementation with any",
-            "has no rank.",
+            "has no rank. `~`: the median is more than 5 % above the minimum.",
             "",
             *_aims_table(rows(results)),
         ]
@@ -124,7 +126,23 @@ def _machine(results: dict[str, Any]) -> list[str]:
     cores = found[0].get("cores") if found else cpu.get("count")
     versions = ", ".join(f"{key} {value}" for key, value in info.get("versions", {}).items())
     system = f"{info.get('system', '?')} {info.get('machine', '')}"
-    return [f"{name}, {cores} cores, {system}; {results.get('datetime', '')[:10]}.", "", f"Versions: {versions}."]
+    first = f"{name}, {cores} cores, {system}; {results.get('datetime', '')[:10]}."
+    return [first, "", f"Versions: {versions}.", "", quiet.described(noise(results))]
+
+
+def noise(results: dict[str, Any]) -> quiet.Noise | None:
+    """How quiet the machine was; None in the files of older runs."""
+    found = results.get("machine_info", {}).get("noise")
+    timed = rows(results)
+    if found is None:
+        return None
+    return replace(
+        quiet.Noise(**found), unsettled=round(sum(not _settled(row) for row in timed) / max(1, len(timed)), 3)
+    )
+
+
+def _settled(row: Row) -> bool:
+    return bool(row["ns_per_element"]["median"] <= quiet.SETTLED * row["ns_per_element"]["min"])
 
 
 def _pair(value: dict[str, float] | None, digits: int = 2) -> str:
@@ -147,7 +165,7 @@ def _table(group: Sequence[Row]) -> list[str]:
             number,
             row["label"] + notes,
             row["verdict"],
-            _pair(row["ns_per_element"], 3),
+            ("" if _settled(row) else "~") + _pair(row["ns_per_element"], 3),
             _pair(row["gb_per_s"], 1),
             _pair(row["fraction_of_limit"]),
             _pair(row["times_usual_inverse"] if inverse else row["times_keras"]),
@@ -239,7 +257,7 @@ def _aimed(figure: str, one: Row | None, two: Row | None) -> dict[str, float] | 
 
 # Charts -----------------------------------------------------------------------------------------------------------
 
-_INK, _GREY, _BLUE, _ORANGE = "#222222", "#9aa5b1", "#1f6fb4", "#d9822b"
+_INK, _GREY, _BLUE, _ORANGE = "#222222", "#7d8894", "#1f6fb4", "#d9822b"
 
 
 def charts(results: dict[str, Any], folder: Path) -> list[Path]:
@@ -307,7 +325,7 @@ def _speed_chart(found: list[Row]) -> Any:
             ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
             ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
         ax.invert_yaxis()
-        ax.set_xlabel("GB/s read and written, median (thin line: best round)")
+        ax.set_xlabel("GB/s read and written: bar and number, the median; tick, the best round")
         first = panel[0]
         ax.set_title(f"{first['direction']}, {first['mode']}: {first['images']} images, {first['dtype']}")
         ax.spines[["top", "right"]].set_visible(False)
@@ -320,7 +338,7 @@ def _draw_speeds(ax: Any, bars: Sequence[Row]) -> None:
         speed = row["gb_per_s"]
         style = {"color": _colour(row)} if row["ranked"] else {"color": "white", "edgecolor": _GREY, "hatch": "////"}
         ax.barh(place, speed["median"], **style)
-        ax.plot([speed["median"], speed["min"]], [place, place], color=_INK, linewidth=0.8)
+        ax.plot([speed["min"]], [place], marker="|", markersize=7, color=_INK)
         text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
         ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
     ax.set_yticks(range(len(bars)), [_name(row) for row in bars])
@@ -358,6 +376,8 @@ def _batch_chart(found: list[Row]) -> Any:
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(sizes, [str(size) for size in sizes])
+    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        axis("{x:g}")
     ax.set_xlabel("images of 224x224x3 in the batch")
     ax.set_ylabel("ns per element, median")
     first = curves[0]
@@ -368,12 +388,20 @@ def _batch_chart(found: list[Row]) -> Any:
 
 
 def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
-    """The lines' names next to their ends, moved apart where they would overlap."""
+    """The lines' names next to their ends, moved apart where they would overlap, each joined to its end."""
     least = 0.0
     for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
         at = max(y, least)
         least = at * 1.16
-        ax.annotate(name, (x, y), xytext=(x * 1.25, at), fontsize=7, color=colour, va="center", annotation_clip=False)
+        line = {
+            "arrowstyle": "-",
+            "color": colour,
+            "linewidth": 0.5,
+            "shrinkB": 0,
+            "relpos": (0, 0.5),
+        }  # from the name to its end
+        place = {"xytext": (x * 1.25, at), "va": "center", "annotation_clip": False}
+        ax.annotate(name, (x, y), fontsize=7, color=colour, arrowprops=line, **place)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -381,15 +409,20 @@ def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), required=True, help="created if missing"
 )
+@click.option("--noisy", is_flag=True, help="draw the charts even if the machine was too busy to measure well")
 @click.option("--no-charts", is_flag=True, help="write the tables only; needs no matplotlib")
-def main(results: Path, output: Path, no_charts: bool) -> None:
+def main(results: Path, output: Path, noisy: bool, no_charts: bool) -> None:
     """Make a page of tables and charts from the file that pytest benchmarks --benchmark-json writes."""
     page = output / "results.md"
     try:
         found = read(results)
         output.mkdir(parents=True, exist_ok=True)
         page.write_text(markdown(found), encoding="utf-8")
-        written = [page, *([] if no_charts else charts(found, output))]
+        written = [page]
+        if not no_charts:
+            if (why := quiet.why_noisy(noise(found))) and not noisy:
+                raise ReportError(f"no chart is drawn of a noisy run: {why}; --noisy draws it all the same")
+            written += charts(found, output)
     except (ReportError, OSError) as error:
         click.echo(f"benchmarks.report: {error}", err=True)
         raise SystemExit(2) from error

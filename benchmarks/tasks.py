@@ -11,18 +11,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vggprep import oracle, tolerance
 from vggprep.cases import from_format, to_format
+from vggprep.field.setup import MODES, Array, Setup
 from vggprep.spec import DATA_FORMATS, DIRECTIONS, DataFormat, Direction, ModeName
-
-Array = npt.NDArray[Any]
 
 SIDE = 224
 PAIRS = 3 * 256
 
-MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
 IMAGES = (1, 8, 64, 256)
 LARGE = 512
 OUTPUTS = ("fresh", "reused")
@@ -52,6 +49,11 @@ class Task:
         """The task's name in ids, groups and tables."""
         words = (self.direction, self.mode, self.data_format, self.dtype, self.images, self.output)
         return "-".join(map(str, words)) + f"-{self.threads}thread" + ("-read" if self.reading else "")
+
+    @property
+    def setup(self) -> Setup:
+        """What an implementation is built for."""
+        return Setup(self.direction, self.mode, self.data_format, self.threads)
 
     @property
     def result_dtype(self) -> np.dtype[Any]:

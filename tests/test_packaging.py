@@ -90,7 +90,7 @@ ROOMS = (
     ("explanation",),
     ("sequences", "conformance"),
     ("vectors", "identification", "proof", "releases"),
-    ("pages",),
+    ("pages", "field"),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip("pytest_benchmark")
 
 from benchmarks.measure import measure, peak_bytes
-from benchmarks.peers import KERAS, USUAL, Call, Peer, UnavailableError
-from benchmarks.tasks import Array, Task
+from benchmarks.peers import KERAS, USUAL, Adapter, Call, UnavailableError
+from benchmarks.tasks import Task
 from vggprep import preprocess_input
+from vggprep.field.setup import Array, Setup
 
 
-def returning(function: Callable[[Array], Array]) -> Callable[[Task], Call]:
-    return lambda task: lambda x, out: function(x)
+def returning(function: Callable[[Array], Array]) -> Callable[[Setup], Call]:
+    return lambda setup: lambda x, out: function(x)
 
 
 def tf(x: Array) -> Array:
@@ -24,7 +25,7 @@ def tf(x: Array) -> Array:
 
 
 def test_a_wrong_peer_is_measured_and_shown_as_wrong() -> None:
-    half = Peer("half", returning(lambda x: tf(x) * np.float32(0.5)))
+    half = Adapter("half", returning(lambda x: tf(x) * np.float32(0.5)))
     outcome = measure(Task(mode="tf", images=1), [half], 0.0)
     row = outcome.extra_info("half")
     assert row["verdict"].endswith("of 768 wrong")
@@ -33,13 +34,13 @@ def test_a_wrong_peer_is_measured_and_shown_as_wrong() -> None:
 
 
 def test_a_peer_that_cannot_run_has_a_reason() -> None:
-    def missing(task: Task) -> Call:
+    def missing(setup: Setup) -> Call:
         raise UnavailableError("cannot import nothing")
 
-    def broken(task: Task) -> Call:
+    def broken(setup: Setup) -> Call:
         raise TypeError("of another version")
 
-    outcome = measure(Task(mode="tf", images=1), [Peer("gone", missing), Peer("new", broken)], 0.0)
+    outcome = measure(Task(mode="tf", images=1), [Adapter("gone", missing), Adapter("new", broken)], 0.0)
     assert outcome.reasons["gone"] == "cannot import nothing"
     assert outcome.reasons["new"] == "raises TypeError: of another version"
 
@@ -50,7 +51,7 @@ def test_a_peer_that_writes_to_its_input_does_not_spoil_it_for_others() -> None:
         x -= np.float32(1)
         return x
 
-    peers = [Peer("writes", returning(writing)), Peer("honest", returning(tf))]
+    peers = [Adapter("writes", returning(writing)), Adapter("honest", returning(tf))]
     outcome = measure(Task(mode="tf", dtype="float32", images=1), peers, 0.0)
     assert outcome.extra_info("writes")["writes_input"]
     assert not outcome.extra_info("honest")["writes_input"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.peers import PEERS, UnavailableError, copied_inverse_truncating, load, own_peers
-from benchmarks.tasks import MODES, Arrays, Task, judge
+from benchmarks.peers import PEERS, UnavailableError, can, load, own_peers
+from benchmarks.tasks import Arrays, Task, judge
+from vggprep.field.setup import MODES
+from vggprep.field.snippets import inverse_truncating
 from vggprep.spec import DATA_FORMATS, DataFormat, Direction, ModeName
 
 WAYS: tuple[tuple[Direction, str], ...] = (("forward", "uint8"), ("forward", "float32"), ("inverse", "float32"))
@@ -19,10 +21,10 @@ def test_the_peers_that_need_nothing_are_right(mode: ModeName, data_format: Data
         task = Task(direction, mode, data_format, dtype, images=2)
         arrays = Arrays(task)
         for peer in PEERS:
-            if not peer.can(task) or not (peer.distribution == "numpy" or peer.name.startswith("vggprep")):
+            if not can(peer, task) or not (peer.distribution == "numpy" or peer.name.startswith("vggprep")):
                 continue
             try:
-                call = peer.build(task)
+                call = peer.build(task.setup)
             except UnavailableError:
                 continue
             for out in (None, np.full(task.shape, 77, task.result_dtype))[: 1 + peer.out]:
@@ -35,7 +37,7 @@ def test_an_inverse_that_drops_the_axis_of_a_batch_of_one_is_wrong_there() -> No
     for images in (1, 2):
         task = Task("inverse", dtype="float32", images=images)
         arrays = Arrays(task)
-        labels.append(judge(arrays, copied_inverse_truncating(task)(arrays.x, None)).label)
+        labels.append(judge(arrays, inverse_truncating(task.setup)(arrays.x, None)).label)
     assert labels == ["768 of 768 wrong: returns shape (224, 224, 3)", "exact"]
 
 
@@ -50,4 +52,4 @@ def test_your_own_implementation_is_a_peer_for_what_it_claims() -> None:
     assert (reference.directions, floats.directions) == (("forward", "inverse"), ("inverse",))
     task = Task(images=1)
     arrays = Arrays(task)
-    assert judge(arrays, reference.build(task)(arrays.x, None)).label == "exact"
+    assert judge(arrays, reference.build(task.setup)(arrays.x, None)).label == "exact"

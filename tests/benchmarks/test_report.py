@@ -19,6 +19,7 @@ pytest.importorskip("pytest_benchmark")
 
 from benchmarks import report
 from benchmarks.peers import KERAS, LIMIT
+from benchmarks.report import Row
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_report_has_a_table_with_the_wrong_ones_last(results: Path, tmp_path
 
 def test_the_charts_are_drawn(results: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    assert make(results, "-o", tmp_path).exit_code == 0
+    assert make(results, "-o", tmp_path, "--noisy").exit_code == 0
     assert (tmp_path / "speed.svg").read_text().startswith("<?xml")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
     # A second size makes a second chart.
@@ -78,8 +79,38 @@ def test_the_charts_are_drawn(results: Path, tmp_path: Path) -> None:
         bench["extra_info"]["images"] = 8
     found["benchmarks"] += more["benchmarks"]
     (tmp_path / "two.json").write_text(json.dumps(found))
-    assert make(tmp_path / "two.json", "-o", tmp_path).exit_code == 0
+    assert make(tmp_path / "two.json", "-o", tmp_path, "--noisy").exit_code == 0
     assert (tmp_path / "batch.svg").exists()
+
+
+QUIET = {"load_before": 0.1, "load_after": 1.0, "steal": 0.0, "others": 0.02, "unsettled": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("noise", "spread", "why"),
+    [
+        (QUIET, 1.04, ""),
+        (QUIET | {"others": 0.7}, 1.04, "other processes kept 0.70 cores busy"),
+        (QUIET | {"steal": 0.03}, 1.04, "3.0% of the time was stolen"),
+        (QUIET, 1.06, "100% of the rows have not settled"),
+        (None, 1.04, "nothing is known of what else the machine did"),
+    ],
+)
+def test_a_noisy_run_has_tables_and_charts_only_if_told_to(
+    noise: Row | None, spread: float, why: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    figure = {"min": 1.0, "median": spread}
+    mine = row("mine", 1.0, ns_per_element=figure)
+    found = {"machine_info": {"noise": noise} if noise else {}, "benchmarks": [{"extra_info": mine}]}
+    (tmp_path / "run.json").write_text(json.dumps(found))
+    done = make(tmp_path / "run.json", "-o", tmp_path)
+    assert (tmp_path / "results.md").exists()
+    assert (tmp_path / "speed.svg").exists() is not bool(why)
+    assert done.exit_code == (2 if why else 0)
+    assert why in done.stderr
+    assert ("| ~1.000 / " in (tmp_path / "results.md").read_text()) is (spread > 1.05)
+    assert make(tmp_path / "run.json", "-o", tmp_path, "--noisy").exit_code == 0
 
 
 def row(label: str, ns: float, **more: Any) -> dict[str, Any]:
@@ -125,7 +156,7 @@ def test_what_the_suite_costs_is_a_table() -> None:
 
 def test_charts_without_matplotlib_are_one_line(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    done = make(results, "-o", tmp_path)
+    done = make(results, "-o", tmp_path, "--noisy")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "benchmarks.report: the charts need matplotlib: pip install matplotlib\n"
 

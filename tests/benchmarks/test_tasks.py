@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.tasks import MODES, Array, Arrays, Task, all_tasks, judge, usual_tasks
+from benchmarks.tasks import Arrays, Task, all_tasks, judge, usual_tasks
 from vggprep import deprocess_input, preprocess_input
+from vggprep.field.setup import MODES, Array
 from vggprep.spec import DATA_FORMATS, DataFormat, ModeName
 
 EACH_MODE = pytest.mark.parametrize("mode", MODES)

@@ -38,6 +38,7 @@ VERBS = {
     ),
     "show": ("releases", "Say what one release does wrong, or otherwise than with arrays, worst first."),
     "observe": ("releases", "Record how an installed Keras behaves, to compare it with another one later."),
+    "field": ("field", "Judge and time every implementation that is installed here, in one table."),
     "modes": ("modes", "Print which keras.applications module wants which mode, and what each mode does."),
     "checks": (
         "catalogue",
