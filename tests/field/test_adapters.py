@@ -39,7 +39,7 @@ MISTAKES = {
     ("[..., ::-1] after the means", "caffe"): "means_swapped",
     ("no flip to BGR", "caffe"): "swap_undone",
     ("means 104, 117, 123", "caffe"): "squeezenet",
-    ("(x - 128) / 128", "tf"): "scaled_by_128",
+    ("(x - 128) / 128", "tf"): "efficientnet_v2_sml_inside",
 }
 
 
