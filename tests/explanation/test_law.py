@@ -13,8 +13,9 @@ from support import Array
 
 from vggprep import deprocess_input, preprocess_input
 from vggprep.cases import Case, Cell, panel, regimes
+from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import GEOMETRIES, Geometry
-from vggprep.explanation.search import explain, measured, of_fault, reproduces
+from vggprep.explanation.search import explain, measured, reproduces
 from vggprep.explanation.statements import Seen, Statement
 from vggprep.faults import FAULTS
 from vggprep.implementations.callables import Outcome, call
@@ -208,8 +209,8 @@ def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
 
 def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -> None:
     """In channels_last, a fault of channels_first is right: it is likely elsewhere, and not told from right here."""
-    fault = next(f for f in FAULTS if f.name == "rank_4_means_along_width")
-    likely = replace(of_fault(fault, "torch"), single=True)
+    fault = next(each for each in candidates("forward", "torch") if each.name == "rank_4_means_along_width")
+    likely = replace(fault, single=True)
     cases = [panel("forward", Cell("torch", "channels_last", "float64", 4), r) for r in ("bytes", "signed", "limited")]
     seen = [Seen(c, Outcome(preprocess_input(F(c.array()), mode="torch").astype(np.float64))) for c in cases]
     assert reproduces(likely, seen)

@@ -19,8 +19,9 @@ from vggprep.checks.findings import Array, Kind
 from vggprep.conformance.results import Example
 from vggprep.conformance.words import FOLLOWS, OF_VALUES, grey_levels, predicate
 from vggprep.explanation import search
+from vggprep.explanation.candidates import candidates
 from vggprep.explanation.statements import Seen, Statement, same
-from vggprep.faults import FAULTS, Fault, in_mode
+from vggprep.faults import FAULTS, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
@@ -135,7 +136,7 @@ class _Causes:
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
-        self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
+        self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
@@ -267,23 +268,22 @@ class _Causes:
         if alike(outcome, call(right, *arguments)) and self._does_all(right, direction, cell):
             return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
-        for fault in (*likely, *in_mode(cell.mode)):
-            if fault.direction != direction or not fault.stateless:
-                continue
-            if arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES:
+        for statement in (*likely, *candidates(direction, cell.mode)):
+            fault = statement.fault
+            if fault is None or (arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES):
                 continue
             function = fault.preprocess or fault.deprocess
             again = finding.arguments()  # its memory layout may matter
             assert function is not None
             assert again is not None
-            if not alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
-                continue
-            statement = search.of_fault(fault, cell.mode)
-            if self._does_in_others(function, finding) and self._holds_elsewhere(
-                statement, direction, cell, finding.case
+            if (
+                alike(outcome, call(function, *again))
+                and self._does_all(function, direction, cell)
+                and self._does_in_others(function, finding)
+                and self._holds_elsewhere(statement, direction, cell, finding.case)
             ):
-                if fault not in likely:
-                    likely.append(fault)
+                if statement not in likely:
+                    likely.append(statement)
                 return statement
         return None
 

@@ -15,7 +15,6 @@ from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, offsets_along_an_axis
 from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
-from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
@@ -123,11 +122,6 @@ def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Sta
 def is_wide(shown: Sequence[Seen]) -> bool:
     """Whether an output has more bits than float32: what is in it may have been computed with fewer."""
     return any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
-
-
-def of_fault(fault: Fault, mode: ModeName) -> Statement:
-    """The statement that a function is a fault of the gallery."""
-    return next(each for each in candidates(fault.direction, mode) if each.fault is fault)
 
 
 def closest(fitting: Sequence[Statement], shown: Sequence[Seen]) -> list[Statement]:
