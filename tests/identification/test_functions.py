@@ -71,7 +71,7 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
     fault = next(f for f in FAULTS if f.name == name)
     function: Any = fault.preprocess
     answer = answer_of(lambda x, data_format: function(x, data_format, mode))
-    assert (answer.kind, answer.name, answer.mode) == ("fault", name, mode)
+    assert (answer.kind, answer.name, answer.mode, answer.channels) == ("fault", name, mode, None)
     assert fault.story in repr(answer)
 
 
@@ -282,6 +282,7 @@ def without_alpha(x: Array) -> Array:
         (odd_rows, "depends on where it is in the image", "linearly"),
         (every_second_row, "depends on where it is in the image", "channels_first"),
         (lambda x: x.astype(">f4"), "returns float32 in foreign byte order", "refuses"),
+        (lambda x: x // np.float32(127.5) - 1, "each value depends on its own pixel", "no output"),
         (of_bytes_above, "clipped", "depends on where"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),

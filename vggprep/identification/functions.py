@@ -274,7 +274,8 @@ def _named(
         return replace(named, kind="mode", name=best.mode, level=level, channels=channels, story=_of_mode(best.mode))
     story = best.fault.story if best.fault else best.text
     kind = cast(Literal["fault", "family", "inverse"], best.kind)
-    return replace(named, kind=kind, name=best.name, channels=channels, story=story)
+    exact = channels if (best.name, best.mode) in maps else None  # else they are those of one image
+    return replace(named, kind=kind, name=best.name, channels=exact, story=story)
 
 
 def _of_mode(name: ModeName) -> str:
@@ -471,8 +472,8 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
         parts.append("an image depends on the other images of its batch")
     if parts:
         return _Dependence("; ".join(parts))
-    if not own.any():
-        return _Dependence("no output depends on the pixels")
+    if not own.any() and (turned := changed(case.values()[..., ::-1, ::-1, ::-1])) is not None and not turned.any():
+        return _Dependence("no output depends on the pixels, of images of one shape")
     image, axes = case.values(), tuple(range(case.rank - 1))
     for axis in axes:
         if (moved := changed(np.roll(image, 1, axis), np.roll(before, 1, axis))) is None or moved.any():
