@@ -186,7 +186,7 @@ class Counting:
 
 @pytest.mark.parametrize(("period", "first"), [(3, 1), (7, 1), (5, 90)])
 def test_what_other_calls_decide_is_shown_with_those_calls_or_without_a_result(period: int, first: int) -> None:
-    selection = Selection(("tf",), ("channels_last",), ("uint8",), (3,))
+    selection = Selection(("tf",), ("channels_last",), ("uint8",))
     group, *_ = causes(judge(Counting(period, first), selection=selection).results)
     assert group[0].cause == "forward/fault/state"
     assert len({result.reproducer for result in group}) == 1

@@ -97,7 +97,9 @@ def behaviours() -> Iterator[tuple[str, ModeName, Direction, Function, str]]:
             yield name, "tf", "forward", after(reordered(order), times(scale, offset)), ""
     for mode, clips in CLIPS.items():
         for geometry in GEOMETRIES:
-            if not geometry.words.startswith(("returns channels last", "drops", "adds a fourth")):
+            if not geometry.words.startswith(
+                ("returns channels last", "drops", "adds a fourth", "returns channels first,")
+            ):
                 words = "upside down" if "upside" in geometry.words else geometry.words
                 yield f"{mode} {geometry.words}", mode, "forward", after(in_mode(mode), geometry.redo), words
         for other in MODES:

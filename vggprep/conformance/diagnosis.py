@@ -449,7 +449,9 @@ def _one_pixel(subject: Subject, finding: Finding, levels: float) -> str | None:
 def _in_calls(subject: Subject, finding: Finding) -> str:
     """Lines with calls of which earlier ones decide what the last returns; in a new process, if it has one."""
     direction, usual_cells = finding.direction, [finding.cell._replace(dtype=dtype) for dtype in ("uint8", "float32")]
-    cell = next((c for c in usual_cells if subject.covers(direction, c) and subject.accepts(direction, c)), finding.cell)
+    cell = next(
+        (c for c in usual_cells if subject.covers(direction, c) and subject.accepts(direction, c)), finding.cell
+    )
     function, restart = subject.function(direction), getattr(subject.function(direction), "restart", None)
     assert function is not None
     usual = panel(direction, cell)
@@ -501,13 +503,13 @@ def _in_calls(subject: Subject, finding: Finding) -> str:
     if restart:
         restart()
     x = np.ascontiguousarray(to_format(pixels, cell.data_format))
-    *head, last = lines(literal(x)).splitlines()
+    *above, last = lines(literal(x)).splitlines()
     for number in range(1, _CALLS + 1):
         wrong = verdict(call(function, x.copy(), cell.mode, cell.data_format), pixels, x)
         if wrong is not None and restart:
             again = [f"for _ in range({number - 1}):", f"    {last}"] if number > 1 else []
-            return "\n".join([*head, *again, last]) + got(wrong, pixels)
-    return "\n".join([*head, last, f"# right in {_CALLS} calls one after the other; it is wrong after others"])
+            return "\n".join([*above, *again, last]) + got(wrong, pixels)
+    return "\n".join([*above, last, f"# right in {_CALLS} calls one after the other; it is wrong after others"])
 
 
 _CALLS = 40  # of the same image, to see whether one is wrong

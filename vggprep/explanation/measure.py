@@ -72,10 +72,10 @@ GEOMETRIES: tuple[Geometry, ...] = (
     ),
     _axes("reverses the order of the images", lambda y: y[::-1], lambda y: y[::-1]),
     _axes("adds a batch axis", lambda y: y.reshape(y.shape[1:]), lambda y: y[None]),
-    _axes(
-        "adds a batch axis and returns channels first",
-        lambda y: np.moveaxis(y.reshape(y.shape[1:]), -3, -1),
-        lambda y: np.moveaxis(y, -1, -3)[None],
+    Geometry(
+        "returns channels first, and even one image as a batch",
+        lambda y, shape: np.moveaxis(y, -3, -1).reshape(shape) if y.shape[-2:] == shape[-3:-1] else None,
+        lambda y: np.moveaxis(y, -1, -3)[None if y.ndim == 3 else ...],
     ),
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
     _axes(
