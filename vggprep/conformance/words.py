@@ -51,7 +51,7 @@ WORDS: dict[Kind, Words] = {
     "overwritten_result": Words("a later call changes the result of an earlier one"),
     "thread_error": Words("raises when called from several threads: {error}", ("error",)),
     "thread_race": Words(
-        "calls from several threads at once disturb each other: {wrong} of {calls} calls of one thread return other bits"
+        "calls from several threads at once disturb each other: {wrong} of {calls} of one thread return other bits"
     ),
     "unknown_accepted": Words("accepts {keyword}={value!r} without an error", ("keyword",)),
     "alpha_dropped": Words("drops the fourth channel of an RGBA image without an error: shape {shape} becomes {got}"),
