@@ -167,6 +167,7 @@ def test_the_lines_show_the_number_of_the_headline(
         assert f"{error:.3g}" == f"{largest:.3g}"
         assert f"{largest:.3g}" == f"{first.worst_levels:.3g}"
     assert "# expected " in got
+    assert ("had been called before" in got) == (lines > 1)
 
 
 class Counting:

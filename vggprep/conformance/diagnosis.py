@@ -360,7 +360,7 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
         return _lines(subject, case.direction, case.mode, case.data_format, x), "arguments"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
     if wrong.kind == "value" and wrong.deviation is not None:
-        shown += _got(subject, case, wrong, wrong.deviation.worst[:-1], finding.levels)
+        shown += _got(subject, case, wrong, _place(wrong), finding.levels)
     return "from vggprep.cases import Case\n" + _hinted(finding.kind, shown, case), "case"
 
 
@@ -418,11 +418,21 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
     )
 
 
+def _place(finding: Finding) -> tuple[int, ...]:
+    """Where the pixel is whose error in grey levels is that of the finding."""
+    assert finding.deviation is not None
+    got, expected = oracle.as_float64(finding.deviation.got), oracle.as_float64(finding.deviation.expected)
+    with np.errstate(all="ignore"):
+        off = np.abs(got - expected) * (oracle.grey_levels(finding.cell.mode) if finding.direction == "forward" else 1)
+        found = np.argwhere(np.isclose(off, finding.deviation.levels, rtol=1e-9, atol=0))
+    return tuple(map(int, found[0][:-1])) if len(found) else finding.deviation.worst[:-1]
+
+
 def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
     """The input pixel with the worst output: channels last, and in the case's data format."""
     assert finding.case is not None
     assert finding.deviation is not None
-    pixel = np.array(finding.deviation.x[finding.deviation.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
+    pixel = np.array(finding.deviation.x[_place(finding)]).reshape((1,) * (finding.cell.rank - 1) + (3,))
     array = np.ascontiguousarray(to_format(pixel, finding.case.data_format))
     return pixel, array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
 
@@ -469,9 +479,10 @@ def _in_calls(subject: Subject, finding: Finding) -> str:
         return subject.verdict(_drawn(usual, values), outcome, array)[0]
 
     def got(wrong: Finding, values: Array) -> str:
-        if wrong.deviation is None:
-            return f"\n# {predicate(wrong)}"
-        return _got(subject, _drawn(usual, values), wrong, wrong.deviation.worst[:-1], wrong.levels)
+        said = f"\n# {predicate(wrong)}"
+        if wrong.deviation is not None:
+            said = _got(subject, _drawn(usual, values), wrong, wrong.deviation.worst[:-1], wrong.levels)
+        return said if restart else f"{said}\n# seen in a process in which it had been called before"
 
     tried = (
         (np.zeros_like(pixels), pixels, ""),

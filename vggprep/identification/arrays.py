@@ -372,8 +372,10 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         return None
     half = lattice.half_precision(values)
     found = [lattice.steps(v, half) for v in values]
-    if any(step is None for step in found):
-        return None
+    if any(step is None for step in found) or (
+        half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found)
+    ):
+        return None  # of powers of two, few bits are steps by themselves
     scales, means, deviations, open_by = [], [], [], []
     for v, step in zip(values, found, strict=True):
         assert step is not None
