@@ -376,6 +376,24 @@ def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -
     assert explain(seen, "forward", "torch", [likely], thorough=False) is None
 
 
+def test_no_pixels_and_no_numbers_are_no_trouble_to_measures() -> None:
+    cell = Cell("torch", "channels_last", "float32", 4)
+    cases = [panel("inverse", cell, regime) for regime in regimes("inverse", "float32")]
+    cases.append(replace(cases[0], shape=(1, 0, 1, 3)))
+
+    def grid(y: Array) -> Array:
+        return F((y - y.min()) / max(float(np.ptp(y)), 1e-5)) if y.size else F(y)
+
+    def whole(y: Array) -> Array:
+        return np.where(np.isfinite(y), np.rint(y * 3 + 1), y).astype(np.float32)
+
+    for function in (grid, whole):
+        with np.errstate(all="ignore"):
+            seen = [Seen(case, call(function, case.array(), "torch", "channels_last")) for case in cases]
+        found = explain(seen, "inverse", "torch")
+        assert found is None or reproduces(found, seen)
+
+
 def test_images_that_cannot_tell_support_no_cause() -> None:
     grey = [s for s in evidence(in_mode("caffe"), "tf", "forward", shown=True) if s.case.regime in ("black", "white")]
     assert len(grey) == 2

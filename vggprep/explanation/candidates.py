@@ -106,6 +106,8 @@ def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Arr
     """A statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
+        if not seen.x.size:
+            return seen.outcome.output  # no pixels support no cause, and contradict none
         with np.errstate(all="ignore"):
             return to_format(compute(seen.x), seen.case.data_format)
 
@@ -245,6 +247,8 @@ def _cutting(
         output = seen.outcome.output
         if output is None or output.shape != seen.array.shape:
             return None
+        if not seen.x.size:
+            return output
         with np.errstate(all="ignore"):
             y = compute(seen.x)
             slack = ROUNDINGS * unit_roundoff(seen.array.dtype) * np.abs(y[np.isfinite(y)]).max(initial=0.0)
@@ -282,8 +286,8 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
     for (name, core), (words, cut) in product(cores, _CUTS):
         what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
         own = functools.partial(_in_own, direction, name)
-        for ends in (None, (low, high)):
-            clipped = f" and clipped to {low:.6g}..{high:.6g}" if ends else ""
+        for ends in (None, *_ends(*_pairs(evidence, core), 2 * grid)):
+            clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
             text = f"computes {what}, {words} to multiples of {grid:.6g}{clipped}"
             whole = functools.partial(_whole, grid, cut, ends)
             if np.abs(y - whole(core(plain.x))).max() <= 1.01 * grid:
@@ -291,8 +295,7 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
     if u:
         return
     for name, core in cores if direction == "forward" else cores[::-1]:
-        z = np.concatenate([core(seen.x).ravel() for seen in evidence if seen.y is not None])
-        y = np.concatenate([of.ravel() for seen in evidence if (of := seen.y) is not None])
+        z, y = _pairs(evidence, core)
         inside = (y > low) & (y < high) & (abs(z) > 1e-3)
         z, y = z[inside], y[inside]
         if len(z) < 12 or not np.ptp(z) or not np.ptp(y):
@@ -311,11 +314,26 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
             step = 1 / steep if times else step
             what = "its input" if name == "identity" else f"mode {name}"
             said = f"{steep:.6g} times {what}" if times else f"{what}, divided by {step:.6g}"
-            for ends in (None, (low, high)):
-                clipped = f" and clipped to {low:.6g}..{high:.6g}" if ends else ""
+            for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
+                clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
                 text = f"returns {said}, plus {zero:.6g}, {words} to whole numbers{clipped}"
                 whole = functools.partial(_by_scale, step, float(zero), cut, ends)
                 yield _cutting(f"{name}_by_{step:.6g}_{zero:.6g}_{words}{clipped}", text, core, core, whole)
+
+
+def _pairs(evidence: Sequence[Seen], core: Callable[[Float64], Float64]) -> tuple[Float64, Float64]:
+    """What a mode makes of all images, and the outputs, as far as both are finite."""
+    z = np.concatenate([core(seen.x).ravel() for seen in evidence if seen.y is not None])
+    y = np.concatenate([of.ravel() for seen in evidence if (of := seen.y) is not None])
+    finite = np.isfinite(z) & np.isfinite(y)
+    return z[finite], y[finite]
+
+
+def _ends(z: Float64, y: Float64, beyond: float) -> Iterator[tuple[float, float]]:
+    """Where outputs are clipped: at ends that values come to from further away than ``beyond``."""
+    low, high = float(y.min()), float(y.max())
+    if np.ptp(z[y == low]) > beyond or np.ptp(z[y == high]) > beyond:
+        yield low if np.ptp(z[y == low]) > beyond else -np.inf, high if np.ptp(z[y == high]) > beyond else np.inf
 
 
 def _whole(grid: float, cut: Callable[[Float64], Float64], ends: tuple[float, float] | None, y: Array) -> Float64:

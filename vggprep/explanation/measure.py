@@ -388,6 +388,8 @@ def on_seen(
     """A measured statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
+        if not seen.x.size:
+            return seen.outcome.output
         with np.errstate(all="ignore"):
             return to_format(compute(seen), seen.case.data_format)
 
