@@ -74,7 +74,11 @@ GEOMETRIES: tuple[Geometry, ...] = (
     _axes("adds a batch axis", lambda y: y.reshape(y.shape[1:]), lambda y: y[None]),
     Geometry(
         "returns channels first, and even one image as a batch",
-        lambda y, shape: np.moveaxis(y, -3, -1).reshape(shape) if y.shape[-2:] == shape[-3:-1] else None,
+        lambda y, shape: (
+            np.moveaxis(y, -3, -1).reshape(shape)
+            if y.ndim == 4 and y.shape == ((1, *shape)[-4], shape[-1], *shape[-3:-1])
+            else None
+        ),
         lambda y: np.moveaxis(y, -1, -3)[None if y.ndim == 3 else ...],
     ),
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
