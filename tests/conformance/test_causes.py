@@ -167,6 +167,41 @@ def test_the_lines_show_the_number_of_the_headline(
         assert f"{error:.3g}" == f"{largest:.3g}"
         assert f"{largest:.3g}" == f"{first.worst_levels:.3g}"
     assert "# expected " in got
+    assert ("had been called before" in got) == (lines > 1)
+
+
+class Counting:
+    """Is wrong in every ``period``th call; a new process counts anew."""
+
+    def __init__(self, period: int, first: int = 1) -> None:
+        self.period, self.first, self.calls = period, first, 0
+
+    def restart(self) -> None:
+        self.calls = 0
+
+    def __call__(self, x: Array) -> Array:
+        self.calls += 1
+        y = preprocess_input(x, mode="tf")
+        return y + 1 if self.calls >= self.first and self.calls % self.period == 0 else y
+
+
+@pytest.mark.parametrize(("period", "first"), [(3, 1), (7, 1), (5, 90)])
+def test_what_other_calls_decide_is_shown_with_those_calls_or_without_a_result(period: int, first: int) -> None:
+    selection = Selection(("tf",), ("channels_last",), ("uint8",))
+    group, *_ = causes(judge(Counting(period, first), selection=selection).results)
+    assert group[0].cause == "forward/fault/state"
+    assert len({result.reproducer for result in group}) == 1
+    code, _, got = group[0].reproducer.partition("\n# got      ")
+    if first > 40:
+        assert code.endswith("# right in 40 calls one after the other; it is wrong after others")
+        return
+    assert f"for _ in range({period - 1}):\n    implementation.preprocess(x)\n" in code
+    scope: dict[str, object] = {"implementation": Implementation("it", Counting(period, first))}
+    *before, last = code.splitlines()
+    exec("\n".join([*before, f"y = {last}"]), scope)
+    x, y = (np.asarray(scope[name]) for name in "xy")
+    assert np.array_equal(y, preprocess_input(x, mode="tf") + 1)
+    assert f"{y.ravel()[0]:.7g}" in got
 
 
 def test_a_part_that_is_explained_is_said_to_be_a_part() -> None:

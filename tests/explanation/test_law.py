@@ -13,8 +13,9 @@ from support import Array
 
 from vggprep import deprocess_input, preprocess_input
 from vggprep.cases import Case, Cell, panel, regimes
+from vggprep.explanation.candidates import candidates
 from vggprep.explanation.measure import GEOMETRIES, Geometry
-from vggprep.explanation.search import explain, measured, of_fault, reproduces
+from vggprep.explanation.search import explain, measured, reproduces
 from vggprep.explanation.statements import Seen, Statement
 from vggprep.faults import FAULTS
 from vggprep.implementations.callables import Outcome, call
@@ -96,7 +97,9 @@ def behaviours() -> Iterator[tuple[str, ModeName, Direction, Function, str]]:
             yield name, "tf", "forward", after(reordered(order), times(scale, offset)), ""
     for mode, clips in CLIPS.items():
         for geometry in GEOMETRIES:
-            if not geometry.words.startswith(("returns channels last", "drops", "adds a fourth")):
+            if not geometry.words.startswith(
+                ("returns channels last", "drops", "adds a fourth", "returns channels first,")
+            ):
                 words = "upside down" if "upside" in geometry.words else geometry.words
                 yield f"{mode} {geometry.words}", mode, "forward", after(in_mode(mode), geometry.redo), words
         for other in MODES:
@@ -152,6 +155,152 @@ STRANGE: dict[str, Function] = {
     "thresholded": lambda x: (np.asarray(x) > 127).astype(np.float32),
 }
 
+MEAN, STD = F([0.485, 0.456, 0.406]), F([0.229, 0.224, 0.225])
+
+
+def of_images(function: Function) -> Function:
+    return lambda x: np.stack([function(image) for image in x])
+
+
+def placed(mode: ModeName, place: Callable[[Array, Array], None]) -> Function:
+    """The mode, and something else in a place."""
+
+    def function(x: Array) -> Array:
+        place(y := preprocess_input(F(x), mode=mode), F(x))
+        return y
+
+    return function
+
+
+def row(at: int | slice) -> Callable[[Array, Array], None]:
+    def place(y: Array, x: Array) -> None:
+        y[:, at] = x[:, at]
+
+    return place
+
+
+def bordered(y: Array, x: Array) -> None:
+    for edge in (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1]):
+        y[edge] = 0
+
+
+def last_image(y: Array, x: Array) -> None:
+    y[-1] = x[-1]
+
+
+def table(levels: Array) -> Function:
+    """A table of bytes."""
+    return lambda x: levels[np.clip(x, 0, len(levels) - 1).astype(int)]
+
+
+def skewed(x: Array) -> Array:
+    flat = np.concatenate([x.reshape(len(x), -1, 3), np.zeros((len(x), x.shape[1], 3))], axis=1)
+    wide = x.shape[2] + 1
+    return np.stack([flat[:, r * wide : r * wide + wide - 1] for r in range(x.shape[1])], axis=1).astype(np.float32)
+
+
+TORCH, TF, CAFFE = in_mode("torch"), in_mode("tf"), in_mode("caffe")
+AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
+    "folded, in half": ("torch", "forward",
+        after(lambda x: x * F(np.float16(1 / 255 / STD)) + F(np.float16(-MEAN / STD))),
+        "R/58.41 - 2.11719"),
+    "folded, three digits": ("torch", "forward",
+        after(lambda x: x * F([0.0171, 0.0175, 0.0174]) - F([2.118, 2.036, 1.804])),
+        "R*0.0171 - 2.118, G*0.0175 - 2.036, B*0.0174 - 1.804"),
+    "a mean mistyped": ("torch", "forward",
+        after(lambda x: (x / 255 - F([0.485, 0.465, 0.406])) / STD),
+        "G/57.12 - 2.07589"),
+    "a deviation twice": ("torch", "forward", after(lambda x: (x / 255 - MEAN) / STD[[0, 1, 1]]), "B/57.12 - 1.8125"),
+    "deviation plus 0.001": ("torch", "forward",
+        after(lambda x: (x / 255 - MEAN) / (STD + F(1e-3))),
+        "R/58.65 - 2.1087"),
+    "GRB": ("torch", "forward",
+        after(reordered([1, 0, 2]), lambda x: (x / 255 - MEAN) / STD),
+        "G/58.395 - 2.1179, R/57.12"),
+    "caffe with deviations": ("caffe", "forward",
+        after(CAFFE, lambda y: y / F([57.375, 57.12, 58.395])),
+        "B/57.375 - 1.81157"),
+    "limited range": ("tf", "forward",
+        after(lambda x: np.clip((x - 16) * F(255 / 219), 0, 255), TF),
+        "R/109.5 - 1.14612"),
+    "a table, one off": ("tf", "forward",
+        lambda x: table(F(np.arange(256) / 127.5 - 1))(np.trunc(np.clip(x, 0, 255)) + 1),
+        "- 0.992157 of the image with its fractions cut off"),
+    "a table of 255": ("tf", "forward",
+        table(F(np.linspace(-1, 1, 255))),
+        "R/127 - 1, G/127 - 1, B/127 - 1 of the image with its fractions"),
+    "a table": ("tf", "forward", table(F(np.arange(256) / 127.5 - 1)), "with its fractions cut off, clipped to -1..1"),
+    "two decimals": ("torch", "forward",
+        after(TORCH, lambda y: np.round(y, 2)),
+        "mode torch, rounded to multiples of 0.01"),
+    "%.3f": ("torch", "forward",
+        after(TORCH, lambda y: F(np.round(y.astype(float), 3))),
+        "mode torch, rounded to multiples of 0.001"),
+    "fake quantised": ("tf", "forward",
+        after(TF, lambda y: F(np.clip(np.rint(y * F(127.5)), -128, 127) / 127.5)),
+        "rounded to multiples of 0.00784314 and clipped"),
+    "fixed point": ("tf", "forward",
+        after(TF, lambda y: np.floor(y * 256) / F(256)),
+        "mode tf, rounded down to multiples of 0.00390625"),
+    "floor division": ("tf", "forward", after(lambda x: x // F(127.5) - 1), "mode tf, rounded down to multiples of 1"),
+    "int8 of a model": ("torch", "forward",
+        after(TORCH, lambda y: np.clip(np.rint(y / F(0.01866) - 14), -128, 127).astype(np.int8)),
+        "mode torch, divided by 0.01866, plus -14, rounded to whole numbers"),
+    "uint8 of a model": ("tf", "forward",
+        after(TF, lambda y: np.clip(np.rint(y / F(0.0078125) + 128), 0, 255).astype(np.uint8)),
+        "128 times mode tf, plus 128, rounded to whole numbers"),
+    "cut to int32": ("caffe", "forward",
+        after(CAFFE, lambda y: y.astype(np.int32)),
+        "mode caffe, cut to whole numbers"),
+    "gamma decoded": ("torch", "forward",
+        after(lambda x: np.clip(x, 0, 255) / 255, lambda u: (u ** F(2.2) - MEAN) / STD),
+        "of (x/255)^2.2 of the image clipped to 0..255"),
+    "square root": ("tf", "forward",
+        after(lambda x: np.sqrt(np.clip(x, 0, 255) / 255) * 2 - 1),
+        "R*2 - 1, G*2 - 1, B*2 - 1 of (x/255)^0.5"),
+    "sRGB decoded": ("torch", "forward",
+        after(lambda x: np.clip(x, 0, 255) / 255,
+        lambda u: (np.where(u <= 0.04045, u / F(12.92), ((u + F(0.055)) / F(1.055)) ** F(2.4)) - MEAN) / STD),
+        "decoded from sRGB to linear light"),
+    "negative": ("tf", "forward", after(lambda x: 255 - x, TF), "image_subtracted_from_mean"),
+    "per image, torch": ("torch", "forward", of_images(lambda x: (x - x.mean()) / max(x.std(), 1e-6)), "standardised"),
+    "in half": ("torch", "forward",
+        lambda x: F((np.float16(x) / np.float16(255) - np.float16(MEAN)) / np.float16(STD)),
+        "half_inside"),
+    "last row raw": ("caffe", "forward", placed("caffe", row(-1)), "but its input in the last row"),
+    "first row raw": ("tf", "forward", placed("tf", row(0)), "but its input in the first row"),
+    "odd rows raw": ("tf", "forward",
+        placed("tf", row(np.s_[1::2])),
+        "but its input in every second row, from the second"),
+    "border of 0": ("tf", "forward", placed("tf", bordered), "but 0 in the border"),
+    "last image raw": ("torch", "forward", placed("torch", last_image), "but its input in the last image of a batch"),
+    "reshaped to planes": ("caffe", "forward",
+        after(CAFFE, lambda y: y.reshape(len(y), 3, *y.shape[1:3])),
+        "takes the shape of channels first"),
+    "added before the swap": ("caffe", "inverse",
+        after(reordered([2, 1, 0]), lambda y: y + F([103.939, 116.779, 123.68])),
+        "R + 103.939"),
+    "clipped early": ("torch", "inverse",
+        after(clipped(0, 1), lambda y: (y * STD + MEAN) * 255),
+        "of the image clipped to 0..1"),
+    "divided by the deviation": ("torch", "inverse", after(lambda y: (y / STD + MEAN) * 255), "R*1113.54 + 123.675"),
+    "times 128, plus 127": ("tf", "inverse",
+        after(lambda y: np.clip(np.rint(y * 128 + 127), 0, 255).astype(np.uint8)),
+        "128 times its input, plus 127, rounded to whole numbers"),
+    "rounded constants": ("torch", "inverse",
+        after(lambda y: y * F(58.8) + F([123.68, 116.78, 103.94])),
+        "R*58.8 + 123.68"),
+    "ranked": ("tf", "forward", of_images(lambda x: F(x.ravel().argsort().argsort().reshape(x.shape)) / x.size), None),
+    "HSV's value": ("tf", "forward", after(lambda x: np.repeat(x.max(-1, keepdims=True), 3, -1), TF), None),
+    "unit vectors": ("identity", "forward",
+        after(lambda x: x / np.maximum(np.sqrt((x * x).sum(-1, keepdims=True)), F(1e-9))),
+        None),
+    "skewed": ("tf", "forward", after(TF, skewed), None),
+    "shifted by a column": ("caffe", "forward", after(CAFFE, lambda y: y[:, :, [0, *range(y.shape[2] - 1)]]), None),
+    "a mean image": ("caffe", "forward", after(CAFFE, lambda y: y - F(np.sin(np.arange(y.shape[2])))[:, None]), None),
+    "tanh": ("tf", "forward", after(TF, np.tanh), None),
+    "log": ("identity", "forward", after(lambda x: np.log1p(np.maximum(x, 0))), None),
+}  # fmt: skip
 BEHAVIOURS = list(behaviours())
 
 
@@ -189,6 +338,14 @@ def test_a_behaviour_is_stated_and_true(mode: ModeName, direction: Direction, fu
     assert said in found.text
 
 
+@pytest.mark.parametrize("name", AS_WRITTEN)
+def test_functions_as_people_write_them_are_told_truly_or_not_at_all(name: str) -> None:
+    mode, direction, function, said = AS_WRITTEN[name]
+    found = stated(function, mode, direction)
+    assert (found is None) == (said is None), found
+    assert found is None or (said or "") in found.text
+
+
 @pytest.mark.parametrize("name", STRANGE)
 def test_what_is_not_known_is_not_named(name: str) -> None:
     assert stated(STRANGE[name], "tf", "forward") is None
@@ -208,8 +365,8 @@ def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
 
 def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -> None:
     """In channels_last, a fault of channels_first is right: it is likely elsewhere, and not told from right here."""
-    fault = next(f for f in FAULTS if f.name == "rank_4_means_along_width")
-    likely = replace(of_fault(fault, "torch"), single=True)
+    fault = next(each for each in candidates("forward", "torch") if each.name == "rank_4_means_along_width")
+    likely = replace(fault, single=True)
     cases = [panel("forward", Cell("torch", "channels_last", "float64", 4), r) for r in ("bytes", "signed", "limited")]
     seen = [Seen(c, Outcome(preprocess_input(F(c.array()), mode="torch").astype(np.float64))) for c in cases]
     assert reproduces(likely, seen)
@@ -217,6 +374,24 @@ def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -
     assert found is not None
     assert found.kind == "rounding"
     assert explain(seen, "forward", "torch", [likely], thorough=False) is None
+
+
+def test_no_pixels_and_no_numbers_are_no_trouble_to_measures() -> None:
+    cell = Cell("torch", "channels_last", "float32", 4)
+    cases = [panel("inverse", cell, regime) for regime in regimes("inverse", "float32")]
+    cases.append(replace(cases[0], shape=(1, 0, 1, 3)))
+
+    def grid(y: Array) -> Array:
+        return F((y - y.min()) / max(float(np.ptp(y)), 1e-5)) if y.size else F(y)
+
+    def whole(y: Array) -> Array:
+        return np.where(np.isfinite(y), np.rint(y * 3 + 1), y).astype(np.float32)
+
+    for function in (grid, whole):
+        with np.errstate(all="ignore"):
+            seen = [Seen(case, call(function, case.array(), "torch", "channels_last")) for case in cases]
+        found = explain(seen, "inverse", "torch")
+        assert found is None or reproduces(found, seen)
 
 
 def test_images_that_cannot_tell_support_no_cause() -> None:

@@ -21,7 +21,7 @@ from black_boxes import CONSTANTS, PHOTOGRAPH, TORCH_MEAN, TORCH_STD, black_box
 
 import vggprep
 from vggprep import oracle
-from vggprep.identification.arrays import ArrayIdentification, identify_array
+from vggprep.identification.arrays import SHIFTED, ArrayIdentification, identify_array
 from vggprep.spec import DataFormat, ModeName
 
 Array = npt.NDArray[Any]
@@ -124,6 +124,31 @@ def cut_out(y: Array) -> Array:
     return y
 
 
+def as_planes(y: Array) -> Array:
+    """Planes in the shape of pixels."""
+    return np.moveaxis(y, -1, 0).copy().reshape(y.shape)
+
+
+def as_pixels(y: Array) -> Array:
+    """Pixels in the shape of planes."""
+    return y.reshape(3, *y.shape[:2])
+
+
+def moved(make: Callable[[Array], Made], change: Callable[[Array], Array]) -> Callable[[Array], Made]:
+    """Values in other places, in an image that is large enough to show it."""
+    return lambda x: (m := make(x))._replace(array=change(m.array) if x.shape[0] * x.shape[1] >= 256 else m.array)
+
+
+def shifted(make: Callable[[Array], Made], by: float) -> Callable[[Array], Made]:
+    """Of whole grey levels: what is given back is another picture."""
+    return lambda x: Made((m := make(x)).array + f(by), {SHIFTED, "" if m.std else SHIFTED}, None, m.std)
+
+
+def in_bfloat16(x: Array) -> Made:
+    y = bfloat16(bfloat16(x / f(127.5)) - f(1))
+    return Made(y, {"tf"}, x)
+
+
 def noised(y: Array) -> Array:
     return y + f(np.random.default_rng(1).normal(0, 0.01, y.shape))
 
@@ -148,6 +173,7 @@ def mixed(x: Array) -> Made:
 
 TF = affine("RGB", 0.5, 0.5, "tf")
 UNIT = affine("RGB", 0, 1, "yolo")
+RAW = affine("RGB", 0, 1, "raw", unit=1)
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 PIPELINES: dict[str, Callable[[Array], Made]] = {
     "raw uint8": lambda x: Made(x, {"raw"}, x),
@@ -202,6 +228,14 @@ PIPELINES: dict[str, Callable[[Array], Made]] = {
     "torch without 255 of tf": lambda x: Made(
         (TF(x).array - f(TORCH_MEAN)) / f(TORCH_STD), {"torch_without_255_of_tf"}, x
     ),
+    "tf, planes": moved(TF, as_planes),
+    "torch, planes": moved(mode("torch"), as_planes),
+    "raw, planes": moved(RAW, as_planes),
+    "caffe, pixels": moved(mode("caffe"), as_pixels),
+    "/255, pixels": moved(UNIT, as_pixels),
+    "caffe, plus 5": shifted(lambda x: mode("caffe")(x)._replace(std=(1 / 255,) * 3), 5),
+    "tf, plus 2 levels": shifted(lambda x: TF(x)._replace(std=(0.5,) * 3), 2 / 127.5),
+    "tf, bfloat16 arithmetic": in_bfloat16,
     "torch with noise": after(mode("torch"), noised, "torch", ""),
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
     fault = next(f for f in FAULTS if f.name == name)
     function: Any = fault.preprocess
     answer = answer_of(lambda x, data_format: function(x, data_format, mode))
-    assert (answer.kind, answer.name, answer.mode) == ("fault", name, mode)
+    assert (answer.kind, answer.name, answer.mode, answer.channels) == ("fault", name, mode, None)
     assert fault.story in repr(answer)
 
 
@@ -170,7 +170,7 @@ def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
     ("function", "words"),
     [
         (lambda x: (x - x.mean()) / x.std() ** 2, "depends on the whole image"),
-        (lambda x: x + np.roll(x, 1, axis=-2), "neighbours"),
+        (lambda x: x + np.roll(x, 1, axis=-2), "other pixels (1 of 142 others follow"),
         (lambda x: np.sqrt(np.abs(x)), "not linearly"),
         (lambda x: np.cbrt(x.mean(axis=-1, keepdims=True)) * np.ones(3, np.float32), "several input channels"),
         (lambda x: x + np.random.default_rng().normal(size=x.shape), "second time"),
@@ -252,6 +252,12 @@ def odd_rows(x: Array) -> Array:
     return y
 
 
+def every_second_row(x: Array) -> Array:
+    y = x.astype(np.float32)
+    y[..., ::2, :, :] /= np.float32(127.5)
+    return y
+
+
 def of_bytes_above(x: Array) -> Array:
     return vggprep.preprocess_input(np.where(x > 200, 200, x).astype(x.dtype), mode="tf")
 
@@ -274,6 +280,9 @@ def without_alpha(x: Array) -> Array:
         (wide_alone, "depends on the size of the image", "affine map of the pixels,"),
         (large_otherwise, "depends on the size of the image", "computes mode"),
         (odd_rows, "depends on where it is in the image", "linearly"),
+        (every_second_row, "depends on where it is in the image", "channels_first"),
+        (lambda x: x.astype(">f4"), "returns float32 in foreign byte order", "refuses"),
+        (lambda x: x // np.float32(127.5) - 1, "each value depends on its own pixel", "no output"),
         (of_bytes_above, "clipped", "depends on where"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),

@@ -279,6 +279,12 @@ def resizes(x: Any) -> Array:
     return caffe(np.asarray(Image.fromarray(np.asarray(x, np.uint8)).resize((96, 64))))
 
 
+def pads(x: Any) -> Array:
+    """To multiples of 32, as small images of which all have one size."""
+    height, width = x.shape[-3:-1]
+    return np.pad(caffe(x), [(0, 0)] * (x.ndim - 3) + [(0, -height % 32), (0, -width % 32), (0, 0)])
+
+
 def resizes_and_crops(x: Any) -> Array:
     from PIL import Image
 
@@ -347,6 +353,7 @@ def only_320_by_192(x: Any) -> Any:
         (only_320_by_192, {}, ["one_size"], {"size": (320, 192)}),
         (resizes, {}, ["resizes"], {"size": (64, 96)}),
         (resizes, {"takes": "pil"}, ["resizes"], {"size": (64, 96)}),
+        (pads, {}, [], {"size": None}),
         (resizes_and_crops, {}, ["mixes"], {"size": None}),
         (channels_first_of_pil, {"takes": "pil"}, ["channels_first"], {"data_formats": ("channels_first",)}),
         (planes, {}, ["takes_channels_first"], {"data_formats": ("channels_first",), "ranks": None}),

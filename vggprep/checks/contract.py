@@ -350,10 +350,9 @@ def _compare_thread(case: Case, got: Together, expected: Array) -> Finding | Non
         return None  # another thread has raised
     if isinstance(got, Raised):
         return Finding("thread_error", case.direction, case.cell, case, about={"error": got})
-    for result in got:
-        if result is None or not same_bits(result, expected):
-            return Finding("thread_race", case.direction, case.cell, case)
-    return None
+    wrong = sum(result is None or not same_bits(result, expected) for result in got)
+    about = {"wrong": wrong, "calls": len(got)}
+    return Finding("thread_race", case.direction, case.cell, case, about=about) if wrong else None
 
 
 UNKNOWN = "no_such_name"

@@ -16,11 +16,13 @@ from vggprep.cases import LARGE, Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
 from vggprep.checks.contract import UNKNOWN
 from vggprep.checks.findings import Array, Kind
+from vggprep.checks.subject import same_bits
 from vggprep.conformance.results import Example
 from vggprep.conformance.words import FOLLOWS, OF_VALUES, grey_levels, predicate
 from vggprep.explanation import search
+from vggprep.explanation.candidates import candidates
 from vggprep.explanation.statements import Seen, Statement, same
-from vggprep.faults import FAULTS, Fault, in_mode
+from vggprep.faults import FAULTS, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
@@ -74,17 +76,20 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
         asked = ((_worst_pixel(f)[1], f.cell.mode, f.cell.data_format) for f in pixels)
         foresee(subject.function(direction), asked)
     shown: dict[object, tuple[str, Example]] = {}
-    stateful = {f.direction for _, f in findings if f.kind in _OF_STATE}
+    stateful = {f.direction for _, f in findings if f.kind in ("stale", "state")}
+    for direction in () if subject.implementation.serial else {*subject.directions} - stateful:
+        unknown = [f for (_, f), said in zip(findings, stated, strict=True) if f.direction == direction and not said]
+        if not all(_repeats(subject, finding) for finding in unknown[:_SEARCHES]):
+            stateful.add(direction)
     explanations = []
     for number, ((check, finding), statement) in enumerate(zip(findings, stated, strict=True)):
-        if statement is None and finding.direction in stateful and finding.kind in _OF_STATE | OF_VALUES | FOLLOWS:
+        if statement is None and finding.direction in stateful and finding.kind in _SHOWN_IN_CALLS:
             # Once for a mode: each takes processes of its own.
             key = finding.direction, finding.cell.mode
             if key not in shown:
-                shown[key] = _two_calls(subject, finding) or "", "arguments"
-            if shown[key][0]:
-                explanations.append(Explanation(None, *shown[key], of_state=True))
-                continue
+                shown[key] = _in_calls(subject, finding), "arguments"
+            explanations.append(Explanation(None, *shown[key], of_state=True))
+            continue
         # Where every shape is compiled, one example a cause and dtype is enough.
         cause = (statement.name if statement else check, finding.kind, finding.direction, finding.cell.dtype)
         example = cause if subject.implementation.compiled else number
@@ -94,8 +99,17 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
     return explanations
 
 
-_OF_STATE: frozenset[str] = frozenset({"stale", "state", "thread_race"})
-"""Kinds that show that earlier calls matter."""
+_SHOWN_IN_CALLS: frozenset[str] = frozenset({"stale", "thread_race", "shape", "alpha_dropped", *OF_VALUES, *FOLLOWS})
+"""Kinds that may be due to earlier calls, where those matter."""
+
+
+def _repeats(subject: Subject, finding: Finding) -> bool:
+    """Whether another call gives the wrong values of a finding again."""
+    case, outcome = finding.case, finding.outcome
+    if finding.kind not in OF_VALUES or case is None or outcome is None or outcome.output is None:
+        return True
+    again = subject.call(case.direction, case.array(), case.mode, case.data_format).output
+    return again is not None and same_bits(again, outcome.output)
 
 
 def named(subject: Subject, findings: Sequence[Finding]) -> list[str]:
@@ -135,7 +149,7 @@ class _Causes:
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
-        self._faults: dict[tuple[Direction, ModeName], list[Fault]] = {}
+        self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
@@ -267,23 +281,22 @@ class _Causes:
         if alike(outcome, call(right, *arguments)) and self._does_all(right, direction, cell):
             return None  # it cannot be told from being right
         likely = self._faults.setdefault((direction, cell.mode), [])
-        for fault in (*likely, *in_mode(cell.mode)):
-            if fault.direction != direction or not fault.stateless:
-                continue
-            if arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES:
+        for statement in (*likely, *candidates(direction, cell.mode)):
+            fault = statement.fault
+            if fault is None or (arguments.array.size > _LARGE and fault.caught_by not in _OF_LARGE_IMAGES):
                 continue
             function = fault.preprocess or fault.deprocess
             again = finding.arguments()  # its memory layout may matter
             assert function is not None
             assert again is not None
-            if not alike(outcome, call(function, *again)) or not self._does_all(function, direction, cell):
-                continue
-            statement = search.of_fault(fault, cell.mode)
-            if self._does_in_others(function, finding) and self._holds_elsewhere(
-                statement, direction, cell, finding.case
+            if (
+                alike(outcome, call(function, *again))
+                and self._does_all(function, direction, cell)
+                and self._does_in_others(function, finding)
+                and self._holds_elsewhere(statement, direction, cell, finding.case)
             ):
-                if fault not in likely:
-                    likely.append(fault)
+                if statement not in likely:
+                    likely.append(statement)
                 return statement
         return None
 
@@ -347,7 +360,7 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
         return _lines(subject, case.direction, case.mode, case.data_format, x), "arguments"
     shown = _lines(subject, case.direction, case.mode, case.data_format, f"{_case_source(case)}.array()")
     if wrong.kind == "value" and wrong.deviation is not None:
-        shown += _got(subject, case, wrong, wrong.deviation.worst[:-1], finding.levels)
+        shown += _got(subject, case, wrong, _place(wrong), finding.levels)
     return "from vggprep.cases import Case\n" + _hinted(finding.kind, shown, case), "case"
 
 
@@ -370,7 +383,7 @@ _HINTS: dict[Kind, str] = {
     "input_returned": "the result shares memory with x",
     "view_returned": "the result shares memory with x",
     "overwritten_result": "first has changed",
-    "thread_race": "called from several threads at once, with another image in each, it returns something else",
+    "thread_race": "in several threads at once, with another image in each, it returns other bits than alone",
 }
 
 
@@ -405,11 +418,21 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
     )
 
 
+def _place(finding: Finding) -> tuple[int, ...]:
+    """Where the pixel is whose error in grey levels is that of the finding."""
+    assert finding.deviation is not None
+    got, expected = oracle.as_float64(finding.deviation.got), oracle.as_float64(finding.deviation.expected)
+    with np.errstate(all="ignore"):
+        off = np.abs(got - expected) * (oracle.grey_levels(finding.cell.mode) if finding.direction == "forward" else 1)
+        found = np.argwhere(np.isclose(off, finding.deviation.levels, rtol=1e-9, atol=0))
+    return tuple(map(int, found[0][:-1])) if len(found) else finding.deviation.worst[:-1]
+
+
 def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
     """The input pixel with the worst output: channels last, and in the case's data format."""
     assert finding.case is not None
     assert finding.deviation is not None
-    pixel = np.array(finding.deviation.x[finding.deviation.worst[:-1]]).reshape((1,) * (finding.cell.rank - 1) + (3,))
+    pixel = np.array(finding.deviation.x[_place(finding)]).reshape((1,) * (finding.cell.rank - 1) + (3,))
     array = np.ascontiguousarray(to_format(pixel, finding.case.data_format))
     return pixel, array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
 
@@ -433,9 +456,12 @@ def _one_pixel(subject: Subject, finding: Finding, levels: float) -> str | None:
     return lines + _got(subject, plain, again, again.deviation.worst[:-1], levels)
 
 
-def _two_calls(subject: Subject, finding: Finding) -> str | None:
-    """Lines with two calls of which the first decides what the second returns; in a new process, if it has one."""
-    direction, cell = finding.direction, finding.cell
+def _in_calls(subject: Subject, finding: Finding) -> str:
+    """Lines with calls of which earlier ones decide what the last returns; in a new process, if it has one."""
+    direction, usual_cells = finding.direction, [finding.cell._replace(dtype=dtype) for dtype in ("uint8", "float32")]
+    cell = next(
+        (c for c in usual_cells if subject.covers(direction, c) and subject.accepts(direction, c)), finding.cell
+    )
     function, restart = subject.function(direction), getattr(subject.function(direction), "restart", None)
     assert function is not None
     usual = panel(direction, cell)
@@ -445,6 +471,19 @@ def _two_calls(subject: Subject, finding: Finding) -> str | None:
     middle = large.values()
     pair = (*[-1] * (cell.rank - 3), middle.shape[-3] // 2, slice(middle.shape[-2] // 2, middle.shape[-2] // 2 + 2))
     middle[pair] = middle[pair][::-1].copy()
+
+    def lines(x: str) -> str:
+        return _lines(subject, direction, cell.mode, cell.data_format, x)
+
+    def verdict(outcome: Outcome, values: Array, array: Array) -> Finding | None:
+        return subject.verdict(_drawn(usual, values), outcome, array)[0]
+
+    def got(wrong: Finding, values: Array) -> str:
+        said = f"\n# {predicate(wrong)}"
+        if wrong.deviation is not None:
+            said = _got(subject, _drawn(usual, values), wrong, wrong.deviation.worst[:-1], wrong.levels)
+        return said if restart else f"{said}\n# seen in a process in which it had been called before"
+
     tried = (
         (np.zeros_like(pixels), pixels, ""),
         (pixels, np.ascontiguousarray(pixels[..., ::-1, :]), ""),
@@ -454,24 +493,37 @@ def _two_calls(subject: Subject, finding: Finding) -> str | None:
         if restart:
             restart()
         earlier, x = (np.ascontiguousarray(to_format(z, cell.data_format)) for z in (first, second))
+        shown = lines(source or literal(earlier))
         before = call(function, earlier.copy(), cell.mode, cell.data_format, keep=True)
-        if before.output is None or subject.verdict(_drawn(usual, first), before, earlier)[0] is not None:
-            return None  # it is wrong by itself
-        outcome = subject.call_again(direction, before, x, cell.mode, cell.data_format)
-        wrong = subject.verdict(_drawn(usual, second), outcome, x)[0]
-        if wrong is None or wrong.deviation is None:
+        wrong = verdict(before, first, earlier)
+        if wrong is not None and not source:
+            return shown + got(wrong, first)  # it is wrong by itself
+        if wrong is not None:
+            break
+        wrong = verdict(subject.call_again(direction, before, x, cell.mode, cell.data_format), second, x)
+        if wrong is None:
             continue
-        lines = _lines(subject, direction, cell.mode, cell.data_format, source or literal(earlier))
         at = np.argwhere(x != earlier)
         fill = f"x[...] = {x.tolist()}"
         if source:
             low, high = at.min(axis=0), at.max(axis=0)
             region = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
             fill = f"x[{', '.join(f'{r.start}:{r.stop}' for r in region)}] = {x[region].tolist()}"
-        got = _got(subject, _drawn(usual, second), wrong, wrong.deviation.worst[:-1], wrong.levels)
         head = "from vggprep.cases import Case\n" if source else ""
-        return f"{head}{lines}\n{fill}\n{lines.splitlines()[-1]}{got}"
-    return None
+        return f"{head}{shown}\n{fill}\n{shown.splitlines()[-1]}{got(wrong, second)}"
+    if restart:
+        restart()
+    x = np.ascontiguousarray(to_format(pixels, cell.data_format))
+    *above, last = lines(literal(x)).splitlines()
+    for number in range(1, _CALLS + 1):
+        wrong = verdict(call(function, x.copy(), cell.mode, cell.data_format), pixels, x)
+        if wrong is not None and restart:
+            again = [f"for _ in range({number - 1}):", f"    {last}"] if number > 1 else []
+            return "\n".join([*above, *again, last]) + got(wrong, pixels)
+    return "\n".join([*above, last, f"# right in {_CALLS} calls one after the other; it is wrong after others"])
+
+
+_CALLS = 40  # of the same image, to see whether one is wrong
 
 
 def _two_pixels(subject: Subject, finding: Finding) -> str | None:

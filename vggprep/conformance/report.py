@@ -147,8 +147,9 @@ def causes(results: Sequence[Result]) -> list[list[Result]]:
     for group in merged.values():
         # Shapes, then the largest error in values, which the reproducer shows; of equals, the best to read.
         said = Counter(r.diagnosis for r in group).most_common(1)[0][0]
-        of_form = any(r.finding == "shape" for r in group)
-        leading = _OF_STATE if group[0].cause.endswith("/fault/state") else OF_VALUES
+        of_state = group[0].cause.endswith("/fault/state")
+        of_form = any(r.finding == "shape" for r in group) and not of_state
+        leading = _OF_STATE if of_state else OF_VALUES
         group.sort(
             key=lambda r: (
                 (r.finding in FOLLOWS | OF_VALUES) if of_form else (r.finding not in leading),

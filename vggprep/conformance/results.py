@@ -26,9 +26,8 @@ class Result:
     ``status``: ``passed``; ``failed``; ``known`` (failed, and a ledger says why); ``refused`` (it raises for this
     mode, data format, dtype and rank); ``skipped`` (the check could not be run; ``message`` says why); ``error`` (the
     suite itself failed; ``message`` says how, ``traceback`` where). ``finding`` is the kind of what is wrong; failures
-    with an equal ``cause`` are shown once. ``worst_levels`` is the largest error in grey levels, of a failure that
-    of the finding, ``digest`` the SHA-256
-    of the outputs judged.
+    with an equal ``cause`` are shown once. ``worst_levels`` is the largest error in grey levels: of a failure whose
+    values are wrong, that of the finding; else that of all outputs judged. ``digest`` is the SHA-256 of these.
     """
 
     implementation: str

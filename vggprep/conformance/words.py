@@ -50,7 +50,9 @@ WORDS: dict[Kind, Words] = {
     "view_returned": Words("returns a view of the caller's array"),
     "overwritten_result": Words("a later call changes the result of an earlier one"),
     "thread_error": Words("raises when called from several threads: {error}", ("error",)),
-    "thread_race": Words("calls from several threads at once disturb each other"),
+    "thread_race": Words(
+        "calls from several threads at once disturb each other: {wrong} of {calls} of one thread return other bits"
+    ),
     "unknown_accepted": Words("accepts {keyword}={value!r} without an error", ("keyword",)),
     "alpha_dropped": Words("drops the fourth channel of an RGBA image without an error: shape {shape} becomes {got}"),
     "missing_output": Words("there is no output for this vector, though there are others of its kind ({name})"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +106,8 @@ def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Arr
     """A statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
+        if not seen.x.size:
+            return seen.outcome.output  # no pixels support no cause, and contradict none
         with np.errstate(all="ignore"):
             return to_format(compute(seen.x), seen.case.data_format)
 
@@ -244,14 +247,105 @@ def _cutting(
         output = seen.outcome.output
         if output is None or output.shape != seen.array.shape:
             return None
+        if not seen.x.size:
+            return output
         with np.errstate(all="ignore"):
             y = compute(seen.x)
             slack = ROUNDINGS * unit_roundoff(seen.array.dtype) * np.abs(y[np.isfinite(y)]).max(initial=0.0)
             found = [cut(y), cut(y - slack), cut(y + slack), cut(own(seen.case.values()))]
-        predicted = [to_format(each, seen.case.data_format) for each in found]
-        return np.select([output == each for each in predicted], predicted, predicted[0])
+            if output.dtype.kind in "iu":
+                found = [z if z.dtype.kind != "f" else np.nan_to_num(z).astype(output.dtype) for z in found]
+            predicted = np.stack([to_format(each, seen.case.data_format) for each in found])
+            off = np.abs(oracle.as_float64(predicted) - oracle.as_float64(output))
+        nearest: Array = np.take_along_axis(predicted, np.argmin(off, axis=0)[None], axis=0)[0]
+        return nearest
 
     return Statement("steps", name, text, predict)
+
+
+_GRIDS = (*(10.0**-n for n in range(6)), 1 / 127, 1 / 127.5, 1 / 128, 1 / 255, 1 / 256, 1 / 512, 1 / 1024)
+_CUTS: tuple[tuple[str, Callable[[Float64], Float64]], ...] = (
+    ("rounded", np.rint), ("rounded down", np.floor), ("cut", np.trunc)
+)  # fmt: skip
+
+
+def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """A mode, made multiples of one number, or integers by a scale and a zero point; perhaps clipped."""
+    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
+    if plain is None or plain.outcome.output is None or (y := plain.y) is None or not np.isfinite(y).all():
+        return
+    u = 0.0 if plain.outcome.output.dtype.kind in "iu" else unit_roundoff(plain.outcome.output.dtype)
+    finite = [z[np.isfinite(z)] for seen in evidence if (z := seen.y) is not None]
+    low, high = (float(of([of(z) for z in finite if z.size])) for of in (min, max))
+    slack = 4 * u * max(abs(low), abs(high))
+    grid = next((g for g in _GRIDS if slack < 0.05 * g and (np.abs(y - g * np.rint(y / g)) <= slack).all()), 0.0)
+    if not grid or low == high:
+        return
+    names = dict.fromkeys((mode, *MODES))
+    cores = [(name, functools.partial(_real, direction, name)) for name in names]
+    for (name, core), (words, cut) in product(cores, _CUTS):
+        what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
+        own = functools.partial(_in_own, direction, name)
+        for ends in (None, *_ends(*_pairs(evidence, core), 2 * grid)):
+            clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
+            text = f"computes {what}, {words} to multiples of {grid:.6g}{clipped}"
+            whole = functools.partial(_whole, grid, cut, ends)
+            if np.abs(y - whole(core(plain.x))).max() <= 1.01 * grid:
+                yield _cutting(f"{name}_{words}_{grid:.6g}{clipped}", text, core, own, whole)
+    if u:
+        return
+    for name, core in cores if direction == "forward" else cores[::-1]:
+        z, y = _pairs(evidence, core)
+        inside = (y > low) & (y < high) & (abs(z) > 1e-3)
+        z, y = z[inside], y[inside]
+        if len(z) < 12 or not np.ptp(z) or not np.ptp(y):
+            continue
+        about = np.rint(np.polynomial.polynomial.polyfit(z, y, 1)[0])
+        for (words, cut), zero in product(_CUTS, (about, about - 1, about + 1)):
+            below = 0.5 if cut is np.rint else 0.0 if cut is np.floor else 1.0 * (y <= 0)
+            above = 0.5 if cut is np.rint else 1.0 if cut is np.floor else 1.0 * (y >= 0)
+            bounds = np.sort([(y - zero - below) / z, (y - zero + above) / z], axis=0)  # of the scale, by each value
+            least, most = float(bounds[0].max()), float(bounds[1].min())
+            if not 0 < least < most:
+                continue
+            steep = affine.shortest((least + most) / 2, (most - least) / 2)
+            step = affine.shortest((1 / least + 1 / most) / 2, (1 / least - 1 / most) / 2)
+            times = len(f"{steep:.8e}".partition("e")[0].rstrip("0")) < len(f"{step:.8e}".partition("e")[0].rstrip("0"))
+            step = 1 / steep if times else step
+            what = "its input" if name == "identity" else f"mode {name}"
+            said = f"{steep:.6g} times {what}" if times else f"{what}, divided by {step:.6g}"
+            for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
+                clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
+                text = f"returns {said}, plus {zero:.6g}, {words} to whole numbers{clipped}"
+                whole = functools.partial(_by_scale, step, float(zero), cut, ends)
+                yield _cutting(f"{name}_by_{step:.6g}_{zero:.6g}_{words}{clipped}", text, core, core, whole)
+
+
+def _pairs(evidence: Sequence[Seen], core: Callable[[Float64], Float64]) -> tuple[Float64, Float64]:
+    """What a mode makes of all images, and the outputs, as far as both are finite."""
+    z = np.concatenate([core(seen.x).ravel() for seen in evidence if seen.y is not None])
+    y = np.concatenate([of.ravel() for seen in evidence if (of := seen.y) is not None])
+    finite = np.isfinite(z) & np.isfinite(y)
+    return z[finite], y[finite]
+
+
+def _ends(z: Float64, y: Float64, beyond: float) -> Iterator[tuple[float, float]]:
+    """Where outputs are clipped: at ends that values come to from further away than ``beyond``."""
+    low, high = float(y.min()), float(y.max())
+    if np.ptp(z[y == low]) > beyond or np.ptp(z[y == high]) > beyond:
+        yield low if np.ptp(z[y == low]) > beyond else -np.inf, high if np.ptp(z[y == high]) > beyond else np.inf
+
+
+def _whole(grid: float, cut: Callable[[Float64], Float64], ends: tuple[float, float] | None, y: Array) -> Float64:
+    found: Float64 = grid * cut(oracle.as_float64(y) / grid)
+    return found if ends is None else np.clip(found, *ends)
+
+
+def _by_scale(
+    step: float, zero: float, cut: Callable[[Float64], Float64], ends: tuple[float, float] | None, y: Array
+) -> Float64:
+    found = cut(oracle.as_float64(y) / step + zero)
+    return found if ends is None else np.clip(found, *ends)
 
 
 def _then(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:

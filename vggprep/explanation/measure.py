@@ -13,7 +13,7 @@ from vggprep.cases import to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
 from vggprep.explanation.statements import Array, Float64, Seen, Statement, unit_roundoff
-from vggprep.spec import Direction, ModeName, definition
+from vggprep.spec import MODES, Direction, ModeName, definition
 
 # Geometry ---------------------------------------------------------------------------------------------------------
 
@@ -72,10 +72,14 @@ GEOMETRIES: tuple[Geometry, ...] = (
     ),
     _axes("reverses the order of the images", lambda y: y[::-1], lambda y: y[::-1]),
     _axes("adds a batch axis", lambda y: y.reshape(y.shape[1:]), lambda y: y[None]),
-    _axes(
-        "adds a batch axis and returns channels first",
-        lambda y: np.moveaxis(y.reshape(y.shape[1:]), -3, -1),
-        lambda y: np.moveaxis(y, -1, -3)[None],
+    Geometry(
+        "returns channels first, and even one image as a batch",
+        lambda y, shape: (
+            np.moveaxis(y, -3, -1).reshape(shape)
+            if y.ndim == 4 and y.shape == ((1, *shape)[-4], shape[-1], *shape[-3:-1])
+            else None
+        ),
+        lambda y: np.moveaxis(y, -1, -3)[None if y.ndim == 3 else ...],
     ),
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
     _axes(
@@ -133,6 +137,19 @@ def _signed(seen: Seen) -> Float64:
     return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else seen.x
 
 
+def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Float64) -> Float64:
+    x = np.clip(x, low, high)
+    return np.sign(x) * curve(np.abs(x) / 255)
+
+
+def _power(power: float, u: Float64) -> Float64:
+    return u**power
+
+
+def _linear(u: Float64) -> Float64:
+    return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
+
+
 _BEFORES: tuple[_Before, ...] = (
     _of("", lambda x: x),
     _of("of the image with its fractions cut off", np.trunc),
@@ -151,8 +168,15 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the image standardised by its own mean and deviation", lambda x: _standardised(x, _IMAGE)),
     _of("of each channel standardised by its own mean and deviation", lambda x: _standardised(x, _CHANNEL)),
     _of("of the batch standardised by its own mean and deviation", lambda x: _standardised(x, None)),
-    _of("of (x/255)^2.2", lambda x: np.sign(x) * (np.abs(x) / 255) ** 2.2),
-    _of("of (x/255)^(1/2.2)", lambda x: np.sign(x) * (np.abs(x) / 255) ** (1 / 2.2)),
+    *(
+        _of(f"of (x/255)^{said}{also}", functools.partial(_curved, functools.partial(_power, power), low, high))
+        for said, power in (("2.2", 2.2), ("(1/2.2)", 1 / 2.2), ("2", 2.0), ("0.5", 0.5))
+        for also, low, high in (("", -np.inf, np.inf), (" of the image clipped to 0..255", 0, 255))
+    ),
+    _of(
+        "of the image clipped to 0..255 and decoded from sRGB to linear light",
+        functools.partial(_curved, _linear, 0, 255),
+    ),
     _of("of the grey image Y = 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
     _of("of the grey image Y = (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
     *(
@@ -254,6 +278,58 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
             yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))
 
 
+def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """The mode, but in some rows, columns or images the input, nothing, or another mode."""
+    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
+    if plain is None or (y := plain.y) is None or not np.isfinite(y).all():
+        return
+    slack = 16 * unit_roundoff(np.asarray(plain.outcome.output).dtype) * float(np.abs(y).max())
+    others: list[tuple[str, Callable[[Float64], Float64]]] = [("its input", lambda x: x), ("0", np.zeros_like)]
+    others += [(f"mode {m}", functools.partial(_of_mode, direction, m)) for m in MODES if m not in (mode, "identity")]
+    off = (np.abs(y - oracle.real(plain.x, direction, mode)[0]) > slack).any(axis=-1)
+    if off.all() or not off.any():
+        return
+    right = f"mode {mode}" if direction == "forward" else f"the inverse of mode {mode}"
+    for where, places in _PLACES.items():
+        if (off & ~_mask(places, y)).any():
+            continue
+        for what, other in others:
+            text = f"computes {right}, but {what} in {where}"
+
+            def compute(seen: Seen, places: _Place = places, other: Callable[[Float64], Float64] = other) -> Float64:
+                mask = _mask(places, seen.x)[..., None]
+                return np.where(mask, other(seen.x), oracle.real(seen.x, direction, mode)[0])
+
+            yield on_seen(f"{what} in {where}", text, compute)
+
+
+_Place = Callable[[Array, Array, Array, tuple[int, ...]], Array]
+_PLACES: dict[str, _Place] = {
+    "the first row": lambda n, i, j, of: i == 0,
+    "the last row": lambda n, i, j, of: i == of[1] - 1,
+    "the first column": lambda n, i, j, of: j == 0,
+    "the last column": lambda n, i, j, of: j == of[2] - 1,
+    "every second row, from the second": lambda n, i, j, of: i % 2 == 1,
+    "every second row, from the first": lambda n, i, j, of: i % 2 == 0,
+    "the border, which is one pixel wide": lambda n, i, j, of: (i % (of[1] - 1) == 0) | (j % (of[2] - 1) == 0),
+    "the last image of a batch": lambda n, i, j, of: n == of[0] - 1,
+    "the first image of a batch": lambda n, i, j, of: n == 0,
+    "all images of a batch but the first": lambda n, i, j, of: n > 0,
+}
+
+
+def _mask(places: _Place, x: Array) -> Array:
+    """Where the pixels of an image or a batch are, channels last."""
+    shape = (1, *x.shape[:-1])[-3:]
+    n, i, j = np.indices(shape)
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(places(n, i, j, shape), shape).reshape(x.shape[:-1])
+
+
+def _of_mode(direction: Direction, mode: ModeName, x: Float64) -> Float64:
+    return oracle.real(x, direction, mode)[0]
+
+
 def _letters(direction: Direction, mode: ModeName) -> str:
     """The input's channels: an inverse is given them in the order of the mode."""
     return definition(mode).channel_order if direction == "inverse" else "RGB"
@@ -316,6 +392,8 @@ def on_seen(
     """A measured statement about values, channels last, in float64."""
 
     def predict(seen: Seen) -> Array | None:
+        if not seen.x.size:
+            return seen.outcome.output
         with np.errstate(all="ignore"):
             return to_format(compute(seen), seen.case.data_format)
 

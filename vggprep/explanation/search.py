@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
-from vggprep.explanation.candidates import candidates
-from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, offsets_along_an_axis
+from vggprep.explanation.candidates import candidates, quantised
+from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, in_places, offsets_along_an_axis
 from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
-from vggprep.faults import Fault
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
@@ -116,7 +116,8 @@ def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Sta
     if not any(seen.tells for seen in shown):
         return None
     for single in (False, True) if is_wide(shown) else (False,):
-        for statement in (*affine_maps(shown, direction, mode), *offsets_along_an_axis(shown, direction, mode)):
+        measures = (affine_maps, offsets_along_an_axis, quantised, in_places)
+        for statement in chain.from_iterable(measure(shown, direction, mode) for measure in measures):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
     return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
@@ -125,11 +126,6 @@ def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Sta
 def is_wide(shown: Sequence[Seen]) -> bool:
     """Whether an output has more bits than float32: what is in it may have been computed with fewer."""
     return any(seen.outcome.output is not None and seen.outcome.output.dtype == np.float64 for seen in shown)
-
-
-def of_fault(fault: Fault, mode: ModeName) -> Statement:
-    """The statement that a function is a fault of the gallery."""
-    return next(each for each in candidates(fault.direction, mode) if each.fault is fault)
 
 
 def closest(fitting: Sequence[Statement], shown: Sequence[Seen]) -> list[Statement]:

@@ -20,6 +20,7 @@ from vggprep.identification import lattice, png
 from vggprep.identification.lattice import Array, Candidate, Fit, Precision, Values
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Mode, ModeName, definition, known
 
+SHIFTED = "itself plus whole grey levels"
 ORDER = "RGB or BGR: no array tells whether red and blue were exchanged before; taken for not"
 
 
@@ -96,8 +97,8 @@ def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) 
     a = array if isinstance(array, np.memmap) else np.asarray(array)
     with np.errstate(over="ignore", invalid="ignore"):
         answers = [_identify(a, data_format, own) for data_format in _data_formats(a)]
-    if len(answers) == 1:
-        return answers[0]
+        if len(answers) == 1:
+            return _in_other_places(a, answers[0])
     best = min(answers, key=lambda found: (_WORDS.index(found.sure), not found.name))
     if len({found.name for found in answers}) > 1:
         return best
@@ -113,6 +114,38 @@ def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) 
 
 
 _WORDS = ("certain", "likely", "guess")
+
+
+def _in_other_places(a: Array, found: ArrayIdentification) -> ArrayIdentification:
+    """The answer; or that of planes in the shape of pixels, or pixels in that of planes, where that says more.
+
+    It does where a step fits that does not fit otherwise, or where neighbours are more alike. Where they are as alike
+    either way, the pixels are not known.
+    """
+    last = found.data_format == "channels_last"
+    height, width = a.shape[-3:-1] if last else a.shape[-2:]
+    mine, other = DATA_FORMATS if last else DATA_FORMATS[::-1]
+    moved = a.reshape(*a.shape[:-3], *((3, height, width) if last else (height, width, 3)))
+    as_is, turned = (_roughness(from_format(z, f)) for z, f in ((a, mine), (moved, other)))
+    known = bool(found.name) and found.sure != "guess"
+    if as_is == 0 or height * width < 256 or (known and turned > 1.05 * as_is):
+        return found
+    again = _identify(moved, other)
+    if not again.name or again.sure == "guess":
+        return found
+    if turned < 0.83 * as_is or not (known or again.name == found.name):
+        words = f"{'planes' if last else 'pixels'} in the shape of {found.data_format}"
+        return replace(again, data_format=words, shape=a.shape)
+    why_not = "neighbours are as alike as planes in the shape of pixels as they are as pixels"
+    return replace(found, pixels=None, why_not=found.why_not or why_not) if turned <= 1.05 * as_is else found
+
+
+def _roughness(images: Array) -> float:
+    """How unlike neighbours are in the first image, channels last; 0 for a grey one."""
+    image = (images if images.ndim == 3 else images[0]).astype(np.float64)
+    if (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all():
+        return 0.0
+    return sum(float(np.abs(np.diff(image, axis=axis)).mean()) for axis in (0, 1) if image.shape[axis] > 1)
 
 
 def _data_formats(a: Array) -> list[DataFormat]:
@@ -210,9 +243,9 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
                 continue
             fits = lattice.fits(values, precision, parts, images.own)
             found = [f for f in fits if parts == 1 or f.candidate.is_odd(parts)]
-            answers = [_answer(unknown, images, found, precision)] if found else []
-            if answers and answers[0] is not None:
-                return answers[0]
+            answer = _answer(unknown, images, found, precision) if found else None
+            if answer is not None:
+                return answer
     return None
 
 
@@ -242,6 +275,8 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
         or whole_shift
         or wrapped
         or stretched
+        or (np.sqrt(levels) % 1 == 0).all()  # of a picture, or of another one squared
+        or (high - low < 64 and not c.is_whole and _is_held(images, "bfloat16"))  # so few bits hold much
         or (half and (count < 8 or best.bits < 80))
         or (not c.is_odd() and (coarse or (half and len(others) > 3)))
     ):
@@ -274,9 +309,16 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     elif sure == "guess":
         why_not = "its levels fit other constants as well, such as those of its own range"
     also = tuple(dict.fromkeys((*c.twins, *(name for o in others for name in (o.candidate.name, *o.candidate.twins)))))
+    if best.parts == 1 and high - low < 255:
+        also = (SHIFTED, *also)
     story = c.story + (f", of an image whose levels are multiples of 1/{best.parts}" if best.parts > 1 else "")
     answer = replace(unknown, name=c.name, story=story, sure=sure, why=why, also=also, why_not=why_not)
     return _Answer(answer, best if not why_not else None)
+
+
+def _is_held(images: _Images, name: str) -> bool:
+    """Whether a 16-bit format holds all values."""
+    return (values := images.together()) is not None and lattice.half_precision(values) == name
 
 
 def _is_extreme(fit: Fit) -> bool:
@@ -349,8 +391,10 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         return None
     half = lattice.half_precision(values)
     found = [lattice.steps(v, half) for v in values]
-    if any(step is None for step in found):
-        return None
+    if any(step is None for step in found) or (
+        half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found)
+    ):
+        return None  # of powers of two, few bits are steps by themselves
     scales, means, deviations, open_by = [], [], [], []
     for v, step in zip(values, found, strict=True):
         assert step is not None

@@ -70,7 +70,7 @@ class Answer:
             "affine": f"an affine map of the pixels, {self.data_format}{'; ' if self.story else ''}{self.story}",
             "measured": f"none of the modes, {self.data_format}: it {self.story}",
             "other": f"not an affine map of the pixels: {self.story}",
-            "refuses": f"refuses everything: {self.story}",
+            "refuses": self.story,
         }[self.kind]
         if self.asked is not None:
             wrong = "" if self.mode == self.asked or self.kind != "mode" else "NOT what was asked for: "
@@ -196,8 +196,9 @@ def _identify(
     ]
     plain = [shown for shown in first if shown.outcome.output is not None]
     if not plain:
-        said = (str(shown.outcome.refusal or shown.outcome.problem or "") for shown in first)
-        return Answer("refuses", "", asked, story=next(filter(None, said), ""))
+        problem = next(filter(None, (shown.outcome.problem for shown in first)), None)
+        refusal = next(filter(None, (shown.outcome.refusal for shown in first)), "")
+        return Answer("refuses", "", asked, story=str(problem) if problem else f"refuses everything: {refusal}")
     base, fitted = _base(plain)
     shown = _all_shown(plain, base.case, takes_format, ask)
     channels, error = fitted or (None, 0.0)
@@ -286,7 +287,8 @@ def _named(
         return replace(named, kind="mode", name=best.mode, level=level, channels=channels, story=_of_mode(best.mode))
     story = best.fault.story if best.fault else best.text
     kind = cast(Literal["fault", "family", "inverse"], best.kind)
-    return replace(named, kind=kind, name=best.name, channels=channels, story=story)
+    exact = channels if (best.name, best.mode) in maps else None  # else they are those of one image
+    return replace(named, kind=kind, name=best.name, channels=exact, story=story)
 
 
 def _of_mode(name: ModeName) -> str:
@@ -340,12 +342,27 @@ def _level(mode: ModeName, shown: Sequence[_Shown]) -> Level | None:
 
 
 def _base(plain: Sequence[_Shown]) -> tuple[_Shown, tuple[Affine, float] | None]:
-    """The first image in the data format in which the outputs are an affine map, else in the first one; and the map."""
+    """The first image in the data format in which the outputs are an affine map, else in the first one; and the map.
+
+    What tells rows apart, and is shown channels last, is no map of channels first that only three rows show: there,
+    the other rows have a map of their own, or none.
+    """
     firsts = [next(seen for seen in plain if seen.case.data_format == f) for f in _data_formats(plain)]
     for seen in firsts:
-        if fitted := _fit(seen):
+        if (fitted := _fit(seen)) and (seen is firsts[0] or _is_of_channels(fitted[0], firsts[0])):
             return seen, fitted
     return firsts[0], None
+
+
+def _is_of_channels(channels: Affine, last: _Shown) -> bool:
+    """Whether the first three rows of an image, channels last, alone get what the channels of another format do."""
+    x, y = last.seen.x, last.seen.y
+    if y is None:
+        return True
+    rest = affine.fit(x[..., 3:, :, :].reshape(-1, 3), y[..., 3:, :, :].reshape(-1, 3), 2.0**-24)
+    if rest is None:
+        return False
+    return all((c.scale, c.offset) != (rest[0][k].scale, rest[0][k].offset) for k, c in enumerate(channels))
 
 
 def _data_formats(plain: Sequence[_Shown]) -> list[DataFormat]:
@@ -459,16 +476,17 @@ def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
     others[pixel] = False
     one_image = (others[0] if image.ndim == 4 else others).any(axis=-1)
     parts = []
-    if one_image.mean() > 0.5:
-        parts.append("every pixel depends on the whole image (its own mean, deviation, minimum or maximum)")
-    elif one_image.any():
-        parts.append(f"a pixel depends on its neighbours ({int(one_image.sum())} others follow a change)")
+    if one_image.any():
+        count, size = int(one_image.sum()), one_image.size - 1
+        follow = f"{count} of {size} others follow a change of one"
+        what = "every pixel depends on the whole image" if count > 0.9 * size else "a pixel depends on other pixels"
+        parts.append(f"{what} ({follow})")
     if image.ndim == 4 and others[1:].any():
         parts.append("an image depends on the other images of its batch")
     if parts:
         return _Dependence("; ".join(parts))
-    if not own.any():
-        return _Dependence("no output depends on the pixels")
+    if not own.any() and (turned := changed(case.values()[..., ::-1, ::-1, ::-1])) is not None and not turned.any():
+        return _Dependence("no output depends on the pixels, of images of one shape")
     image, axes = case.values(), tuple(range(case.rank - 1))
     for axis in axes:
         if (moved := changed(np.roll(image, 1, axis), np.roll(before, 1, axis))) is None or moved.any():

@@ -262,6 +262,8 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
     best = min(f.misfit for f in found)
     found = [f for f in found if f.misfit <= 1.5 * best + 0.02]
     if precision.each < 2.0**-20 < precision.cast:
+        if best > 0.3:
+            return []  # what is rounded once, at the end, is hardly ever rounded otherwise
         found.sort(key=lambda f: f.misfit > 1.1 * best + 0.005)  # stable: the plainest first
     simple = [f for f in found if f.candidate.common]
     return simple or found
