@@ -185,9 +185,13 @@ def by_name(x, mode="caffe"):
 @pytest.mark.parametrize(
     ("target", "said", "code"),
     [
-        ("ports:right", "mode own.json, level faithful, channels_last: divide by 255, subtract (0.41, 0.39, 0.5), ", 0),
-        ("ports:swapped", "own.json:order_and_constants_reversed (in mode own.json)", 1),
-        ("ports:by_name", "asked for own.json: mode own.json, level faithful", 0),
+        (
+            "of_own_mode:right",
+            "mode own.json, level faithful, channels_last: divide by 255, subtract (0.41, 0.39, 0.5), ",
+            0,
+        ),
+        ("of_own_mode:swapped", "own.json:order_and_constants_reversed (in mode own.json)", 1),
+        ("of_own_mode:by_name", "asked for own.json: mode own.json, level faithful", 0),
         ("right.npy", "certain, own.json: divide by 255, ", 0),
         ("swapped.npy", "certain, own.json_in_bgr: divide by 255, ", 0),
         ("clip.npy", "certain, clip", 0),
@@ -197,7 +201,7 @@ def test_identify_has_the_mode_of_a_file_among_its_candidates(
     target: str, said: str, code: int, tmp_path: Path
 ) -> None:
     (tmp_path / "own.json").write_text('{"mean": [0.41, 0.39, 0.5], "std": [0.3, 0.2, 0.1]}', encoding="utf-8")
-    (tmp_path / "ports.py").write_text(PORTS, encoding="utf-8")
+    (tmp_path / "of_own_mode.py").write_text(PORTS, encoding="utf-8")
     x = np.stack([np.arange(1024) * k % 256 for k in (1, 3, 5)], axis=-1).reshape(32, 32, 3).astype(np.uint8)
     own = Mode.affine("own", scale="1/255", mean=[0.41, 0.39, 0.5], std=[0.3, 0.2, 0.1])
     y = package.preprocess_input(x, mode=own)
