@@ -182,8 +182,13 @@ def coverage() -> str:
 
 
 def _exists(direction: Direction, row: dict[str, Any]) -> bool:
-    """Whether there can be a case with these: a batch of one image broadcast has more than one pixel."""
+    """Whether there can be a case with these.
+
+    A batch of one image broadcast has more than one pixel; an empty image has neither values nor a layout.
+    """
     layout, regime = row.get("layout", "c"), row.get("values", "bytes")
+    if row.get("size") == "empty" and (layout, regime) != ("c", "bytes"):
+        return False
     if layout == "repeated" and (row.get("rank") == 3 or row.get("size") == "one pixel"):
         return False
     dtypes = [row["dtype"]] if "dtype" in row else cases.available_dtypes()
