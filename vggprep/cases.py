@@ -541,7 +541,7 @@ def size_cases(direction: Direction, cell: Cell, few: bool = False) -> Iterator[
 
 
 MIXED = ((67, 83), (1, 1), (7, 53), (3, 2))
-"""Heights and widths that meet every memory layout and every regime: of each class but the panel's and the empty one."""
+"""Heights and widths that meet every memory layout and every regime: of each class but the panel's and the empty."""
 
 
 def mixed_cases(direction: Direction, cell: Cell) -> Iterator[Case]:
