@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -495,12 +497,42 @@ def test_a_preprocessor_returns_what_the_function_does() -> None:
         vggprep.Preprocessor(keep=0)
 
 
-def test_threads_never_get_memory_that_another_still_has() -> None:
+def test_memory_of_another_shape_or_dtype_is_let_go_and_no_more_is_kept_than_asked_for() -> None:
+    preprocess = vggprep.Preprocessor(mode="tf", keep=2)
+    for x in (
+        colours(5, 6, 3),
+        colours(5, 6, 3).astype("float64"),
+        colours(6, 5, 3).astype("float64"),
+        colours(9, 3)[None],
+    ):
+        assert bits(preprocess(x)) == bits(preprocess_input(x, mode="tf"))
+    held = [preprocess(colours(5, 6, 3)) for _ in range(5)]
+    alive = [weakref.ref(y) for y in held]
+    del held
+    assert [y() is not None for y in alive] == [True, True, False, False, False]
+    preprocess(colours(6, 5, 3))
+    assert not any(y() is not None for y in alive)
+
+
+def test_threads_never_get_memory_that_another_still_has(monkeypatch: pytest.MonkeyPatch) -> None:
     preprocess = vggprep.Preprocessor(mode="tf", keep=3)
+    monkeypatch.setattr(preprocess, "_references", slowly(preprocess._references))
 
     def work(value: int) -> bool:
-        held = [preprocess(np.full((40, 40, 3), value, np.uint8)) for _ in range(20)]
-        return all((y == np.float32(value) / np.float32(127.5) - 1).all() for y in held)
+        expected = np.float32(value) / np.float32(127.5) - 1
+        held = [preprocess(np.full((40, 40, 3), value, np.uint8)) for _ in range(2)]
+        return all((y == expected).all() for y in held)
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(40)))
+
+
+def slowly(function: Callable[[int], int]) -> Callable[[int], int]:
+    """The same, leaving other threads the time to come in between."""
+
+    def slow(place: int) -> int:
+        found = function(place)
+        time.sleep(1e-3)
+        return found
+
+    return slow
