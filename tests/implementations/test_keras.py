@@ -5,10 +5,14 @@ Skipped, and says so, where Keras is missing; with ``VGGPREP_REQUIRE_KERAS`` set
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import json
 import os
 import pkgutil
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +35,7 @@ else:
     keras = pytest.importorskip("keras")
 
 from vggprep import CHECKS, MODELS, MODES, Implementation, deprocess_input, preprocess_input, strategies  # noqa: E402
-from vggprep.cli import main  # noqa: E402
+from vggprep.cli import main, parallel  # noqa: E402
 from vggprep.conformance.engine import Selection, run  # noqa: E402
 from vggprep.conformance.judging import judge  # noqa: E402
 from vggprep.conformance.results import Report  # noqa: E402
@@ -402,3 +406,49 @@ def test_the_installed_keras_behaves_as_recorded(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["diff", "recorded", now])
     assert done.exit_code == 0, done.output
     assert "(this matters)" not in done.stdout
+
+
+# Side by side -------------------------------------------------------------------------------------------------------
+
+
+SMALL: dict[str, Any] = {"selection": Selection(("tf",), ("channels_last",), ("uint8",)), "examples": 0}
+
+
+def of_two_paths() -> list[list[tuple[str, ...]]]:
+    spec = targets.TargetSpec(("keras:ndarray", "keras:tensor"))
+    reports = parallel.judged(spec, targets.load_all(spec), **SMALL)
+    return [[(r.check, str(r.cell), r.status, r.digest, r.message) for r in report.results] for report in reports]
+
+
+def test_processes_side_by_side_judge_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = of_two_paths()
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(parallel, "_apart", None)
+    assert apart == of_two_paths()
+    assert all(len(rows) > 20 for rows in apart)
+
+
+def test_paths_whose_processes_end_are_judged_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_start", os._exit)  # without its one argument: an error in the process
+    assert all(len(rows) > 20 for rows in of_two_paths())
+
+
+def test_ctrl_c_ends_the_processes_and_keeps_what_was_judged(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vggprep", "check", "keras", "--mode", "tf", "--examples", "0"]
+    process = subprocess.Popen(
+        [*command, "--report", str(tmp_path / "r.jsonl")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    while "conforms" not in process.stdout.readline():
+        assert process.poll() is None
+    process.stdout.readline()  # the report of the first path has been printed
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "vggprep: stopped\n")
+    header = json.loads((tmp_path / "r.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert [i["interrupted"] for i in header["implementations"]][:1] == [False]
+    assert header["implementations"][-1]["interrupted"] is True

@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 
 from vggprep import pages
+from vggprep.cli import parallel
 from vggprep.cli.common import (
     console,
     fail,
     html_option,
     in_process_option,
     level_option,
-    progress,
     report_option,
     selection_options,
     target_options,
@@ -29,7 +29,6 @@ from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.conformance import ledger, report
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.exploration import PROFILES
-from vggprep.conformance.judging import judge
 from vggprep.conformance.results import Report, exit_code
 from vggprep.implementations import keras
 from vggprep.implementations.targets import TargetSpec, load_all
@@ -106,21 +105,12 @@ def check(
     if not targets and inverse is None:
         fail("name at least one TARGET, such as keras or mymodule:preprocess (vggprep check --help)")
     entries = None if known is None else ledger.read(known)
-    implementations = load_all(TargetSpec(targets, inverse, level, writes_input, **load_options))
+    spec = TargetSpec(targets, inverse, level, writes_input, **load_options)
+    implementations = load_all(spec)
     out = console()
     reports: list[Report] = []
-    for implementation in implementations:
-        name = implementation.name
-        with progress() as advance:
-            judged = judge(
-                implementation,
-                known=entries,
-                selection=selection,
-                profile=profile,
-                examples=examples,
-                seed=seed,
-                progress=lambda what, done, name=name: advance(f"{name}: {what}", done),  # type: ignore[misc]
-            )
+    options = {"known": entries, "selection": selection, "profile": profile, "examples": examples, "seed": seed}
+    for judged in parallel.judged(spec, implementations, **options):
         judged.notes.extend(_lost(judged))
         reports.append(judged)
         if form != "json":
