@@ -373,10 +373,14 @@ def _make_forward_pixels(regime: str, dtype: str, count: int) -> Array:
         if regime == "wide":
             info = np.iinfo(target)
             span = int(info.max) - int(info.min)
-            exact = [[int(info.min) + span * int(v) // (2**32 - 1) for v in row] for row in _hashed(count)]
+            part = _hashed(count).astype(np.uint64)
+            # Of 64 bits, the span is a multiple of 2**32 - 1; of fewer, the product fits into 64 bits.
+            part *= np.uint64(span // (2**32 - 1) if target.itemsize == 8 else span)
+            part //= np.uint64(1 if target.itemsize == 8 else 2**32 - 1)
+            exact = (part + np.uint64(int(info.min) % 2**64)).view(np.int64).astype(target)  # modulo 2**64
             corners = [[info.min, info.max, 0], [info.max, 1, info.min], [256 % info.max, info.min, info.max]]
-            exact[: len(corners)] = corners[:count]
-            return np.array(exact, dtype=target).reshape(count, 3)
+            exact[: len(corners)] = np.array(corners[:count], target).reshape(-1, 3)
+            return exact
         if regime == "dim":
             return (rows % 61).astype(target)
         return rows.astype(target)  # wraps to -128..127 in int8: every bit pattern all the same
