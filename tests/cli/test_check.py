@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command_line import one_line, vggprep
 
-from vggprep.cli import VERBS
+from vggprep.cli import VERBS, main
 from vggprep.files import replacing
 
 SCRIPTS = {
@@ -60,6 +61,14 @@ def test_a_right_implementation_exits_with_0(folder: Path) -> None:
     done = vggprep("check", "right:preprocess", "--inverse", "right:restore", "--dtype", "float32", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "right:preprocess conforms at level faithful" in done.stdout
+
+
+def test_an_inverse_is_left_out_where_only_integers_are_asked_for() -> None:
+    done = CliRunner().invoke(main, ["check", "reference", "--dtype", "bool", "--mode", "tf", "--examples", "0"])
+    assert done.exit_code == 0
+    assert done.stderr == "vggprep: reference (inverse to floats) is left out: an inverse takes floating dtypes only\n"
+    alone = CliRunner().invoke(main, ["check", "--inverse", "vggprep:deprocess_input", "--dtype", "bool"])
+    assert (alone.exit_code, "nothing was judged" in alone.stdout) == (1, True)
 
 
 def test_a_wrong_implementation_exits_with_1_and_says_what_it_behaves_like(folder: Path) -> None:

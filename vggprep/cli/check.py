@@ -33,7 +33,7 @@ from vggprep.conformance.results import Report, exit_code
 from vggprep.implementations import keras
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.releases import record
-from vggprep.spec import Level
+from vggprep.spec import FLOATS, Level
 
 
 @click.command()
@@ -107,6 +107,12 @@ def check(
     entries = None if known is None else ledger.read(known)
     spec = TargetSpec(targets, inverse, level, writes_input, **load_options)
     implementations = load_all(spec)
+    if selection.dtypes is not None and not set(selection.dtypes) & set(FLOATS):
+        forward = [i for i in implementations if i.preprocess is not None]
+        for left in implementations if forward else ():
+            if left not in forward:
+                click.echo(f"vggprep: {left.name} is left out: an inverse takes floating dtypes only", err=True)
+        implementations = forward or implementations
     out = console()
     reports: list[Report] = []
     options = {"known": entries, "selection": selection, "profile": profile, "examples": examples, "seed": seed}
