@@ -22,7 +22,7 @@ from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.faults.arithmetic import row
 from vggprep.faults.fault import fault as make_fault
 from vggprep.implementations import Implementation
-from vggprep.spec import DATA_FORMATS, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, Direction, ModeName
 from vggprep.specification import BY_ID
 
 Array = npt.NDArray[Any]
@@ -388,6 +388,9 @@ NOT_NAMED = {
     "half_returned",
 }
 
+# Wrong in neither bytes nor float32, and in one dtype that their names do not say.
+SHOWS_IN = {"wide_integers_cast_to_bytes": "int64", "means_through_single": "float64", "inverse_truncated": "float16"}
+
 # Nothing but another mode, which is said to be computed.
 ANOTHER_MODE = {"half_mean_half_std": "tf", "always_caffe": "caffe", "not_preprocessed": "identity"}
 
@@ -396,10 +399,11 @@ ANOTHER_MODE = {"half_mean_half_std": "tf", "always_caffe": "caffe", "not_prepro
 @pytest.mark.no_cover  # so many judgements take half as long again when their lines are counted; others count them
 def test_a_fault_fails_the_check_it_names_without_a_crash_and_is_diagnosed(fault: Fault) -> None:
     # The ladder of sizes is long for these two dtypes and short for the others; memory and layouts show in any dtype.
-    few = fault.caught_by in ("sizes", "memory_layouts") or not fault.stateless
-    also = [dtype for dtype in ("bool", "uint16") if dtype in fault.name]
-    dtypes = ("uint8", "float32") if few else ("uint8", "int8", "int64", "float16", "float32", "float64", *also)
-    selection = Selection(dtypes=dtypes)
+    # The faults of a check take turns with the other dtypes, as none may crash it.
+    also = {dtype for dtype in DTYPES if fault.name.startswith(dtype)} | {SHOWS_IN.get(fault.name, "uint8")}
+    if fault.caught_by not in ("sizes", "memory_layouts") and fault.stateless:
+        also.add(("int8", "int64", "float16", "float64")[STATELESS.index(fault) % 4])
+    selection = Selection(dtypes=("uint8", "float32", *sorted(also - {"uint8", "float32"})))
     report = run(fault.implementation(), checks=[BY_NAME[fault.caught_by]], examples=0, selection=selection)
     assert all(result.status != "error" for result in report.results)
     failed = [r for r in report.results if r.status == "failed" and r.check == fault.caught_by]
@@ -420,8 +424,10 @@ def test_every_check_is_the_killer_of_some_fault() -> None:
 @NAMED_HONEST
 @pytest.mark.no_cover
 def test_an_honest_variant_passes_the_whole_suite(honest: Implementation) -> None:
-    dtypes = ("uint8", "int16", "uint64", "float16", "bfloat16", "float32", "float64")
+    # Rounding is coarse in these; of the others, each variant has one.
+    other = ("uint8", "int16", "uint64", "float64")[HONEST.index(honest) % 4]
+    dtypes = (other, "float16", "bfloat16", "float32")
     report = run(honest, examples=5, selection=Selection(dtypes=dtypes))
     assert [r for r in report.results if r.status in ("failed", "error")] == []
     assert report.conforms
-    assert len(report.results) > 1000
+    assert len(report.results) > 500
