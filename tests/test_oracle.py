@@ -261,15 +261,15 @@ def numbers(name: str) -> Array:
         dtype: Any = DTYPES[name]
         with np.errstate(all="ignore"):
             chosen = np.array([*adversarial(), *np.linspace(-300, 300, 101)]).astype(dtype)
-            tiny = (any_bits(dtype, 150) * np.array(np.finfo(np.float32).tiny, dtype)).astype(dtype)
-        return np.concatenate([chosen, any_bits(dtype, 400), tiny])
+            tiny = (any_bits(dtype, 60) * np.array(np.finfo(np.float32).tiny, dtype)).astype(dtype)
+        return np.concatenate([chosen, any_bits(dtype, 150), tiny])
     info = np.iinfo(name)
     corners = [int(info.min), int(info.max), *range(-2, 3), 255, 256]
     # Beyond 2^53, float64 is no longer exact; ties of float32 at 2^40 and of float64 at 2^54 and 2^62.
     for centre in (2**24, 2**40 + 2**16, 2**53, 2**54 + 2, 2**62 + 2**38, 2**62 + 2**9, 2**63 - 2**38):
         corners += [sign * centre + off for sign in (1, -1) for off in (-2, -1, 0, 1, 2)]
     fitting = [corner for corner in corners if info.min <= corner <= info.max]
-    return np.concatenate([np.array(fitting, name), any_bits(name, 200)])
+    return np.concatenate([np.array(fitting, name), any_bits(name, 100)])
 
 
 @EACH_DIRECTION

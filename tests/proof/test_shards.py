@@ -107,7 +107,7 @@ def test_real_plane_is_off_by_less_than_the_search_allows_for(
     direction: Direction, mode: ModeName, channel: int
 ) -> None:
     # shards._Run._sharpen takes an error of real_plane for less than 5 units of 2**-53·S.
-    values = DIFFICULT["float32"]
+    values = DIFFICULT["float32"][channel::3]
     values = values[np.isfinite(values)].astype(np.float64)
     target, scale = oracle.real_plane(values, direction, mode, channel)
     for value, found, size in zip(values.tolist(), target.tolist(), scale.tolist(), strict=True):

@@ -135,12 +135,14 @@ def refusal(document: dict[str, Any], path: Path, *, seal: bool = True) -> str:
 def test_every_edit_of_every_field_is_refused(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domains, "SHARD", 1 << 7)  # two parts of a byte
     path = tmp_path / "c.json"
-    modes: tuple[ModeName, ...] = tuple(MODES) if target == "refuses_integers" else ("tf",)  # refused in one, in all
+    modes: tuple[ModeName, ...] = ("tf", "torch") if target == "refuses_integers" else ("tf",)  # refused in one, in both
     certificate = proven(target, "uint8", inverse=target == "to_floats", modes=modes)
     certificates.write(certificate, path)
     document = json.loads(path.read_text(encoding="utf-8"))
     assert refusal(document, path) == ""
     for place, edited in edits(document):
+        if target != "right" and place[0] not in ("rows", "values"):
+            continue  # the rest is as in the first
         if refusal(edited, path) == "" and not FREE.keys() & set(place):
             # A default or a claim that is left out.
             rest = certificates.read(path)
