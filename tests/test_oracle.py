@@ -272,6 +272,7 @@ def numbers(name: str) -> Array:
     return np.concatenate([np.array(fitting, name), any_bits(name, 100)])
 
 
+@pytest.mark.no_cover
 @EACH_DIRECTION
 @pytest.mark.parametrize("mode", [*MODES, *ODD_NAMES])
 @pytest.mark.parametrize("name", [*DTYPES, "uint8", "int64", "uint64", "int32"])

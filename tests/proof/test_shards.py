@@ -74,7 +74,8 @@ DIFFICULT = {
 @pytest.mark.no_cover
 @EACH_PLANE
 def test_exact_plane_is_what_rationals_say(direction: Direction, mode: ModeName, channel: int) -> None:
-    for dtype, values in DIFFICULT.items():
+    for dtype, numbers in DIFFICULT.items():
+        values = numbers[channel::3] if dtype == "float32" else numbers
         got = oracle.exact_plane(values, direction, mode, channel)
         assert got.dtype == np.float32
         assert same_bits(got, [oracle.one_exact(v, direction, mode, channel, "float32") for v in values.tolist()]), (

@@ -18,7 +18,7 @@ from vggprep.errors import VggprepError
 from vggprep.proof import certificates, domains, shards
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.verify import Verified, verify
-from vggprep.spec import MODES, ModeName
+from vggprep.spec import ModeName
 
 SOME = ("uint8", "int8", "float16")
 
@@ -135,7 +135,9 @@ def refusal(document: dict[str, Any], path: Path, *, seal: bool = True) -> str:
 def test_every_edit_of_every_field_is_refused(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domains, "SHARD", 1 << 7)  # two parts of a byte
     path = tmp_path / "c.json"
-    modes: tuple[ModeName, ...] = ("tf", "torch") if target == "refuses_integers" else ("tf",)  # refused in one, in both
+    modes: tuple[ModeName, ...] = (
+        ("tf", "torch") if target == "refuses_integers" else ("tf",)
+    )
     certificate = proven(target, "uint8", inverse=target == "to_floats", modes=modes)
     certificates.write(certificate, path)
     document = json.loads(path.read_text(encoding="utf-8"))
