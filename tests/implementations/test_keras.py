@@ -49,7 +49,8 @@ TENSORFLOW = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the shipped ledger is of the TensorFlow backend"
 )
 
-THOROUGH = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+THOROUGH = settings(max_examples=400, deadline=None, derandomize=True, database=None)
+QUICK = settings(THOROUGH, max_examples=100)
 
 
 def keras_module(name: str) -> Any:
@@ -172,7 +173,7 @@ def test_preprocessing_is_keras_bit_for_bit(mode: ModeName, data_format: DataFor
 
 
 def test_the_copy_for_keras_keeps_the_layout_and_can_be_written_to() -> None:
-    @THOROUGH
+    @QUICK
     @given(strategies.images(data_format=strategies.data_formats()))
     def keeps(x: Array) -> None:
         copy = as_keras_can_take_it(x)
@@ -228,7 +229,7 @@ def test_every_byte_comes_back_from_keras(dtype: str, name: str) -> None:
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("name", ["vgg19", "xception", "densenet"])
 def test_any_image_of_bytes_comes_back_from_keras(name: str, data_format: DataFormat) -> None:
-    @THOROUGH
+    @QUICK
     @given(
         strategies.images(dtypes=["uint8"], data_format=data_format),
         st.sampled_from(["uint8", "int64", "float16", "float32", "float64", "longdouble"]),
