@@ -408,9 +408,9 @@ def test_a_fault_fails_the_check_it_names_without_a_crash_and_is_diagnosed(fault
     if fault.caught_by in ("sizes", "memory_layouts") or not fault.stateless:
         dtypes = ("float32", "uint8")[: 1 + (turn % 3 == 0)]
     else:
-        named = [dtype for dtype in DTYPES if fault.name.startswith(dtype) or SHOWS_IN.get(fault.name) == dtype]
+        own = [dtype for dtype in DTYPES if fault.name.startswith(dtype) or SHOWS_IN.get(fault.name) == dtype]
         share = ("int8", "int64", "float16", "float64")[turn % 4 :: len(same_check)]
-        dtypes = ("uint8", "float32", *share, *named)
+        dtypes = ("uint8", "float32", *share, *own)
     selection = Selection(dtypes=dtypes)
     report = run(fault.implementation(), checks=[BY_NAME[fault.caught_by]], examples=0, selection=selection)
     assert all(result.status != "error" for result in report.results)
