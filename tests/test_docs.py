@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from command_line import vggprep
 from support import ROOT, blocks, run, write_files
 
 from vggprep.cli import main
@@ -29,8 +30,11 @@ COMMANDS = [
 ]
 
 
+FRAMEWORKS = {"keras", "tensorflow", "torch"}
+
+
 def needed(command: str, folder: Path) -> set[str]:
-    """The frameworks that a command needs; a release by its number comes from the record."""
+    """The modules that a command needs; a release by its number comes from the record."""
     found = {"keras", "tensorflow"} if "keras" in command and "==" not in command else set()
     for module in re.findall(r"\b(\w+):\w+", command):
         if (folder / f"{module}.py").exists():
@@ -38,6 +42,7 @@ def needed(command: str, folder: Path) -> set[str]:
     return found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("page", "block"), CONSOLE, ids=[f"{page.name}: {block.splitlines()[0]}" for page, block in CONSOLE]
 )
@@ -46,14 +51,16 @@ def test_a_command_prints_what_the_page_shows(page: Path, block: str, tmp_path: 
     write_files(page, tmp_path)
     if "node " in command and shutil.which("node") is None:
         pytest.skip("needs node")
-    frameworks = needed(command, tmp_path)
-    if not frameworks and os.environ.get("VGGPREP_REQUIRE_KERAS"):
+    modules = needed(command, tmp_path)
+    if not modules & FRAMEWORKS and os.environ.get("VGGPREP_REQUIRE_KERAS"):
         pytest.skip("needs no framework: runs in the environment without any")
-    for name in frameworks:
+    for name in modules:
         required = os.environ.get("VGGPREP_REQUIRE_KERAS") and name != "torch"
         if importlib.util.find_spec(name) is None and not required:
             pytest.skip(f"needs {name}")
-    done = run(command, tmp_path)
+    words = shlex.split(command)
+    alone = words[0] == "vggprep" and not modules & FRAMEWORKS and not set(command) & set("|;>")
+    done = vggprep(*words[1:], cwd=tmp_path, COLUMNS="120") if alone else run(command, tmp_path)
     printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
     fails = any(words in expected for words in ("does NOT conform", "(this matters)", "grey levels off"))
     assert done.returncode == (1 if fails else 0), done.stdout + done.stderr

@@ -81,14 +81,16 @@ def rounded(values: Iterable[float], fmt: Format) -> Array:
     )
 
 
-def each_step() -> list[Any]:
-    """Every (operation, decimal constant) of every mode, forward and inverse, once."""
-    found = {
-        operation: None
+STEPS = list(
+    dict.fromkeys(
+        operation
         for direction, mode, channel in itertools.product(DIRECTIONS, MODES, range(3))
         for operation in oracle.operations(direction, mode, channel)
-    }
-    return [pytest.param(step, id=f"{step.operation} {float(step.constant)}") for step in found]
+    )
+)
+"""Every (operation, decimal constant) of every mode, forward and inverse, once."""
+FIRST_STEPS = {step.operation: step for step in STEPS}.values()
+"""One of each operation."""
 
 
 # Rounding ---------------------------------------------------------------------------------------------------------
@@ -185,7 +187,7 @@ def test_an_exact_zero_has_the_sign_asked_for() -> None:
 
 @pytest.mark.no_cover
 @EACH_BINARY16
-@pytest.mark.parametrize("step", each_step())
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.operation} {float(step.constant)}")
 def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operation, name: str) -> None:
     fmt, dtype = FORMATS[name], DTYPES[name]
     patterns = every_pattern(name)
@@ -200,10 +202,11 @@ def test_every_step_is_correctly_rounded_for_every_pattern(step: oracle.Operatio
         fast = oracle.round_array(ufunc(values, constant), fmt)
     assert theirs.dtype == dtype
     assert_same(fast, theirs)
-    # 3: rationals, as ratios of integers for speed, for every finite pattern.
+    # 3: rationals, as ratios of integers for speed: every finite pattern with one constant of each operation, every
+    # ninth with the others.
     above, below = constant.as_integer_ratio()
     keeps_sign = step.operation in ("multiply", "divide")
-    finite = np.isfinite(values)
+    finite = np.isfinite(values) & ((np.arange(2**16) % 9 == 0) | (step in FIRST_STEPS))
     slow = []
     for value in values[finite].tolist():
         numerator, denominator = value.as_integer_ratio()
@@ -258,17 +261,18 @@ def numbers(name: str) -> Array:
         dtype: Any = DTYPES[name]
         with np.errstate(all="ignore"):
             chosen = np.array([*adversarial(), *np.linspace(-300, 300, 101)]).astype(dtype)
-            tiny = (any_bits(dtype, 150) * np.array(np.finfo(np.float32).tiny, dtype)).astype(dtype)
-        return np.concatenate([chosen, any_bits(dtype, 400), tiny])
+            tiny = (any_bits(dtype, 60) * np.array(np.finfo(np.float32).tiny, dtype)).astype(dtype)
+        return np.concatenate([chosen, any_bits(dtype, 150), tiny])
     info = np.iinfo(name)
     corners = [int(info.min), int(info.max), *range(-2, 3), 255, 256]
     # Beyond 2^53, float64 is no longer exact; ties of float32 at 2^40 and of float64 at 2^54 and 2^62.
     for centre in (2**24, 2**40 + 2**16, 2**53, 2**54 + 2, 2**62 + 2**38, 2**62 + 2**9, 2**63 - 2**38):
         corners += [sign * centre + off for sign in (1, -1) for off in (-2, -1, 0, 1, 2)]
     fitting = [corner for corner in corners if info.min <= corner <= info.max]
-    return np.concatenate([np.array(fitting, name), any_bits(name, 200)])
+    return np.concatenate([np.array(fitting, name), any_bits(name, 100)])
 
 
+@pytest.mark.no_cover
 @EACH_DIRECTION
 @pytest.mark.parametrize("mode", [*MODES, *ODD_NAMES])
 @pytest.mark.parametrize("name", [*DTYPES, "uint8", "int64", "uint64", "int32"])

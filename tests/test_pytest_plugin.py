@@ -24,7 +24,9 @@ def picky(x):
         raise TypeError("float32 only")
     return vggprep.preprocess_input(x)
 
-quick = vggprep.Implementation("quick", right, dtypes=["uint8", "float32"], modes=["caffe"])
+few = dict(dtypes=["uint8", "float32"], ranks=[4])
+quick = vggprep.Implementation("quick", right, modes=["caffe"], **few)
+wrong = vggprep.Implementation("unswapped", unswapped, **few)
 """
 
 
@@ -70,10 +72,10 @@ def test_the_rows_are_those_of_the_command_line(folder: pytest.Pytester) -> None
 
     for name, arguments in (("plain", []), ("workers", ["-n", "2"])):
         folder.runpytest_subprocess(
-            "--implementation", "mine:unswapped", "--implementation-report", f"{name}.jsonl", *arguments
+            "--implementation", "mine:wrong", "--implementation-report", f"{name}.jsonl", *arguments
         )
     report = str(folder.path / "command.jsonl")
-    CliRunner().invoke(main, ["check", "mine:unswapped", "--report", report])
+    CliRunner().invoke(main, ["check", "mine:wrong", "--report", report])
 
     def rows(name: str) -> list[str]:
         found = []
@@ -85,7 +87,7 @@ def test_the_rows_are_those_of_the_command_line(folder: pytest.Pytester) -> None
         return sorted(found)
 
     assert rows("plain") == rows("workers") == rows("command")
-    assert len(rows("plain")) > 100
+    assert len(rows("plain")) > 20
 
 
 def test_the_level_can_be_chosen(folder: pytest.Pytester) -> None:
@@ -109,14 +111,14 @@ def test_parametrize_with_checks_runs_each_check_as_a_test(folder: pytest.Pytest
     folder.makepyfile(
         test_mine="""
         import vggprep
-        from mine import quick, unswapped
+        from mine import quick, wrong
 
         @vggprep.parametrize_with_checks([quick])
         def test_right(implementation, check):
             check(implementation)
 
         @vggprep.parametrize_with_checks(
-            [unswapped],
+            [wrong],
             expected_failures={c: "no swap" for c in ("value", "every_byte", "nonfinite", "sizes")},
         )
         def test_wrong(implementation, check):

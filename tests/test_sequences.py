@@ -20,9 +20,9 @@ from vggprep.spec import DataFormat, ModeName
 SEQUENCES = settings(max_examples=60, stateful_step_count=12, deadline=None, derandomize=True, database=None)
 UNSHRUNK = settings(SEQUENCES, phases=[Phase.generate])
 
-BACKENDS = ["numpy", "reference", "auto"]
+BACKENDS = ["reference", "auto"]  # which is numpy without numba
 if kernels.is_numba_installed():
-    BACKENDS.append("numba")
+    BACKENDS += ["numpy", "numba"]
 
 
 def run(implementation: Implementation | Callable[[], Implementation], how: settings = UNSHRUNK) -> None:

@@ -366,7 +366,8 @@ def test_values_that_are_simply_wrong_are_not_said_to_depend_on_earlier_calls(sp
         pixels: Array = np.clip(np.nan_to_num(x), 0, 255).astype(np.uint8)
         return pixels
 
-    report = judge(Implementation("it", deprocess=restore), selection=Selection(modes=("caffe", "torch")))
+    few = Selection(("caffe", "torch"), ("channels_last",), ("float16", "float32"))
+    report = judge(Implementation("it", deprocess=restore), selection=few)
     assert "restores_pixels" in failing_checks(report)
     assert "determinism" not in failing_checks(report)
 
@@ -392,7 +393,7 @@ def test_a_result_that_depends_on_the_calls_before_is_not_deterministic() -> Non
         y.ravel()[:1] += np.array(len(calls) % 2, y.dtype)
         return y
 
-    report = judge(counts)
+    report = judge(counts, checks=[check for check in CHECKS if check.name in ("value", "determinism")])
     assert not report.conforms
     assert "determinism" in failing_checks(report) or "value" in failing_checks(report)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -125,16 +127,21 @@ def toml(entries: list[dict[str, Any]]) -> str:
     return "\n".join(tables)
 
 
+# Ledgers with releases depend on the installed Keras; where that is required, the others have been run without it.
+DOORS = [door for door in DOORS if door[0] == "keras" or not os.environ.get("VGGPREP_REQUIRE_KERAS")]
+
+
 @pytest.mark.parametrize(("name", "known"), DOORS)
 def test_all_doors_give_the_same_rows_notes_and_verdict(
     name: str, known: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "keras":
-        pytest.importorskip("keras")  # ledgers with releases depend on the installed one
+        pytest.importorskip("keras")
     (tmp_path / "door.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "door", raising=False)
+    for module in ("door", "test_doors"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     target = f"door:{name}"
     (implementation,) = load(target)
 
@@ -181,8 +188,6 @@ def test_all_doors_give_the_same_rows_notes_and_verdict(
             "--strict-markers",
             "-W",
             "error",
-            "-p",
-            "no:xdist",
             "--implementation",
             target,
             "--implementation-report",
@@ -197,9 +202,11 @@ def test_all_doors_give_the_same_rows_notes_and_verdict(
 
 
 def run_pytest(*words: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pytest", "-rfx", "-p", "no:cacheprovider", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout
+    """A pytest of its own, in this process."""
+    without = [option for name in ("cacheprovider", "xdist", "faulthandler") for option in ("-p", f"no:{name}")]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(["-rfx", "--import-mode=importlib", *without, *words])
+    return code, said.getvalue()
 
 
 def read_rows(path: Path) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:

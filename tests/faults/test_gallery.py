@@ -22,7 +22,7 @@ from vggprep.faults import FAULTS, HONEST, Fault
 from vggprep.faults.arithmetic import row
 from vggprep.faults.fault import fault as make_fault
 from vggprep.implementations import Implementation
-from vggprep.spec import DATA_FORMATS, DataFormat, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, DTYPES, DataFormat, Direction, ModeName
 from vggprep.specification import BY_ID
 
 Array = npt.NDArray[Any]
@@ -270,14 +270,17 @@ def test_rows_in_short_are_rows_of_the_table() -> None:
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("mode", MODES)
 def test_no_two_faults_are_the_same(mode: ModeName, direction: Direction) -> None:
-    before: list[tuple[str, tuple[Outcome, ...]]] = []
+    correct = known(right if direction == "forward" else right_pixels, mode, direction)
+    before: dict[str, dict[int, Outcome]] = {}
     for fault in STATELESS:
         if fault.direction != direction or mode not in fault.modes:
             continue
-        given = tuple(outcomes(function_of(fault), mode, direction))
-        for name, other in before:
-            assert not all(map(are_alike, given, other)), f"{fault.name} and {name} are one fault in mode {mode}"
-        before.append((fault.name, given))
+        pairs = enumerate(zip(outcomes(function_of(fault), mode, direction), correct, strict=True))
+        wrong = {place: given for place, (given, expected) in pairs if not are_alike(given, expected)}
+        for name, other in before.items():
+            same = wrong.keys() == other.keys() and all(are_alike(wrong[place], other[place]) for place in wrong)
+            assert not same, f"{fault.name} and {name} are one fault in mode {mode}"
+        before[fault.name] = wrong
 
 
 @NAMED
@@ -388,6 +391,9 @@ NOT_NAMED = {
     "half_returned",
 }
 
+# Wrong in neither bytes nor float32, and in one dtype that their names do not say.
+SHOWS_IN = {"wide_integers_cast_to_bytes": "int64", "means_through_single": "float64", "inverse_truncated": "float16"}
+
 # Nothing but another mode, which is said to be computed.
 ANOTHER_MODE = {"half_mean_half_std": "tf", "always_caffe": "caffe", "not_preprocessed": "identity"}
 
@@ -395,10 +401,16 @@ ANOTHER_MODE = {"half_mean_half_std": "tf", "always_caffe": "caffe", "not_prepro
 @NAMED
 @pytest.mark.no_cover  # so many judgements take half as long again when their lines are counted; others count them
 def test_a_fault_fails_the_check_it_names_without_a_crash_and_is_diagnosed(fault: Fault) -> None:
-    # The ladder of sizes is long for these two dtypes and short for the others; memory and layouts show in any dtype.
-    few = fault.caught_by in ("sizes", "memory_layouts") or not fault.stateless
-    also = [dtype for dtype in ("bool", "uint16") if dtype in fault.name]
-    dtypes = ("uint8", "float32") if few else ("uint8", "int8", "int64", "float16", "float32", "float64", *also)
+    # Sizes, layouts and memory show in float32, and take long. The faults of a check share further dtypes out among
+    # them, as it may crash in none.
+    same_check = [other.name for other in FAULTS if other.caught_by == fault.caught_by]
+    turn = same_check.index(fault.name)
+    if fault.caught_by in ("sizes", "memory_layouts") or not fault.stateless:
+        dtypes = ("float32", "uint8")[: 1 + (turn % 3 == 0)]
+    else:
+        own = [dtype for dtype in DTYPES if fault.name.startswith(dtype) or SHOWS_IN.get(fault.name) == dtype]
+        share = ("int8", "int64", "float16", "float64")[turn % 4 :: len(same_check)]
+        dtypes = ("uint8", "float32", *share, *own)
     selection = Selection(dtypes=dtypes)
     report = run(fault.implementation(), checks=[BY_NAME[fault.caught_by]], examples=0, selection=selection)
     assert all(result.status != "error" for result in report.results)
@@ -420,8 +432,10 @@ def test_every_check_is_the_killer_of_some_fault() -> None:
 @NAMED_HONEST
 @pytest.mark.no_cover
 def test_an_honest_variant_passes_the_whole_suite(honest: Implementation) -> None:
-    dtypes = ("uint8", "int16", "uint64", "float16", "bfloat16", "float32", "float64")
+    # Rounding is coarse in these; of the others, each variant has one.
+    other = ("uint8", "int16", "uint64", "float64")[HONEST.index(honest) % 4]
+    dtypes = (other, "float16", "bfloat16", "float32")
     report = run(honest, examples=5, selection=Selection(dtypes=dtypes))
     assert [r for r in report.results if r.status in ("failed", "error")] == []
     assert report.conforms
-    assert len(report.results) > 1000
+    assert len(report.results) > 500

@@ -41,6 +41,7 @@ def test_constants_are_named_in_float32(name: str) -> None:
 HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim", "scale_0_007843", "scale_0_003921")]
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", HALF)
 def test_constants_are_named_in_float16(name: str) -> None:
@@ -75,6 +76,7 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
     assert fault.story in repr(answer)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("honest", HONEST, ids=lambda h: h.name)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -94,6 +96,7 @@ def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype:
 KERAS = {"half": "tf", "mmdetection": "torch", "efficientnet_transformers": "torch"}  # to the precision of float32
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("mode", PUBLISHED)
 def test_a_published_mode_is_named_of_a_function_and_of_an_array(mode: ModeName) -> None:

@@ -17,7 +17,7 @@ from vggprep.cli import main
 from vggprep.errors import VggprepError
 from vggprep.implementations import Implementation, callables, isolation
 from vggprep.implementations.callables import Call, Problem
-from vggprep.implementations.isolation import MAX_ENDS_IN_A_ROW, MAX_HANGS, Memory
+from vggprep.implementations.isolation import MAX_HANGS, Memory
 from vggprep.implementations.targets import load
 
 ODD = """
@@ -137,17 +137,20 @@ def test_an_array_travels_with_its_layout(layout: str) -> None:
         ("closes_everything", "its connection to the suite closed"),
     ],
 )
-def test_a_function_that_ends_its_process_is_a_finding(name: str, why: str, odd: Callable[..., Any]) -> None:
+def test_a_function_that_ends_its_process_is_a_finding(
+    name: str, why: str, odd: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "MAX_ENDS_IN_A_ROW", 3)
     function = odd(name)
     problem = outcome_of(function).problem
     assert problem is not None
     assert problem.kind == "process_ended"
     assert problem.about["why"].startswith(why)
-    for _ in range(MAX_ENDS_IN_A_ROW):
+    for _ in range(3):
         problem = outcome_of(function).problem
     assert problem is not None
     assert problem.kind == "given_up"
-    assert f"ended the process {MAX_ENDS_IN_A_ROW} times, the last time with {why}" in str(problem)
+    assert f"ended the process 3 times, the last time with {why}" in str(problem)
 
 
 def test_a_function_that_hangs_is_killed_and_given_up(odd: Callable[..., Any]) -> None:

@@ -70,15 +70,15 @@ def test_a_program_shows_what_the_report_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("mended", [True, False], ids=["patched", "as it is"])
-def test_check_passes_with_an_empty_ledger_once_patched(mended: bool, patched: Path, tmp_path: Path) -> None:
+def test_check_passes_with_an_empty_ledger_once_patched(patched: Path, tmp_path: Path) -> None:
+    # As it is, it does not: an entry of the shipped ledger that excuses nothing is stale, and fails test_keras.py.
     (tmp_path / "empty.toml").write_text("", encoding="utf-8")
     narrow = ["--mode", "caffe", "--mode", "identity", "--dtype", "uint8", "--dtype", "float32", "--examples", "0"]
     targets = ["keras:ndarray", "keras:tensor", "keras:model"]
     arguments = ["-m", "vggprep", "check", *targets, *narrow, "--writes-input", "--known", "empty.toml"]
-    done = run(arguments, tmp_path, patched if mended else None)
+    done = run(arguments, tmp_path, patched)
     last = done.stdout.strip().splitlines()[-1]
-    assert (done.returncode, last.startswith("all 3 conform")) == ((0, True) if mended else (1, False)), done.stdout
+    assert (done.returncode, last.startswith("all 3 conform")) == (0, True), done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -115,7 +115,8 @@ assert "numba is installed but does not work here" in str(caught[0].message)
 def test_a_cache_folder_that_cannot_be_made_is_no_obstacle(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    python(f"{STRICT}{SAME_BITS}", NUMBA_CACHE_DIR=str(file / "cache"))
+    one_mode = SAME_BITS.replace('("caffe", "tf", "torch")', '["torch"]')
+    python(f"{STRICT}{one_mode}", NUMBA_CACHE_DIR=str(file / "cache"))
 
 
 @NEEDS_NUMBA

@@ -74,7 +74,8 @@ DIFFICULT = {
 @pytest.mark.no_cover
 @EACH_PLANE
 def test_exact_plane_is_what_rationals_say(direction: Direction, mode: ModeName, channel: int) -> None:
-    for dtype, values in DIFFICULT.items():
+    for dtype, numbers in DIFFICULT.items():
+        values = numbers[channel::3] if dtype == "float32" else numbers
         got = oracle.exact_plane(values, direction, mode, channel)
         assert got.dtype == np.float32
         assert same_bits(got, [oracle.one_exact(v, direction, mode, channel, "float32") for v in values.tolist()]), (
@@ -107,7 +108,7 @@ def test_real_plane_is_off_by_less_than_the_search_allows_for(
     direction: Direction, mode: ModeName, channel: int
 ) -> None:
     # shards._Run._sharpen takes an error of real_plane for less than 5 units of 2**-53·S.
-    values = DIFFICULT["float32"]
+    values = DIFFICULT["float32"][channel::3]
     values = values[np.isfinite(values)].astype(np.float64)
     target, scale = oracle.real_plane(values, direction, mode, channel)
     for value, found, size in zip(values.tolist(), target.tolist(), scale.tolist(), strict=True):

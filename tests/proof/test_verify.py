@@ -18,7 +18,7 @@ from vggprep.errors import VggprepError
 from vggprep.proof import certificates, domains, shards
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.verify import Verified, verify
-from vggprep.spec import MODES, ModeName
+from vggprep.spec import ModeName
 
 SOME = ("uint8", "int8", "float16")
 
@@ -135,12 +135,15 @@ def refusal(document: dict[str, Any], path: Path, *, seal: bool = True) -> str:
 def test_every_edit_of_every_field_is_refused(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domains, "SHARD", 1 << 7)  # two parts of a byte
     path = tmp_path / "c.json"
-    modes: tuple[ModeName, ...] = tuple(MODES) if target == "refuses_integers" else ("tf",)  # refused in one, in all
+    # Refused in one, in both; one edit of a mode makes the other.
+    modes: tuple[ModeName, ...] = ("tf", "caffe") if target == "refuses_integers" else ("tf",)
     certificate = proven(target, "uint8", inverse=target == "to_floats", modes=modes)
     certificates.write(certificate, path)
     document = json.loads(path.read_text(encoding="utf-8"))
     assert refusal(document, path) == ""
     for place, edited in edits(document):
+        if target != "right" and place[0] not in ("rows", "values"):
+            continue  # the rest is as in the first
         if refusal(edited, path) == "" and not FREE.keys() & set(place):
             # A default or a claim that is left out.
             rest = certificates.read(path)
