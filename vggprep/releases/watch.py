@@ -62,6 +62,8 @@ def program(asked: Question) -> str:
         lines += [f"keras.config.set_floatx({asked.floatx!r})"]
     if asked.image_data_format:
         lines += [f"keras.config.set_image_data_format({asked.image_data_format!r})"]
+    if asked.policy:
+        lines += [f"keras.config.set_dtype_policy({asked.policy!r})"]
     lines += [f"x = np.array({values}, dtype={asked.dtype!r}).reshape({asked.shape})"]
     if asked.path == "tensor":
         lines += ["x = keras.ops.convert_to_tensor(x)"]
