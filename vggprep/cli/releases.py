@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 from packaging.version import Version
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from vggprep import pages
 from vggprep.cli.common import fail, html_option, output_option, progress, typed, writing
 from vggprep.cli.formats import Format, Remark, format_option, present
-from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
+from vggprep.releases import accepted, bisection, counterpart, dated, load_side, observation, record
 from vggprep.releases import watch as watching
 from vggprep.releases.changes import (
     FAULTS,
     MATTERS,
+    MEANINGS,
     PATHS,
     TITLES,
     Difference,
@@ -212,7 +210,8 @@ def _versions(also: Mapping[str, tuple[str, str]]) -> str:
 
 def _print_sentences(found: Sequence[Difference], titles: Mapping[Kind, str]) -> None:
     for kind, differences in groupby(found, lambda difference: difference.kind):
-        click.echo(f"\n{titles[kind]}{' (this matters)' if kind in MATTERS else ''}")
+        matters = kind in MATTERS and not (titles is FAULTS and kind == "compared")
+        click.echo(f"\n{titles[kind]}{' (this matters)' if matters else ''}")
         for difference in differences:
             click.echo(f"  {difference.sentence}")
 
@@ -417,7 +416,7 @@ def watch(package: str, since: bool, form: Format) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @html_option
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool, page: Path | None) -> None:
-    """List the changes of behaviour in the recorded releases, with the release that made each, newest first.
+    """List the changes of behaviour in the recorded releases by what they mean, worst first, with the release of each.
 
     \b
     vggprep history
@@ -444,19 +443,35 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool,
                 "published": str(published_on(c.release) or "") or None,
                 "adjacent": c.adjacent,
                 "beside": dict(c.also_changed),
+                "commit": known.commit if (known := dated.found(c.release, c.difference.rows)) else None,
                 **c.difference.to_json(),
             }
             for c in found
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("line", "release", "what changed", show_lines=True)
-    for column, least in zip(table.columns, (None, None, 40), strict=True):
-        column.overflow, column.min_width = "fold", least
-    for change in found:
-        also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
-        day = published_on(change.release)
-        when = f"{change.when}{f', {day}' if day else ''}{also}"
-        table.add_row(*map(escape, (", ".join(change.lines), when, change.difference.sentence)))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    commits: dict[str, str] = {}
+    for meaning, title in MEANINGS.items():
+        heads: dict[str, list[str]] = {}
+        for change in (one for one in found if one.difference.meaning == meaning):
+            known = dated.found(change.release, change.difference.rows)
+            commits |= {known.commit: known.sentence} if known else {}
+            tag = f" [{known.commit}]" if known else ""
+            heads.setdefault(_head(change), []).append(f"    {change.difference.sentence}{tag}")
+        if heads:
+            click.echo(f"{title}\n")
+            click.echo("\n".join(line for head, lines in heads.items() for line in (f"  {head}", *lines)) + "\n")
+    if commits:
+        click.echo("\n".join(("commits", "", *(f"  [{commit}] {words}" for commit, words in commits.items()), "")))
     click.echo("\n".join(said))
+
+
+def _head(change: record.Change) -> str:
+    """The release that made a change, its backends, its day, and what else was newer."""
+    backends = [line.partition("[")[2].rstrip("]") or "tensorflow" for line in change.lines]
+    shown = listed([{"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend, backend) for backend in backends])
+    where = f" on {shown}" if change.line.startswith("keras") and Version(change.version).major > 2 else ""
+    day = published_on(change.release)
+    also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
+    when = re.sub(r"\[\w+\]", "", change.when)
+    return f"{when}{where}{f', {day}' if day else ''}{also}"

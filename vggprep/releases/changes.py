@@ -53,6 +53,21 @@ FAULTS: dict[Kind, str] = {
 }
 """The kinds of fault of one release in words, worst first."""
 
+Meaning = Literal["broken", "unlike", "mended", "gone", "crash", "refusal", "writes", "compared", "other"]
+
+MEANINGS: dict[Meaning, str] = {
+    "broken": "wrong values now",
+    "unlike": "other wrong values now than before",
+    "mended": "right values now, wrong ones before: a model trained with the old release meets others",
+    "gone": "raises now, where values were wrong before",
+    "crash": TITLES["crash"],
+    "refusal": TITLES["refusal"],
+    "writes": TITLES["writes"],
+    "compared": TITLES["compared"],
+    "other": "nothing that matters: errors, dtypes, aliasing, rounding, what is outside the definition",
+}
+"""What changes mean to somebody who upgrades, worst first."""
+
 KINDS = tuple(TITLES)
 MATTERS = KINDS[:5]
 
@@ -101,6 +116,7 @@ class Difference:
     selections: tuple[Selection, ...] = ()
     off: str = ""
     against: str = "before"
+    meaning: Meaning = "other"
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -454,7 +470,20 @@ def _difference(rows: list[_Changed], ran: Mapping[str, int], against: str = "be
     keys = tuple(row.key for row in rows)
     selections = _cover(keys, {backend: ran[backend] for backend, _ in keys})
     subject = _subject(selections, keys)
-    return Difference(kind, subject, was, now, keys, worst, selections, off, against)
+    return Difference(kind, subject, was, now, keys, worst, selections, off, against, _meaning(kind, old, new))
+
+
+def _meaning(kind: Kind, old: State, new: State) -> Meaning:
+    if kind == "value":
+        if new.kind == "right":
+            return "mended"
+        if old.kind != "result":
+            return "broken"
+        return "unlike" if new.kind == "result" else "gone"
+    matters: dict[Kind, Meaning] = {
+        "crash": "crash", "refusal": "refusal", "writes": "writes", "compared": "compared",
+    }  # fmt: skip
+    return matters.get(kind, "other")
 
 
 def _weight(level: float | None) -> tuple[bool, bool, float]:
