@@ -26,7 +26,7 @@ from vggprep.releases.record import shipped
         ("keras==", r"is not a release"),
         ("keras==3.x", r"3\.x is not a version; expected one such as 3\.15\.1"),
         ("keras==3.15.1rc1", r"not a final release from 2\.1\.0"),
-        ("keras[theano]==3.0.0", r"a backend must be torch, jax or tensorflow"),
+        ("keras[theano]==3.0.0", r"a backend must be tensorflow, torch, jax, numpy or openvino"),
         ("keras[torch]==2.15.0", r"only Keras 3 has backends"),
         ("tensorflow==2.15.0", r"tf.keras is the package keras"),
         ("nothing.jsonl", r"cannot read nothing.jsonl"),

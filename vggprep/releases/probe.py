@@ -101,10 +101,11 @@ class Target:
         for module in (self.tf, self.torch, self.jax):
             if module is not None:
                 found[module.__name__] = str(module.__version__)
-        for name in ("keras_hub", "PIL"):
-            module = self._optional(name) if name == "PIL" or self.multi_backend else None
-            if module is not None:
-                found[name] = str(module.__version__)
+        for module_name, package in (("keras_hub", "keras-hub"), ("PIL", "pillow"), ("openvino", "openvino")):
+            try:
+                found[module_name] = importlib.import_module("importlib.metadata").version(package)
+            except Exception:  # not installed, or a Python that cannot tell
+                continue
         applications = sys.modules.get("keras_applications")
         if applications is not None:
             found["keras_applications"] = str(getattr(applications, "__version__", "before 1.0.5"))
@@ -232,6 +233,8 @@ def to_array(y: Any, target: Target) -> Any:
         if y.dtype == target.torch.bfloat16:
             return y.contiguous().view(target.torch.int16).numpy().view(np.uint16).copy().view(bfloat16(target))
         return y.numpy()
+    if target.backend == "openvino" and type(y).__name__ == "OpenVINOKerasTensor":
+        return np.asarray(target.keras.ops.convert_to_numpy(y))
     if target.multi_backend and isinstance(y, target.variable):
         return to_array(y.value, target)
     if hasattr(y, "numpy"):
@@ -345,7 +348,7 @@ def call_model(target: Target, inputs: Any, outputs: Any, x: Any) -> Any:
     model = model_class(inputs, outputs)
     if target.session:
         return model.predict(x)
-    return model(to_tensor(x, target) if target.backend in ("tensorflow", "torch", "jax") else x)
+    return model(to_tensor(x, target) if target.backend in ("tensorflow", "torch", "jax", "openvino") else x)
 
 
 def new_input(target: Target, x: Any) -> Any:
@@ -552,8 +555,8 @@ def run_converter(target: Target, function: Function, x: Any, row: Row) -> Any:
     except Exception as error:
         raise UnavailableError("no KerasHub here: {}".format(first_line(error)))
     using, options = row.get("using"), {}  # type: Any, Row
-    if using == "larger":
-        options["image_size"] = (8, 10)
+    if using is not None:
+        options["image_size"] = SIZES.get(using, x.shape[1:3])
     if "mode" in row:
         torch = row["mode"] == "torch"
         options["scale"] = [1 / (255 * s) for s in STD] if torch else 1 / 127.5
@@ -562,7 +565,7 @@ def run_converter(target: Target, function: Function, x: Any, row: Row) -> Any:
     make = getattr(hub.layers, using if using == "BLIP2ImageConverter" else "ImageConverter", None)
     if make is None:
         raise UnavailableError("this release has no {}".format(using or "ImageConverter"))
-    return None, make(**options)(x)
+    return None, only_if_installed(lambda: make(**options)(x))
 
 
 def run_tfdata(target: Target, function: Function, x: Any, row: Row) -> Any:

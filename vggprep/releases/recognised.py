@@ -41,9 +41,9 @@ def recognised(question: Question, x: Array, y: Array, y_dtype: str) -> tuple[st
     ):
         if out.shape == values.shape and bool((np.abs(out - values) <= room).all()):
             return words, "known"
-    if not question.file and y.shape == x.shape:
-        axis = channel_axis(x.ndim, question.effective_format)
-        given, came = (as_float64(np.moveaxis(v, axis or -1, -1)) for v in (x, y))
+    axis = channel_axis(x.ndim, question.effective_format)
+    if not question.file and y.shape == x.shape and axis is not None:
+        given, came = (as_float64(np.moveaxis(v, axis, -1)) for v in (x, y))
         for name, words in _definitions().items():
             if given.shape[-1] == 3 and compare_faithful(given, came, "forward", name, y_dtype).ok:
                 return words, "known"
@@ -74,7 +74,9 @@ def _computed(question: Question, x: Float64) -> Iterator[Said]:
         yield "divided by 255, then what mode tf gives", real(x / 255, "forward", "tf")[0], 1e-6
     if question.using == "larger" and x.ndim == 4:
         for words, resize in _RESIZED.items():
-            yield f"resized to {words}", np.stack([resize(one, (8, 10)) for one in x]), 1e-3
+            resized = np.stack([resize(one, (8, 10)) for one in x])
+            yield f"resized to {words}", resized, 1e-3
+            yield f"resized to {words}, in whole numbers", resized, 0.51
 
 
 def _loaded(question: Question, x: Float64) -> Iterator[Said]:

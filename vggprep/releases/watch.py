@@ -132,4 +132,5 @@ def _told(name: str, difference: Difference, found: Found) -> Told:
     first = found.after if found.after.nightly else None
     day = first.day if first else None
     watched = day + timedelta(days=-day.weekday() % 7) if day else None
-    return Told(name, DAYS[name], difference.sentence, first, found.before, watched)
+    lost = f"{len(found.between)} builds between do not run here" if found.between else ""
+    return Told(name, DAYS[name], difference.sentence, first, found.before, watched, lost)
