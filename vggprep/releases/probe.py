@@ -101,7 +101,13 @@ class Target:
         for module in (self.tf, self.torch, self.jax):
             if module is not None:
                 found[module.__name__] = str(module.__version__)
-        for module_name, package in (("keras_hub", "keras-hub"), ("PIL", "pillow"), ("openvino", "openvino")):
+        packages = (
+            ("keras_hub", "keras-hub"),
+            ("keras_hub", "keras-hub-nightly"),
+            ("PIL", "pillow"),
+            ("openvino", "openvino"),
+        )
+        for module_name, package in packages:
             try:
                 found[module_name] = importlib.import_module("importlib.metadata").version(package)
             except Exception:  # not installed, or a Python that cannot tell

@@ -48,7 +48,7 @@ def recognised(question: Question, x: Array, y: Array, y_dtype: str) -> tuple[st
             if given.shape[-1] == 3 and compare_faithful(given, came, "forward", name, y_dtype).ok:
                 return words, "known"
     if out.size == 0 or not np.isfinite(out).all():
-        return "values that are not all finite" if out.size else "no values", ""
+        return "values that are not all finite" if out.size else "values of which there are none", ""
     return f"values from {out.min():.4g} to {out.max():.4g}", ""
 
 
