@@ -69,6 +69,13 @@ def test_diff_says_what_an_upgrade_changes_and_exits_with_1() -> None:
     assert lines[-1].startswith("Not changed: ordinary channels_last float32 arrays, eager tensors, graphs, ")
 
 
+def test_what_was_not_observed_of_one_side_is_said_to_be_so() -> None:
+    done = vggprep("diff", "keras==3.0.0", "keras[torch]==3.0.5", "--path", "graph", "--path", "ndarray")
+    assert done.stdout.splitlines()[-1] == "Not compared, as it was not observed of keras[torch]==3.0.5: graphs."
+    assert "Not compared" not in vggprep("diff", "keras==3.14.1", "keras==3.15.1").stdout
+    assert vggprep("diff", "keras[torch]==3.0.5", "keras==3.0.0", "--path", "graph").exit_code == 2
+
+
 def test_a_release_does_not_differ_from_itself() -> None:
     done = vggprep("diff", "keras[jax]==3.15.1", "keras[jax]==3.15.1", "--strict")
     assert done.exit_code == 0

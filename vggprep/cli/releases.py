@@ -155,6 +155,7 @@ def diff(
     also = also if record.beside(before, after) else ""
     gone = [f"{baseline} accepts what is no longer so; delete that entry: {sentence}" for sentence in stale]
     stays = f"Not changed: ordinary {same}." if same and whole else ""
+    alone = _alone({name: before, new: after})
     but = f" but what {baseline} accepts" if whole else ""
     if as_json or form == "json":
         differences = [accepted.to_json(difference, after) for difference in found]
@@ -166,7 +167,7 @@ def diff(
         unlike = [
             Remark("error" if d.matters else "warning", f"{TITLES[d.kind].capitalize()}: {d.sentence}") for d in found
         ]
-        notices = [Remark("notice", line) for line in (also, stays, *gone) if line]
+        notices = [Remark("notice", line) for line in (also, stays, *alone, *gone) if line]
 
         def text() -> None:
             click.echo(title)
@@ -174,7 +175,7 @@ def diff(
                 click.echo(also)
             _print_sentences(found, TITLES)
             click.echo(f"\n{_count(found, but)}")
-            for line in (stays, *gone):
+            for line in (stays, *alone, *gone):
                 if line:
                     click.echo(line)
 
@@ -182,11 +183,22 @@ def diff(
     if page is not None:
         from vggprep.pages import changes
 
-        said = [line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *gone) if line]
+        said = [
+            line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *alone, *gone) if line
+        ]
         with writing(page):
             between = [] if only else record.between(name, new)
             pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, between, typed()))
     raise SystemExit(1 if (found if strict else matters) else 0)
+
+
+def _alone(sides: Mapping[str, Observation]) -> list[str]:
+    """The paths that one side ran and the other did not, or was not asked: nothing is said of them."""
+    ran = {name: {parse(row).path for row, did in side.rows.items() if not did.skipped} for name, side in sides.items()}
+    (one, paths), (other, others) = ran.items() if len(ran) == 2 else [*ran.items()] * 2
+    pairs = ((one, others - paths), (other, paths - others))
+    shown = [(name, [words for path, words in PATHS.items() if path in lost]) for name, lost in pairs if lost]
+    return [f"Not compared, as it was not observed of {name}: {listed(words)}." for name, words in shown]
 
 
 def _narrowed(observed: Observation, narrow: Mapping[str, Sequence[str]]) -> Observation:
