@@ -80,6 +80,17 @@ def test_what_uv_cannot_build_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         build_overlay(("keras==9",), None, tmp_path)
 
 
+def test_a_cache_that_cannot_be_written_is_one_line(
+    uv_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(
+        ObservationError, match=r"^cannot install keras\[jax\]==3.99.0 into .*: .*; make room there, or set"
+    ):
+        install_and_observe("keras[jax]==3.99.0")
+
+
 def test_without_uv_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))

@@ -335,8 +335,14 @@ def install_and_observe(
     combination = _combination(name)
     modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
     here = modern and importlib.util.find_spec(combination.backend) is not None
-    observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot install {name} into {directory}: {error.strerror}"
+        raise ObservationError(
+            f"{reason}; make room there, or set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
     observation.write(observed, kept)
     return observed
 
