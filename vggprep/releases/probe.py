@@ -449,7 +449,7 @@ def found_in(target: Target, names: List[str]) -> Any:
     for name in names:
         path, _, last = name.rpartition(".")
         try:
-            module = importlib.import_module("{}.{}".format(target.name, path))
+            module = importlib.import_module("{}.{}".format(target.name, path))  # type: Any
         except ImportError:
             module = target.keras
             for part in path.split("."):
@@ -648,7 +648,7 @@ def settings(target: Target, row: Row, undo: List[Any]) -> None:
                 raise SettingError(error)
             undo.append((change, before))
     if "policy" in row:
-        found = getattr(target.keras, "mixed_precision", None)
+        found = getattr(target.keras, "mixed_precision", None)  # type: Any
         found = getattr(found, "experimental", found) if not hasattr(found, "set_global_policy") else found
         change = getattr(found, "set_global_policy", None) or getattr(found, "set_policy", None)
         if change is None:
