@@ -13,6 +13,7 @@ from vggprep.releases.recognised import recognised
 RGB = Question("load_img", "uint8", (4, 5, 3), file="rgb")
 BATCH = Question("built", "uint8", (2, 4, 5, 3))
 X, B = (array(question).astype("float32") for question in (RGB, BATCH))
+FOUR = Question("tensor", "float32", (4, 5, 4))
 GREY, RGBA, DEEP = (
     Question("load_img", "uint8", (4, 5, c), file=file) for c, file in ((1, "grey"), (4, "rgba"), (1, "16-bit"))
 )
@@ -48,6 +49,7 @@ LUMA = (X * np.array([0.299, 0.587, 0.114])).sum(-1, keepdims=True).round().asty
         (BATCH, preprocess_input(B.copy(), "channels_last", mode="torch"), "what mode torch gives"),
         (BATCH, preprocess_input(B.copy(), "channels_last", mode="caffe"), "what mode caffe gives"),
         (BATCH, B / np.float32(254), "values from 0 to 1.004"),
+        (FOUR, array(FOUR) / np.float32(255), "values from 0 to 1"),
         (BATCH, np.where(B > 254, np.nan, B), "values that are not all finite"),
         (BATCH, np.zeros((0, 3), "float32"), "values of which there are none"),
     ],

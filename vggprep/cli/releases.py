@@ -428,7 +428,7 @@ def watch(package: str, since: bool, form: Format) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @html_option
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool, page: Path | None) -> None:
-    """List the changes of behaviour in the recorded releases by what they mean, worst first, with the release of each.
+    """List the changes in the recorded releases by what they mean, worst first, with the release of each.
 
     \b
     vggprep history
