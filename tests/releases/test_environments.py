@@ -54,6 +54,9 @@ def test_a_release_is_installed_observed_and_kept(
     assert asked[-1].endswith(" keras==3.99.0")
     assert compare(observed, install_and_observe("keras[jax]==3.99.0")) == []
     assert uv_log.read_text().splitlines() == asked
+    # A later vggprep asks more.
+    monkeypatch.setattr("vggprep.releases.questions.questions", lambda: [question(), question(mode="tf")])
+    assert len(install_and_observe("keras[jax]==3.99.0").rows) == 2
 
 
 def test_what_is_built_is_not_built_again(uv_log: Path, tmp_path: Path) -> None:

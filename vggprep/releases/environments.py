@@ -22,9 +22,9 @@ from types import MappingProxyType
 from packaging.version import Version
 
 from vggprep.files import cache_folder
-from vggprep.releases import observation
+from vggprep.releases import observation, questions
 from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
-from vggprep.releases.questions import Question, converters
+from vggprep.releases.questions import Question
 
 NIGHTLY = "-nightly"
 """What the name of a package of nightly builds ends with, ``keras-nightly`` for instance."""
@@ -110,9 +110,7 @@ _KERAS_2 = """
     2.14.0/2.14.1 2.15.0/2.15.1"""
 _ON_OTHER_BACKENDS = "3.0.5 3.1.1 3.4.1 3.5.0 3.6.0 3.11.3 3.12.0 3.15.1"
 
-_HUBS = (
-    "0.17.0 0.18.1 0.19.3 0.20.0 0.21.1 0.22.2 0.23.0 0.24.0 0.25.1 0.26.0 0.27.1 0.28.0 0.29.1 0.30.0 0.31.1 0.32.0"
-)
+_HUBS = "0.17.0 0.18.1 0.19.3 0.20.0 0.21.1 0.22.2 0.23.0 0.24.0 0.32.0"
 _HUB = ("regex==2026.11.19", "tokenizers==0.23.3", "tensorflow-text==2.21.1")
 
 _LINES = {
@@ -144,8 +142,8 @@ _LINES = {
     ),
     "keras[torch]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "torch-2.13.0", "torch")),
     "keras[jax]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "tf-2.21.0", "jax")),
-    "keras[numpy]": tuple(_overlays("keras", "3.0.5 3.5.0 3.11.3 3.12.0 3.15.1", "tf-2.21.0", "numpy")),
-    "keras[openvino]": tuple(_overlays("keras", "3.11.3 3.12.0 3.15.1", "openvino", "openvino")),
+    "keras[numpy]": tuple(_overlays("keras", "3.15.1", "tf-2.21.0", "numpy")),
+    "keras[openvino]": tuple(_overlays("keras", "3.15.1", "openvino", "openvino")),
     # With the newest Keras, and what KerasHub imports itself.
     "keras-hub": tuple(
         Combination(f"keras-hub=={v}", "tf-2.21.0", (f"keras-hub=={v}", "keras==3.15.1", *_HUB)) for v in _HUBS.split()
@@ -287,11 +285,17 @@ def observe_combination(
     variables = {"KERAS_BACKEND": combination.backend, "PYTHONNOUSERSITE": "1"}
     if overlay is not None:
         variables["PYTHONPATH"] = str(overlay)
-    if asked is None and combination.release.startswith("keras-hub"):
-        asked = list(converters())
+    asked = _questions(combination, asked)
     observed = observation.observe(combination.target, Interpreter(python, variables), asked=asked, progress=progress)
     check_running(combination, observed)
     return observed
+
+
+def _questions(combination: Combination, asked: Sequence[Question] | None) -> Sequence[Question]:
+    """What a release is asked: by default everything, one of KerasHub about its image converters."""
+    if asked is not None:
+        return asked
+    return list(questions.converters()) if combination.release.startswith("keras-hub") else questions.questions()
 
 
 def check_running(combination: Combination, observed: Observation) -> None:
@@ -330,9 +334,12 @@ def install_and_observe(
     """
     directory = directory or cache_folder("releases")
     kept = observation_file(name, directory, asked)
-    if kept.exists():
-        return observation.read(kept)
     combination = _combination(name)
+    if kept.exists():
+        found = observation.read(kept)
+        # An older vggprep asked less: what it did not ask would pass for what this release cannot run.
+        if {question.id for question in _questions(combination, asked)} <= found.rows.keys():
+            return found
     modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
     here = modern and importlib.util.find_spec(combination.backend) is not None
     try:
