@@ -100,8 +100,11 @@ class Clause:
         self.modes = re.search(r" with mode (.*?)(?= with |$)", w)
         self.known, w = read(w, r" in ([\w, ]+) mode\b")
         words_of_paths = "|".join(map(re.escape, PATHS.values()))
-        self.paths = set(re.findall(words_of_paths, w))
-        head = re.split(words_of_paths, w)[0]
+        lowered = {path.lower(): path for path in PATHS.values()}
+        found = re.findall(f"(plain )?({words_of_paths})", w, re.I)
+        self.paths = {lowered[path.lower()] for _, path in found}
+        self.plain = {lowered[path.lower()] for plain, path in found if plain}
+        head = re.split(words_of_paths, w, flags=re.I)[0]
         self.dtypes = {d for d in (*DTYPES, "longdouble", "complex64") if re.search(rf"\b{d}\b", head)}
         if re.search(r"\binteger\b", head):
             self.dtypes |= set(INTEGERS) - {"bool"}
@@ -131,6 +134,8 @@ class Clause:
                 wanted = {" and ".join(sorted(wanted, reverse=True))}
             if (value is not None or wanted is not None) and value not in (wanted or ()):
                 return False
+        if q.path in ("generator", "converter") and q.compared != (PATHS[q.path] in self.plain):
+            return False
         if q.compared:
             named = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend, backend)
             paths = PATHS[q.path] in self.paths and (not self.dtypes or q.dtype in self.dtypes)

@@ -761,7 +761,8 @@ def _clause(chosen: Mapping[str, tuple[Any, ...]]) -> str:
         if set(_WHOLE) <= set(dtypes):
             dtypes = ["integer", *(dtype for dtype in dtypes if dtype not in _WHOLE)]
         words.append(listed(dtypes))
-    words.append(listed(PATHS.get(path, path) for path in chosen["path"]))
+    plain = ("generator", "converter") if compared else ()
+    words.append(listed("plain " * (path in plain) + PATHS.get(path, path) for path in chosen["path"]))
     known = set(chosen["mode"]) <= {*KERAS_MODES, "identity"}
     if None not in chosen["module"]:
         words.append(f"of {listed(chosen['module'])}")
