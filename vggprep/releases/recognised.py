@@ -111,12 +111,14 @@ def _loaded(question: Question, x: Float64) -> Iterator[Said]:
 
 def _positions(size: int, sides: int) -> Float64:
     """Where the centres of ``size`` pixels lie among ``sides``."""
-    return (np.arange(size) + 0.5) * sides / size - 0.5
+    found: Float64 = (np.arange(size) + 0.5) * sides / size - 0.5
+    return found
 
 
 def _nearest(x: Float64, size: tuple[int, int]) -> Float64:
     rows, columns = (np.floor(_positions(n, s) + 0.5).astype(int) for n, s in zip(size, x.shape, strict=False))
-    return x[rows][:, columns]
+    found: Float64 = x[rows][:, columns]
+    return found
 
 
 def _bilinear(x: Float64, size: tuple[int, int]) -> Float64:
