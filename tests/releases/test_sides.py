@@ -22,7 +22,7 @@ from vggprep.releases.record import shipped
         ("keras[torch]==3.13.0", r"nearest: keras\[torch\]==3\.12\.0 and keras\[torch\]==3\.15\.1"),
         ("keras==2.99.0", r"not a final release from 2\.1\.0 on; did you mean keras==2\."),
         ("keras==0.3", r"not a final release"),
-        ("numpy==2.0", r"is not a release; expected keras-applications, .* or tf_keras"),
+        ("numpy==2.0", r"is not a release; expected keras-applications, .* or keras-hub"),
         ("keras==", r"is not a release"),
         ("keras==3.x", r"3\.x is not a version; expected one such as 3\.15\.1"),
         ("keras==3.15.1rc1", r"not a final release from 2\.1\.0"),
