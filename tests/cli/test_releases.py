@@ -17,10 +17,12 @@ from click.testing import CliRunner, Result
 from stand_in import RIGHT, question, write_interpreter, write_script, write_stand_in
 
 from vggprep.cli import main
+from vggprep.releases.changes import MEANINGS
 from vggprep.releases.observation import Observation, read, write
 from vggprep.releases.questions import parse
 from vggprep.releases.record import shipped
 
+NEWEST = "keras==3.7.0 on TensorFlow, 2024-11-26"
 UPGRADE = ("keras==2.15.0", "keras==3.15.1")
 
 
@@ -63,8 +65,16 @@ def test_diff_says_what_an_upgrade_changes_and_exits_with_1() -> None:
     assert "up to 20.1 grey levels" in mean
     headings = ["wrong values, before or now (this matters)", "what worked raises now (this matters)", "rounding only"]
     assert [lines.index(heading) for heading in headings] == sorted(lines.index(heading) for heading in headings)
-    assert lines[-2].endswith("that matter")
-    assert lines[-1].startswith("Not changed: ordinary channels_last float32 arrays, eager tensors, graphs, ")
+    assert lines[-3].endswith("that matter")
+    assert lines[-2].startswith("Not changed: ordinary channels_last float32 arrays, eager tensors, graphs, ")
+    assert lines[-1] == "Not compared, as it was not observed of keras==2.15.0: TensorFlow's own variables."
+
+
+def test_what_was_not_observed_of_one_side_is_said_to_be_so() -> None:
+    done = vggprep("diff", "keras==3.0.0", "keras[torch]==3.0.5", "--path", "graph", "--path", "ndarray")
+    assert done.stdout.splitlines()[-1] == "Not compared, as it was not observed of keras[torch]==3.0.5: graphs."
+    assert "Not compared" not in vggprep("diff", "keras==3.14.1", "keras==3.15.1").stdout
+    assert vggprep("diff", "keras[torch]==3.0.5", "keras==3.0.0", "--path", "graph").exit_code == 2
 
 
 def test_a_release_does_not_differ_from_itself() -> None:
@@ -159,7 +169,12 @@ def test_what_a_baseline_accepts_is_not_reported_again(folder: Path) -> None:
     assert done.exit_code == 0
     assert "\nnothing differs but what all.json accepts\nNot changed: " in done.stdout
 
-    *some, left_out = json.loads(document)["differences"][:4]
+    float32 = [
+        d
+        for d in json.loads(document)["differences"]
+        if "mode=caffe data_format=channels_first dtype=float32" in str(d["rows"])
+    ]
+    *some, left_out = float32[:4]
     (folder / "some.json").write_text(json.dumps({"differences": some}))
     narrow = ("--dtype", "float32", "--mode", "caffe", "--baseline", "some.json", "--json")
     found = json.loads(vggprep("diff", *UPGRADE, *narrow).stdout)
@@ -213,19 +228,51 @@ def test_show_can_be_narrowed_to_what_is_right_and_prints_json() -> None:
     assert "no row that it could run" in one_line(vggprep("show", "keras==3.15.1", "--path", "xla", "--dtype", "bool"))
 
 
+def test_show_says_what_comes_out_of_loaders_and_models_where_they_are_asked_for() -> None:
+    done = vggprep("show", "keras==3.15.1", "--path", "load_img", "--path", "built")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "(this matters)" not in done.stdout
+    assert (
+        "  Load_img and img_to_array of 16-bit files: grey three times, 16 bits cut to 255 as float32. 1 row."
+        in done.stdout
+    )
+    inside = [line for line in done.stdout.splitlines() if "EfficientNetB0 built for imagenet weights" in line]
+    assert [line.partition(": ")[2] for line in inside] == [
+        'what "multiply by (2.08969, 2.11289, 2.10819)" gives as float32. 1 row.'
+    ]
+    assert "load_img" not in vggprep("show", "keras==3.15.1").stdout.lower()
+
+
 # ---- history ---------------------------------------------------------------------------------------------------------
 
 
 def test_history_names_the_releases_that_made_the_changes() -> None:
     done = vggprep("history")
     assert done.exit_code == 0
-    assert " keras==3.12.0, 2025-10-27 " in done.stdout
+    lines = done.stdout.splitlines()
+    assert "  keras==3.12.0 on TensorFlow, torch and JAX, 2025-10-27" in lines
     assert "after keras==3.0.0, by " in done.stdout
-    assert (
-        done.stdout.index(" keras==3.12.0,") < done.stdout.index(" keras==2.7.0,") < done.stdout.index(" keras==2.1.2,")
-    )
+    newest_first = [
+        lines.index(f"  {head}") for head in (NEWEST, "keras==2.2.0, 2018-06-06", "keras==2.1.2, 2017-12-01")
+    ]
+    assert newest_first == sorted(newest_first)
+    meanings = [lines.index(title) for title in MEANINGS.values() if title in lines]
+    assert meanings == sorted(meanings)
+    assert lines[0] == "wrong values now"
+    assert len(meanings) >= 5
+    told = [line for line in lines if line.startswith("    ")]
+    assert len(set(told)) == len(told) > 50
     assert "TensorFlow 2.6.5" in done.stdout  # what else differed
     assert f"\n{len(shipped().releases)} releases are recorded.\n" in done.stdout
+
+
+def test_history_names_each_commit_once_with_its_day_and_the_builds_around_it() -> None:
+    lines = vggprep("history", "--path", "model").stdout.splitlines()
+    (wide,) = [line for line in lines if "exactly 3 wide: now the mean along the width" in line]
+    assert wide.endswith(" [eb5c5ae1cb]")
+    (commit,) = [line for line in lines if line.startswith("  [eb5c5ae1cb] Made on 2024-10-23: ")]
+    assert "https://github.com/keras-team/keras/commit/eb5c5ae1cb" in commit
+    assert commit.endswith("First in keras-nightly==3.7.0.dev2024102503, not yet in 3.6.0.dev2024101603.")
 
 
 def test_history_names_what_could_not_be_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import functools
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from judged import CELL, correct, failed, failing_checks, judge, refuses_caffe_bytes, row, swapped_in_caffe
+from judged import CELL, FEW, correct, failed, failing_checks, judge, refuses_caffe_bytes, row, swapped_in_caffe
 
 from vggprep import (
     Implementation,
     check_implementation,
 )
-from vggprep.conformance import ledger
+from vggprep.checks import CHECKS
+from vggprep.conformance import engine, judging, ledger
 from vggprep.conformance.ledger import LedgerError
 from vggprep.implementations import keras
 
@@ -101,6 +103,37 @@ def test_an_entry_past_its_date_fails_the_run_and_says_so(
     over = [result for result in report.results if result.finding == "expired_entry"]
     assert [result.status for result in over] == (["failed"] if said else [])
     assert all(result.message == f"expired ledger entry{said}red and blue change places" for result in over)
+
+
+@pytest.mark.parametrize(
+    ("until", "mode", "days"),
+    [
+        ("2026-03-03", "caffe", 30),
+        ("2026-02-01", "caffe", 0),
+        ("2026-03-04", "caffe", None),
+        ("2026-01-31", "caffe", None),
+        ("2026-02-20", "tf", None),
+    ],
+)
+def test_the_end_of_an_entry_is_announced_thirty_days_before(until: str, mode: str, days: int | None) -> None:
+    known = [
+        entry(check="value", mode=mode, until=until),
+        entry(check="value", until_release="3.0"),
+        entry(check="value"),
+    ]
+    said = ledger.ending(known, "mine", [("value", CELL), ("monotone", CELL._replace(mode="tf"))], date(2026, 2, 1))
+    line = f"accepted until {until}, {days} days from now, and failing the run after that: red and blue change places"
+    assert said == ([] if days is None else [line])
+
+
+def test_a_report_announces_the_end_of_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = date.today() + timedelta(9)
+    value = [check for check in CHECKS if check.name == "value"]
+    monkeypatch.setattr(judging, "run", functools.partial(engine.run, checks=value))
+    known = [entry(check="value", until=until)]
+    report = judging.judge(Implementation("it", swapped_in_caffe), known=known, selection=FEW, examples=0)
+    assert report.conforms
+    assert [note.partition(", and")[0] for note in report.notes] == [f"accepted until {until}, 9 days from now"]
 
 
 def test_an_entry_past_its_date_fails_a_run_that_tolerates_stale_ones() -> None:

@@ -54,6 +54,9 @@ def test_a_release_is_installed_observed_and_kept(
     assert asked[-1].endswith(" keras==3.99.0")
     assert compare(observed, install_and_observe("keras[jax]==3.99.0")) == []
     assert uv_log.read_text().splitlines() == asked
+    # A later vggprep asks more.
+    monkeypatch.setattr("vggprep.releases.questions.questions", lambda: [question(), question(mode="tf")])
+    assert len(install_and_observe("keras[jax]==3.99.0").rows) == 2
 
 
 def test_what_is_built_is_not_built_again(uv_log: Path, tmp_path: Path) -> None:
@@ -65,14 +68,30 @@ def test_what_is_built_is_not_built_again(uv_log: Path, tmp_path: Path) -> None:
 
 
 def test_what_uv_cannot_build_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_CANNOT", {})
     write_script(tmp_path / "bin" / "uv", 'echo starting >&2; echo "error: No luck" >&2; exit 2')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     with pytest.raises(
         ObservationError, match=r"^uv venv --python 3.6 tf-1.15.0: error: No luck; install Python 3.6 .*$"
     ):
         build_base("tf-1.15.0", tmp_path)
+    write_script(tmp_path / "bin" / "uv", 'echo "error: another" >&2; exit 2')
+    with pytest.raises(ObservationError, match=r"^uv venv --python 3.6 tf-1.15.0: error: No luck; "):
+        build_base("tf-1.15.0", tmp_path)  # is not tried again
+    write_script(tmp_path / "bin" / "uv", 'echo "error: No luck" >&2; exit 2')
     with pytest.raises(ObservationError, match=r"^uv pip install .* keras==9: error: No luck; is the release .*$"):
         build_overlay(("keras==9",), None, tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(
+    uv_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(
+        ObservationError, match=r"^cannot install keras\[jax\]==3.99.0 into .*: .*; make room there, or set"
+    ):
+        install_and_observe("keras[jax]==3.99.0")
 
 
 def test_without_uv_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +110,8 @@ def test_without_uv_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: py
         ("keras[torch]==3.99", "torch-2.13.0", ["keras==3.99"]),
         ("keras==2.2.1", "tf-1.10.0", ["keras==2.2.1", "keras-applications==1.0.2"]),
         ("tensorflow==2.5.3", "tf-2.5.3", []),
+        ("keras-nightly==3.0.0.dev2023102803", "tf-2.21.0", ["keras-nightly==3.0.0.dev2023102803"]),
+        ("keras-nightly==2.7.0.dev2021070900", "tf-2.7.4", ["keras-nightly==2.7.0.dev2021070900"]),
     ],
 )
 def test_a_release_gets_its_own_environment_or_that_of_its_predecessor(

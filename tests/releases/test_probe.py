@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import question, write_stand_in
 
 from vggprep.releases import probe
 from vggprep.releases.observation import Interpreter, Row, observe
-from vggprep.releases.questions import Question, encode
+from vggprep.releases.questions import Question, array, encode
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,67 @@ def test_a_setting_that_is_refused_is_no_error_of_preprocess_input(tmp_path: Pat
         file.write("def set_floatx(value): raise ValueError(value)\n")
     refused, right = ask(found, question(floatx="bfloat16"), question())
     assert (refused.error, refused.type, right.verdict) == ("ValueError", "setting", "right")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "channels"),
+    [("grey", "L", 1), ("grey-alpha", "LA", 2), ("rgb", "RGB", 3), ("rgba", "RGBA", 4), ("palette", "P", 3),
+     ("16-bit", "I;16", 1), ("1-bit", "1", 1)],
+)  # fmt: skip
+def test_a_png_holds_the_pixels_that_were_asked_for(kind: str, mode: str, channels: int) -> None:
+    image = pytest.importorskip("PIL.Image")
+    x = array(Question("load_img", "uint8", (4, 5, channels), file=kind))
+    found = image.open(io.BytesIO(probe.png(x, kind)))
+    assert found.mode == mode
+    assert found.size == (5, 4)
+    values = np.asarray(found.convert("RGB") if kind == "palette" else found).reshape(x.shape)
+    assert np.array_equal(values, x > 127 if kind == "1-bit" else x.astype(int) * (257 if kind == "16-bit" else 1))
+
+
+class Symbol:
+    """A stand-in for a tensor of a model: what was done to it, in words."""
+
+    def __init__(self, shape: tuple[int | None, ...], done: str = "input") -> None:
+        self.shape, self.done = shape, done
+
+
+def of_models(constructor: Any) -> Any:
+    """A stand-in for a Keras with this constructor, whose layers say what they do."""
+
+    class Layer:
+        def __call__(self, given: Symbol) -> Symbol:
+            return Symbol(given.shape, f"{given.done} {type(self).__name__}")
+
+    names = ("Conv2D", "DepthwiseConv2D", "ZeroPadding2D", "Dense", "Rescaling")
+    layers = types.SimpleNamespace(**{name: type(name, (Layer,), {}) for name in names})
+    keras = types.SimpleNamespace(
+        layers=layers, Sequential=type("Sequential", (Layer,), {}), Input=lambda shape: Symbol((None, *shape))
+    )
+    keras.Model = lambda inputs, outputs: lambda x: (outputs.done, x.shape)
+    keras.applications = types.SimpleNamespace(Made=constructor(layers))
+    return types.SimpleNamespace(keras=keras, session=False, backend="numpy")
+
+
+def test_a_model_is_stopped_at_its_first_layer_with_weights_and_nothing_stays_replaced() -> None:
+    def constructor(layers: Any) -> Any:
+        def made(
+            weights: str | None, include_top: bool, input_tensor: Symbol, include_preprocessing: bool = True
+        ) -> None:
+            x = layers.Rescaling()(input_tensor) if include_preprocessing else input_tensor
+            if weights == "imagenet":
+                x = layers.Rescaling()(x)
+            layers.Conv2D()(x)
+            raise AssertionError("it went on")
+
+        return made
+
+    target = of_models(constructor)
+    x = np.zeros((1, 32, 32, 3), "uint8")
+    for using, done in ((None, "input Rescaling"), ("imagenet", "input Rescaling Rescaling")):
+        row = {"module": "Made", **({"using": using} if using else {})}
+        assert probe.run_built(target, len, x, row) == (None, (done, x.shape))
+    _, same = probe.run_built(target, len, x, {"module": "Made", "using": "left-out"})
+    assert (same.dtype, same.shape) == (np.float32, x.shape)
+    assert target.keras.layers.Conv2D()(Symbol((1,), "a")).done == "a Conv2D"
+    with pytest.raises(probe.UnavailableError, match="no Other"):
+        probe.run_built(target, len, x, {"module": "Other"})

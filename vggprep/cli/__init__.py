@@ -29,7 +29,7 @@ VERBS = {
     "diff": ("releases", "Say in words what changed between two releases or environments, worst first."),
     "history": (
         "releases",
-        "List the changes of behaviour in the recorded releases, with the release that made each, newest first.",
+        "List the changes in the recorded releases by what they mean, worst first, with the release of each.",
     ),
     "bisect": ("releases", "Find the release, or the day, at which behaviour first changed between two versions."),
     "watch": (

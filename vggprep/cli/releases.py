@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 from packaging.version import Version
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from vggprep import pages
 from vggprep.cli.common import fail, html_option, output_option, progress, typed, writing
 from vggprep.cli.formats import Format, Remark, format_option, present
-from vggprep.releases import accepted, bisection, counterpart, load_side, observation, record
+from vggprep.releases import accepted, bisection, counterpart, dated, load_side, observation, record
 from vggprep.releases import watch as watching
 from vggprep.releases.changes import (
     FAULTS,
     MATTERS,
+    MEANINGS,
     PATHS,
     TITLES,
     Difference,
@@ -157,6 +155,7 @@ def diff(
     also = also if record.beside(before, after) else ""
     gone = [f"{baseline} accepts what is no longer so; delete that entry: {sentence}" for sentence in stale]
     stays = f"Not changed: ordinary {same}." if same and whole else ""
+    alone = _alone({name: before, new: after})
     but = f" but what {baseline} accepts" if whole else ""
     if as_json or form == "json":
         differences = [accepted.to_json(difference, after) for difference in found]
@@ -168,7 +167,7 @@ def diff(
         unlike = [
             Remark("error" if d.matters else "warning", f"{TITLES[d.kind].capitalize()}: {d.sentence}") for d in found
         ]
-        notices = [Remark("notice", line) for line in (also, stays, *gone) if line]
+        notices = [Remark("notice", line) for line in (also, stays, *alone, *gone) if line]
 
         def text() -> None:
             click.echo(title)
@@ -176,7 +175,7 @@ def diff(
                 click.echo(also)
             _print_sentences(found, TITLES)
             click.echo(f"\n{_count(found, but)}")
-            for line in (stays, *gone):
+            for line in (stays, *alone, *gone):
                 if line:
                     click.echo(line)
 
@@ -184,11 +183,22 @@ def diff(
     if page is not None:
         from vggprep.pages import changes
 
-        said = [line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *gone) if line]
+        said = [
+            line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *alone, *gone) if line
+        ]
         with writing(page):
             between = [] if only else record.between(name, new)
             pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, between, typed()))
     raise SystemExit(1 if (found if strict else matters) else 0)
+
+
+def _alone(sides: Mapping[str, Observation]) -> list[str]:
+    """The paths that one side ran and the other did not, or was not asked: nothing is said of them."""
+    ran = {name: {parse(row).path for row, did in side.rows.items() if not did.skipped} for name, side in sides.items()}
+    (one, paths), (other, others) = ran.items() if len(ran) == 2 else [*ran.items()] * 2
+    pairs = ((one, others - paths), (other, paths - others))
+    shown = [(name, [words for path, words in PATHS.items() if path in lost]) for name, lost in pairs if lost]
+    return [f"Not compared, as it was not observed of {name}: {listed(words)}." for name, words in shown]
 
 
 def _narrowed(observed: Observation, narrow: Mapping[str, Sequence[str]]) -> Observation:
@@ -212,7 +222,8 @@ def _versions(also: Mapping[str, tuple[str, str]]) -> str:
 
 def _print_sentences(found: Sequence[Difference], titles: Mapping[Kind, str]) -> None:
     for kind, differences in groupby(found, lambda difference: difference.kind):
-        click.echo(f"\n{titles[kind]}{' (this matters)' if kind in MATTERS else ''}")
+        matters = kind in MATTERS and not (titles is FAULTS and kind == "compared")
+        click.echo(f"\n{titles[kind]}{' (this matters)' if matters else ''}")
         for difference in differences:
             click.echo(f"  {difference.sentence}")
 
@@ -233,8 +244,8 @@ def _count(found: Sequence[Difference], but: str) -> str:
 def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) -> None:
     """Say what one release does wrong, or otherwise than with arrays, worst first.
 
-    RELEASE is named as in diff; a file written by observe or python:INTERPRETER will do, too. Exit code 1 if there is
-    anything to say.
+    RELEASE is named as in diff; a file written by observe or python:INTERPRETER will do, too. Exit code 1 if anything
+    is. With --path load_img, directory, generator, adapted, built or converter it says what comes out of these, too.
 
     \b
     vggprep show keras==3.15.1
@@ -246,16 +257,17 @@ def show(release: str, as_json: bool, install: bool, **narrow: tuple[str, ...]) 
     rows = {name for name, row in ran.items() if not row.skipped}
     if not rows:
         fail(f"{release} has no row that it could run{_only(narrow)}; leave out an option")
-    found = faults(observed, rows)
+    found = [d for d in faults(observed, rows) if d.kind != "compared" or narrow["path"]]
+    wrong = [difference for difference in found if difference.kind != "compared"]
     if as_json:
         said = [{key: value for key, value in d.to_json().items() if key != "matters"} for d in found]
         click.echo(json.dumps({"release": observed.running, "faults": said}, indent=2))
     else:
         click.echo(f"{release}{_only(narrow)}: {len(rows)} rows")
         _print_sentences(found, FAULTS)
-        if not found:
+        if not wrong:
             click.echo("\nnothing is wrong, or otherwise than with arrays")
-    raise SystemExit(1 if found else 0)
+    raise SystemExit(1 if wrong else 0)
 
 
 @click.command()
@@ -416,7 +428,7 @@ def watch(package: str, since: bool, form: Format) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @html_option
 def history(mode: str | None, path: str | None, everything: bool, as_json: bool, page: Path | None) -> None:
-    """List the changes of behaviour in the recorded releases, with the release that made each, newest first.
+    """List the changes in the recorded releases by what they mean, worst first, with the release of each.
 
     \b
     vggprep history
@@ -443,19 +455,35 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool,
                 "published": str(published_on(c.release) or "") or None,
                 "adjacent": c.adjacent,
                 "beside": dict(c.also_changed),
+                "commit": known.commit if (known := dated.found(c.release, c.difference.rows)) else None,
                 **c.difference.to_json(),
             }
             for c in found
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("line", "release", "what changed", show_lines=True)
-    for column, least in zip(table.columns, (None, None, 40), strict=True):
-        column.overflow, column.min_width = "fold", least
-    for change in found:
-        also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
-        day = published_on(change.release)
-        when = f"{change.when}{f', {day}' if day else ''}{also}"
-        table.add_row(*map(escape, (", ".join(change.lines), when, change.difference.sentence)))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    commits: dict[str, str] = {}
+    for meaning, title in MEANINGS.items():
+        heads: dict[str, list[str]] = {}
+        for change in (one for one in found if one.difference.meaning == meaning):
+            known = dated.found(change.release, change.difference.rows)
+            commits |= {known.commit: known.sentence} if known else {}
+            tag = f" [{known.commit}]" if known else ""
+            heads.setdefault(_head(change), []).append(f"    {change.difference.sentence}{tag}")
+        if heads:
+            click.echo(f"{title}\n")
+            click.echo("\n".join(line for head, lines in heads.items() for line in (f"  {head}", *lines)) + "\n")
+    if commits:
+        click.echo("\n".join(("commits", "", *(f"  [{commit}] {words}" for commit, words in commits.items()), "")))
     click.echo("\n".join(said))
+
+
+def _head(change: record.Change) -> str:
+    """The release that made a change, its backends, its day, and what else was newer."""
+    backends = [line.partition("[")[2].rstrip("]") or "tensorflow" for line in change.lines]
+    shown = listed([{"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend, backend) for backend in backends])
+    where = f" on {shown}" if change.line.startswith("keras") and Version(change.version).major > 2 else ""
+    day = published_on(change.release)
+    also = f" (also {_versions(change.also_changed)})" if change.also_changed else ""
+    when = re.sub(r"\[\w+\]", "", change.when)
+    return f"{when}{where}{f', {day}' if day else ''}{also}"

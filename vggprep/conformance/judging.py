@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Literal
 
 from vggprep import html
@@ -50,7 +51,9 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    notes = [*map(str, advice), *report.notes, *filter(None, [applicable.note]), *_unknown_names(report)]
+    judged = {(result.check, result.cell) for result in report.results if result.status not in ("refused", "skipped")}
+    ending = ledger.ending(applicable.entries, implementation.name, judged, date.today())
+    notes = [*map(str, advice), *report.notes, *filter(None, [applicable.note]), *ending, *_unknown_names(report)]
     return replace(report, notes=notes)
 
 

@@ -6,7 +6,7 @@ An entry that no longer excuses anything is stale and fails the run, so that a l
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
@@ -185,6 +185,30 @@ def applicable(known: Sequence[Entry] | None, name: str, today: date | None = No
     found = _applicable(known, name)
     day = today or date.today()
     return replace(found, entries=tuple(replace(e, over=e.ended(day, found.release)) for e in found.entries))
+
+
+NOTICE = 30
+"""How many days before an entry's ``until`` a report says that it comes."""
+
+
+def ending(
+    entries: Sequence[Entry], name: str, judged: Iterable[tuple[str, tuple[str, str, str, int]]], today: date
+) -> list[str]:
+    """A line for each day within ``NOTICE`` days on which entries end that match something that was judged.
+
+    ``judged``: a check and a cell of the implementation ``name`` each.
+    """
+    found: dict[date, list[str]] = {}
+    several = list(judged)
+    for one in entries:
+        near = one.until is not None and 0 <= (one.until - today).days <= NOTICE
+        if one.until is not None and near and any(one.matches(name, *each) for each in several):
+            found.setdefault(one.until, []).append(one.reason)
+    return [
+        f"accepted until {day}, {(day - today).days} days from now, and failing the run after that: "
+        + "; ".join(dict.fromkeys(reasons))
+        for day, reasons in sorted(found.items())
+    ]
 
 
 def _applicable(known: Sequence[Entry] | None, name: str) -> Applicable:

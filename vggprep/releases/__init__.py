@@ -17,7 +17,7 @@ from vggprep.releases.environments import PUBLISHED, install_and_observe
 from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
 
 _RELEASE = re.compile(r"([A-Za-z_-]+)(?:\[(\w+)\])?==([\w.]+)")
-_PACKAGES = {"tf-keras": "tf_keras", "keras_applications": "keras-applications"}
+_PACKAGES = {"tf-keras": "tf_keras", "keras_hub": "keras-hub", "keras_applications": "keras-applications"}
 
 
 def load_side(spec: str, *, install: bool = False, progress: Progress | None = None) -> Observation:
@@ -50,8 +50,12 @@ def canonical(spec: str) -> str:
         raise ObservationError(f"{spec} is not a release; expected {packages} with a version, such as keras==3.15.1")
     number = _number(version)
     backend = None if backend == "tensorflow" else backend
-    if backend not in (None, "torch", "jax") or (backend and (package != "keras" or number.major < 3)):
-        raise ObservationError(f"{spec}: a backend must be torch, jax or tensorflow, and only Keras 3 has backends")
+    if backend not in (None, "torch", "jax", "numpy", "openvino") or (
+        backend and (package != "keras" or number.major < 3)
+    ):
+        raise ObservationError(
+            f"{spec}: a backend must be tensorflow, torch, jax, numpy or openvino, and only Keras 3 has backends"
+        )
     published = PUBLISHED[package]
     newest = Version(published[-1])
     if package == "tensorflow" and number > newest:

@@ -25,13 +25,16 @@ from vggprep.releases.questions import KERAS_MODES, Question
 from vggprep.releases.verdicts import channel_axis, defined, free_axes
 from vggprep.spec import DATA_FORMATS, DTYPES, INTEGERS, RANKS
 
-Kind = Literal["value", "crash", "refusal", "writes", "outside", "error", "dtype", "aliasing", "rounding"]
+Kind = Literal[
+    "value", "crash", "refusal", "writes", "compared", "outside", "error", "dtype", "aliasing", "rounding"
+]  # fmt: skip
 
 TITLES: dict[Kind, str] = {
     "value": "wrong values, before or now",
     "crash": "the interpreter is killed",
     "refusal": "what worked raises now",
     "writes": "the input is written to now",
+    "compared": "loaders, generators, layers and models: other results",
     "outside": "changes outside the definition",
     "error": "changes of errors",
     "dtype": "changes of dtype",
@@ -46,11 +49,27 @@ FAULTS: dict[Kind, str] = {
     "refusal": "what is defined raises",
     "writes": "the input is overwritten",
     "outside": "unlike arrays, outside the definition",
+    "compared": "what comes out of loaders, generators, layers and models, of which nothing says what is right",
 }
 """The kinds of fault of one release in words, worst first."""
 
+Meaning = Literal["broken", "unlike", "mended", "gone", "crash", "refusal", "writes", "compared", "other"]
+
+MEANINGS: dict[Meaning, str] = {
+    "broken": "wrong values now",
+    "unlike": "other wrong values now than before",
+    "mended": "right values now, wrong ones before: a model trained with the old release meets others",
+    "gone": "raises now, where values were wrong before",
+    "crash": TITLES["crash"],
+    "refusal": TITLES["refusal"],
+    "writes": TITLES["writes"],
+    "compared": TITLES["compared"],
+    "other": "nothing that matters: errors, dtypes, aliasing, rounding, what is outside the definition",
+}
+"""What changes mean to somebody who upgrades, worst first."""
+
 KINDS = tuple(TITLES)
-MATTERS = KINDS[:4]
+MATTERS = KINDS[:5]
 
 Key = tuple[str, str]
 """A backend and the id of a question."""
@@ -97,6 +116,7 @@ class Difference:
     selections: tuple[Selection, ...] = ()
     off: str = ""
     against: str = "before"
+    meaning: Meaning = "other"
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -179,6 +199,8 @@ def state(question: Question, row: Row) -> State:
         return State("raises", row.error)
     if row.verdict == "right":
         return State("right")
+    if question.compared:
+        return State("result", f"{row.cause} as {row.dtype}")
     axis = re.search(r"along the (\w+)$", row.cause) if row.cause.count(" along the ") == 1 else None
     shape = "" if row.shape == question.shape else " in another shape"
     words = row.cause or f"{row.dtype} values{shape}, for which nothing is defined"
@@ -187,7 +209,8 @@ def state(question: Question, row: Row) -> State:
 
 def _ownership(row: Row) -> State:
     if row.error:
-        return State("ownership", f"raises {row.error}{' and writes to the input' * row.written}")
+        left = f" and leaves it changed ({row.cause})" if row.cause else " and writes to the input"
+        return State("ownership", f"raises {row.error}{left * row.written}")
     written = "the input is written to" if row.written else "the input is left alone"
     back = {"same": "returned itself", "shared": "shares memory with the result"}.get(row.aliasing)
     return State("ownership", f"{written} and {back}" if back else written)
@@ -262,6 +285,8 @@ def _changes(question: Question, old: Row, new: Row, told: bool) -> list[tuple[K
             before = after = State("right")
         elif kind == "dtype":
             before, after = State("dtype", old.dtype), State("dtype", new.dtype)
+        elif kind == "compared" and old.shape != new.shape:
+            before, after = (_of_shape(side, row) for side, row in ((before, old), (after, new)))
         elif before == after:
             after = before._replace(detail=f"{after}, with other values")
         elif before.kind == "raises" and not new.error:
@@ -278,10 +303,21 @@ def _changes(question: Question, old: Row, new: Row, told: bool) -> list[tuple[K
     return found
 
 
+def _of_shape(side: State, row: Row) -> State:
+    return side._replace(detail=f"{side} of shape {'x'.join(map(str, row.shape))}")
+
+
 def _kind_of(question: Question, old: Row, new: Row) -> Kind | None:
     """The kind of difference between two results; None if there is none."""
     if old.fatal or new.fatal:
         return None if old.fatal == new.fatal else "crash" if new.fatal else "error"
+    if question.compared:
+        if old.error or new.error:
+            return None if old.error == new.error else "error" if old.error else "refusal"
+        if (old.digest, old.dtype, old.shape) == (new.digest, new.dtype, new.shape):
+            return None
+        same = (old.dtype, old.shape, old.cause) == (new.dtype, new.shape, new.cause)
+        return "rounding" if same and old.cause_kind == new.cause_kind == "known" else "compared"
     in_domain = defined(question.shape, question.dtype, question.known_mode, question.effective_format)
     verdicts = (_verdict(question, old), _verdict(question, new))
     counts = len(question.shape) in RANKS
@@ -321,6 +357,8 @@ def _channels(question: Question) -> int | None:
 
 def input_category(question: Question) -> str:
     """What is peculiar about a question's input, so that unlike rows are kept apart; empty for plain images."""
+    if question.compared:
+        return "compared"
     if question.known_mode is None:
         return "unknown mode"
     if question.effective_format not in (None, *DATA_FORMATS):
@@ -357,6 +395,8 @@ def _faults_of(question: Question, row: Row, array: Row) -> list[tuple[Kind, tup
         on_arrays = State("result")
     if row.fatal:
         found.append(("crash", (on_arrays, is_)))
+    elif question.compared:
+        found.append(("compared", (State("result"), is_)))
     elif _verdict(question, row) == "wrong" and len(question.shape) in RANKS:
         found.append(("value", (on_arrays, is_)))
     elif in_domain and row.error and row.type != "setting":
@@ -430,7 +470,20 @@ def _difference(rows: list[_Changed], ran: Mapping[str, int], against: str = "be
     keys = tuple(row.key for row in rows)
     selections = _cover(keys, {backend: ran[backend] for backend, _ in keys})
     subject = _subject(selections, keys)
-    return Difference(kind, subject, was, now, keys, worst, selections, off, against)
+    return Difference(kind, subject, was, now, keys, worst, selections, off, against, _meaning(kind, old, new))
+
+
+def _meaning(kind: Kind, old: State, new: State) -> Meaning:
+    if kind == "value":
+        if new.kind == "right":
+            return "mended"
+        if old.kind != "result":
+            return "broken"
+        return "unlike" if new.kind == "result" else "gone"
+    matters: dict[Kind, Meaning] = {
+        "crash": "crash", "refusal": "refusal", "writes": "writes", "compared": "compared",
+    }  # fmt: skip
+    return matters.get(kind, "other")
 
 
 def _weight(level: float | None) -> tuple[bool, bool, float]:
@@ -474,7 +527,15 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
 
 
 def _is_ordinary(asked: Question) -> bool:
-    peculiar = asked.layout or asked.floatx or asked.after or asked.signature or 0 in asked.shape
+    peculiar = (
+        asked.policy
+        or asked.using
+        or asked.layout
+        or asked.floatx
+        or asked.after
+        or asked.signature
+        or 0 in asked.shape
+    )
     return not peculiar and not input_category(asked)
 
 
@@ -510,6 +571,13 @@ PATHS = {
     "variable": "variables",
     "rescaling": "Rescaling layers",
     "normalization": "Normalization layers",
+    "tf.variable": "TensorFlow's own variables",
+    "adapted": "adapted Normalization layers",
+    "load_img": "load_img and img_to_array",
+    "directory": "image_dataset_from_directory",
+    "generator": "ImageDataGenerator",
+    "built": "what reaches the first weight",
+    "converter": "KerasHub's image converters",
 }
 
 _LONG = {"batch": "images long", "depth": "deep", "height": "high", "width": "wide"}
@@ -517,6 +585,7 @@ _PIXELS = {
     "bytes": "with whole numbers from 0 to 255",
     "wide": "with values outside 0 to 255",
     "nonfinite": "with NaN and infinities",
+    "ends": "at the ends of their dtype",
 }
 _FORMS = {
     "signature": "traced with {}",
@@ -526,19 +595,36 @@ _FORMS = {
     "after": "{}",
     "empty": "of empty images",
     "left out": "with {} left out",
+    "file": "of {} files",
+    "using": "{}",
+    "policy": "under policy {}",
 }
 _SAID = {
     ("signature", "unknown"): "unknown rank",
     ("signature", "channels"): "only the channels known",
     ("after", "graph"): "in a process whose first call is a float64 graph in caffe mode",
     ("after", "float16"): "in a process whose first call has floatx float16",
+    ("using", "grayscale"): "asked for grayscale",
+    ("using", "rgba"): "asked for rgba",
+    ("using", "smaller"): "made smaller",
+    ("using", "larger"): "made larger",
+    ("using", "channels_first"): "asked for channels_first",
+    ("using", "float64"): "asked for float64",
+    ("using", "rescale"): "given a rescale of 1/255",
+    ("using", "both"): "given a rescale of 1/255 and preprocess_input in mode tf",
+    ("using", "imagenet"): "built for imagenet weights",
+    ("using", "left-out"): "built without preprocessing",
+    ("using", "BLIP2ImageConverter"): "as BLIP2ImageConverter",
     **{("after", str(mode)): f"after a call in {mode} mode in the same process" for mode in KERAS_MODES},
 }
 _DTYPES = (*DTYPES, "longdouble", "complex64")
 _BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 # What an ordinary call does not have.
-_CIRCUMSTANCES = ("module", "signature", "layout", "image_data_format", "floatx", "after", "empty", "left out")
+_CIRCUMSTANCES = (
+    *("module", "signature", "layout", "image_data_format", "floatx", "after", "empty", "left out"),
+    *("file", "using", "policy"),
+)
 
 _WHOLE = tuple(dtype for dtype in INTEGERS if dtype != "bool")
 
@@ -548,6 +634,9 @@ _ORDERS = (
     ("pixels", *_LONG, "path", "image", "mode", "dtype", "backend", "channels", *_CIRCUMSTANCES),
     ("pixels", *_LONG, "dtype", "backend", "mode", "image", "path", "channels", *_CIRCUMSTANCES),
 )
+# The one of rows that mean no mode: their path, file and options say which image it is.
+_ANY_IMAGE = (0, "")
+
 _MOST = 3  # selections that a sentence names
 
 
@@ -556,18 +645,19 @@ def traits(backend: str, question_id: str) -> Mapping[str, Any]:
     """What a selection may ask of a row."""
     asked = questions.parse(question_id)
     missing = {"mode": asked.mode is None, "data_format": asked.data_format is None}
-    left_out = " and ".join(name for name, so in missing.items() if so and not asked.module)
-    axes = free_axes(asked.shape, asked.effective_format)
+    left_out = " and ".join(name for name, so in missing.items() if so and not (asked.module or asked.compared))
+    axes = {} if asked.compared else free_axes(asked.shape, asked.effective_format)
+    image = (len(asked.shape), DATA_FORMATS[0] if asked.effective_format is None else asked.effective_format)
     return {
         "backend": backend,
         "path": asked.path,
         "mode": asked.known_mode or asked.mode,
-        "image": (len(asked.shape), DATA_FORMATS[0] if asked.effective_format is None else asked.effective_format),
+        "image": _ANY_IMAGE if asked.compared else image,
         "dtype": asked.dtype,
-        "channels": _channels(asked),
+        "channels": None if asked.compared else _channels(asked),
         "pixels": asked.pixels if asked.pixels in _PIXELS else "bytes",
         **{axis: axes.get(axis) for axis in _LONG},
-        **{key: getattr(asked, key) for key in _CIRCUMSTANCES[:-2]},
+        **{key: getattr(asked, key) for key in _CIRCUMSTANCES if key not in ("empty", "left out")},
         "empty": 0 in asked.shape or None,
         "left out": left_out or None,
     }
@@ -655,7 +745,7 @@ def _grown(
 def _subject(selections: Sequence[Selection], keys: Sequence[Key]) -> str:
     """What the selections mean, and how many rows are meant by none of them."""
     left = [traits(*key) for key in keys if not any(one.covers(key) for one in selections)]
-    odd = sum(any(had[trait] is not None for trait in _CIRCUMSTANCES) for had in left)
+    odd = sum(had["image"] != _ANY_IMAGE and any(had[trait] is not None for trait in _CIRCUMSTANCES) for had in left)
     clauses = [_clause(selection.traits) for selection in selections]
     clauses += [f"{_rows(len(left) - odd).replace(' ', ' other ')}"] if len(left) > odd else []
     clauses += [f"{_rows(odd)} with a module, setting, layout or earlier call"] if odd else []
@@ -664,22 +754,26 @@ def _subject(selections: Sequence[Selection], keys: Sequence[Key]) -> str:
 
 
 def _clause(chosen: Mapping[str, tuple[Any, ...]]) -> str:
-    words = [_images(chosen["image"])]
-    if "dtype" in chosen:
+    compared = set(chosen["image"]) == {_ANY_IMAGE}
+    words = [] if compared else [_images(chosen["image"])]
+    if "dtype" in chosen and chosen["file"] == (None,) and chosen["path"] != ("built",):
         dtypes = sorted(chosen["dtype"], key=_DTYPES.index)
         if set(_WHOLE) <= set(dtypes):
             dtypes = ["integer", *(dtype for dtype in dtypes if dtype not in _WHOLE)]
         words.append(listed(dtypes))
-    words.append(listed(PATHS.get(path, path) for path in chosen["path"]))
+    plain = ("generator", "converter") if compared else ()
+    words.append(listed("plain " * (path in plain) + PATHS.get(path, path) for path in chosen["path"]))
     known = set(chosen["mode"]) <= {*KERAS_MODES, "identity"}
     if None not in chosen["module"]:
         words.append(f"of {listed(chosen['module'])}")
+    elif compared:
+        pass
     elif known and set(chosen["mode"]) != set(KERAS_MODES):
         words.append(f"in {listed([mode for mode in KERAS_MODES if mode in chosen['mode']])} mode")
     elif not known:
         words.append(f"with mode {listed(map(_argument, chosen['mode']))}")
     formats = dict.fromkeys(data_format for _, data_format in chosen["image"])
-    if not formats.keys() <= set(DATA_FORMATS):
+    if not compared and not formats.keys() <= set(DATA_FORMATS):
         words.append(f"with data_format {listed(map(_argument, formats))}")
     if set(chosen["channels"]) not in ({3}, {None}):
         counts = sorted(filter(None, chosen["channels"]))

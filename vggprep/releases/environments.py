@@ -22,7 +22,7 @@ from types import MappingProxyType
 from packaging.version import Version
 
 from vggprep.files import cache_folder
-from vggprep.releases import observation
+from vggprep.releases import observation, questions
 from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
 from vggprep.releases.questions import Question
 
@@ -55,24 +55,25 @@ class Combination:
 
     @property
     def target(self) -> str:
-        """The module to observe: tf.keras for a release of TensorFlow."""
+        """The module to observe: tf.keras for a release of TensorFlow, Keras for one of KerasHub."""
         package = self.release.split("==")[0].removesuffix(NIGHTLY)
         return {"tensorflow": "tensorflow.keras", "tf_keras": "tf_keras"}.get(package, "keras")
 
 
-_OLD = ("protobuf<3.20", "h5py<3", "scipy", "pyyaml", "six")
+_OLD = ("protobuf<3.20", "h5py<3", "scipy", "pyyaml", "six", "pillow")
 # dm-tree is what Keras 3.0 needs beside the requirements of later releases; scipy what 3.15 does.
-_KERAS_3 = ("absl-py", "rich", "namex", "h5py", "optree", "ml-dtypes", "packaging", "dm-tree", "scipy")
+_KERAS_3 = ("absl-py", "rich", "namex", "h5py", "optree", "ml-dtypes", "packaging", "dm-tree", "scipy", "pillow")
 
 
 _PROTOBUF = "protobuf<3.20"
+_IMAGES = ("pillow", "scipy")
 _TENSORFLOW = {
     ("3.6", (*_OLD, "keras-preprocessing==1.1.2")): "1.15.0",
     ("3.7", _OLD): "2.1.4 2.2.0 2.2.3 2.3.0 2.3.4 2.4.0 2.4.4",
-    ("3.8", (_PROTOBUF,)): "2.5.0 2.5.3 2.6.5 2.7.4",
-    ("3.10", (_PROTOBUF, "numpy<1.24")): "2.8.4 2.9.3 2.10.1 2.11.1",
-    ("3.10", ("numpy<2",)): "2.12.1 2.13.1 2.14.1",
-    ("3.11", ("numpy<2",)): "2.15.1",
+    ("3.8", (_PROTOBUF, *_IMAGES)): "2.5.0 2.5.3 2.6.5 2.7.4",
+    ("3.10", (_PROTOBUF, "numpy<1.24", *_IMAGES)): "2.8.4 2.9.3 2.10.1 2.11.1",
+    ("3.10", ("numpy<2", *_IMAGES)): "2.12.1 2.13.1 2.14.1",
+    ("3.11", ("numpy<2", *_IMAGES)): "2.15.1",
     ("3.11", ("jax", *_KERAS_3)): "2.21.0",
 }
 
@@ -85,6 +86,7 @@ BASES: Mapping[str, Base] = MappingProxyType(
             for (python, more), versions in _TENSORFLOW.items()
             for version in versions.split()
         },
+        "openvino": Base("3.11", ("openvino", "tensorflow-cpu==2.21.0", *_KERAS_3)),
         "torch-2.13.0": Base("3.11", ("torch==2.13.0", "tensorflow-cpu==2.21.0", *_KERAS_3)),
     }
 )
@@ -107,6 +109,9 @@ _KERAS_2 = """
     2.6.0/2.6.5 2.7.0/2.7.4 2.8.0/2.8.4 2.9.0/2.9.3 2.10.0/2.10.1 2.11.0/2.11.1 2.12.0/2.12.1 2.13.1/2.13.1
     2.14.0/2.14.1 2.15.0/2.15.1"""
 _ON_OTHER_BACKENDS = "3.0.5 3.1.1 3.4.1 3.5.0 3.6.0 3.11.3 3.12.0 3.15.1"
+
+_HUBS = "0.17.0 0.18.1 0.19.3 0.20.0 0.21.1 0.22.2 0.23.0 0.24.0 0.32.0"
+_HUB = ("regex==2026.11.19", "tokenizers==0.23.3", "tensorflow-text==2.21.1")
 
 _LINES = {
     "keras 2.1 to 2.3": (
@@ -137,6 +142,12 @@ _LINES = {
     ),
     "keras[torch]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "torch-2.13.0", "torch")),
     "keras[jax]": tuple(_overlays("keras", _ON_OTHER_BACKENDS, "tf-2.21.0", "jax")),
+    "keras[numpy]": tuple(_overlays("keras", "3.15.1", "tf-2.21.0", "numpy")),
+    "keras[openvino]": tuple(_overlays("keras", "3.15.1", "openvino", "openvino")),
+    # With the newest Keras, and what KerasHub imports itself.
+    "keras-hub": tuple(
+        Combination(f"keras-hub=={v}", "tf-2.21.0", (f"keras-hub=={v}", "keras==3.15.1", *_HUB)) for v in _HUBS.split()
+    ),
 }
 
 LINES: Mapping[str, tuple[Combination, ...]] = MappingProxyType(_LINES)
@@ -162,6 +173,11 @@ _PUBLISHED = {
     "tf_keras": """
         2.14.1/230929 2.15.0/231107 2.15.1/240308 2.16.0/240309 2.17.0/240715 2.18.0/241024 2.19.0/250303
         2.20.0/250303 2.20.1/250904 2.21.0/260318""",
+    "keras-hub": """
+        0.16.1/241022 0.17.0/241022 0.18.0/241205 0.18.1/241206 0.19.0/250226 0.19.1/250227 0.19.2/250318
+        0.19.3/250326 0.20.0/250403 0.21.0/250528 0.21.1/250603 0.22.0/250814 0.22.1/250815 0.22.2/250912
+        0.23.0/251021 0.24.0/251205 0.25.0/251218 0.25.1/260113 0.26.0/260206 0.27.1/260403 0.28.0/260416
+        0.29.0/260505 0.29.1/260602 0.30.0/260724 0.31.0/260808 0.31.1/260822 0.32.0/260918""",
 }
 
 PUBLISHED: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -190,17 +206,27 @@ def combinations() -> list[Combination]:
     return [combination for line in LINES.values() for combination in line]
 
 
+_CANNOT: dict[str, str] = {}
+"""Why an environment could not be built in this process: a search does not try again for each of its builds."""
+
+
 def build_base(name: str, directory: Path) -> Path:
     """Build the environment ``name`` under ``directory`` unless it is there; return its interpreter."""
     base, done = BASES[name], directory / f"{name}.done"
     python = directory / name / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if done.exists() and python.exists():
         return python
+    if name in _CANNOT:
+        raise ObservationError(_CANNOT[name])
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(directory / name, ignore_errors=True)
     remedy = f"install Python {base.python} where uv finds it (uv python list)"
-    _uv("venv", "--python", base.python, str(directory / name), remedy=remedy)
-    _uv("pip", "install", "--python", str(python), *base.requirements)
+    try:
+        _uv("venv", "--python", base.python, str(directory / name), remedy=remedy)
+        _uv("pip", "install", "--python", str(python), *base.requirements)
+    except ObservationError as error:
+        _CANNOT[name] = str(error)
+        raise
     done.touch()
     return python
 
@@ -259,16 +285,25 @@ def observe_combination(
     variables = {"KERAS_BACKEND": combination.backend, "PYTHONNOUSERSITE": "1"}
     if overlay is not None:
         variables["PYTHONPATH"] = str(overlay)
+    asked = _questions(combination, asked)
     observed = observation.observe(combination.target, Interpreter(python, variables), asked=asked, progress=progress)
     check_running(combination, observed)
     return observed
+
+
+def _questions(combination: Combination, asked: Sequence[Question] | None) -> Sequence[Question]:
+    """What a release is asked: by default everything, one of KerasHub about its image converters."""
+    if asked is not None:
+        return asked
+    return list(questions.converters()) if combination.release.startswith("keras-hub") else questions.questions()
 
 
 def check_running(combination: Combination, observed: Observation) -> None:
     """Refuse an observation of another release than the one named: its overlay did not come first, for instance."""
     package, version = combination.release.split("==")
     running = observed.running
-    found = running.get({"keras-applications": "keras_applications"}.get(package, "keras"), "nothing")
+    keys = {"keras-applications": "keras_applications", "keras-hub": "keras_hub", "keras-hub-nightly": "keras_hub"}
+    found = running.get(keys.get(package, "keras"), "nothing")
     # Nightly builds of Keras 2 give the number of the release to come.
     expected = Version(version).base_version if package.endswith(NIGHTLY) and ".dev" not in found else version
     if (found, running.get("backend")) != (expected, combination.backend):
@@ -299,13 +334,22 @@ def install_and_observe(
     """
     directory = directory or cache_folder("releases")
     kept = observation_file(name, directory, asked)
-    if kept.exists():
-        return observation.read(kept)
     combination = _combination(name)
+    if kept.exists():
+        found = observation.read(kept)
+        # An older vggprep asked less: what it did not ask would pass for what this release cannot run.
+        if {question.id for question in _questions(combination, asked)} <= found.rows.keys():
+            return found
     modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
     here = modern and importlib.util.find_spec(combination.backend) is not None
-    observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot install {name} into {directory}: {error.strerror}"
+        raise ObservationError(
+            f"{reason}; make room there, or set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
     observation.write(observed, kept)
     return observed
 
@@ -317,8 +361,10 @@ def _combination(name: str) -> Combination:
             return combination
     package, version = name.split("==")
     line = package.replace(NIGHTLY, "")
+    # A nightly build has the number of the release to come, and needs what that needs.
+    wanted = Version(Version(version).base_version if NIGHTLY in package else version)
     same = [(Version(c.name.split("==")[1]), c) for c in combinations() if c.name.split("==")[0] == line]
-    below = [(number, c) for number, c in same if number < Version(version)]
+    below = [(number, c) for number, c in same if number < wanted or (number == wanted and NIGHTLY in package)]
     _, like = max(below, key=lambda pair: pair[0]) if below else same[0]
     bare = f"{package.split('[')[0]}=={version}"
     if package == "tensorflow":

@@ -31,6 +31,7 @@ from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
+from vggprep.releases.recognised import recognised
 from vggprep.releases.verdicts import CauseKind, judge
 from vggprep.spec import DATA_FORMATS, FLOATS
 
@@ -51,9 +52,10 @@ class ObservationError(VggprepError):
 class Row:
     """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
-    ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``. ``aliasing`` is ``same`` if the
-    input itself came back, ``shared`` if the result shares its memory. ``type`` is ``array``, ``tensor`` or ``other``,
-    or ``setting`` if Keras refused the setting, so that ``preprocess_input`` was not called.
+    ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``; where no mode is meant,
+    ``cause`` is what came out, and where a call raised and wrote to its input, what was left of it. ``aliasing`` is
+    ``same`` if the input itself came back, ``shared`` if the result shares its memory. ``type`` is ``array``,
+    ``tensor`` or ``other``, or ``setting`` if Keras refused the setting, so that ``preprocess_input`` was not called.
     """
 
     dtype: str = ""
@@ -307,6 +309,11 @@ def _judged(question: Question, said: Answer) -> Row:
     for key in {"message", "skipped"} & common.keys():
         common[key] = common[key].encode("utf-8", "replace").decode()  # lone surrogates, which no file can hold
     common["warnings"] = tuple(said.get("warnings", ()))
+    if "left" in said:
+        left = said["left"]
+        y, _ = _values(zlib.decompress(base64.b64decode(left["data"])), left["dtype"], tuple(left["shape"]))
+        cause = "" if y is None else recognised(question, questions.array(question), y, left["dtype"])[0]
+        common |= {"cause": cause}
     if "data" not in said:
         return Row(**common)
     dtype, shape = said["dtype"], tuple(said["shape"])
@@ -315,8 +322,13 @@ def _judged(question: Question, said: Answer) -> Row:
     common |= {"dtype": dtype, "shape": shape, "digest": digest}
     if y is None:
         return Row(verdict="undefined", **common)
+    if question.compared:
+        cause, kind = recognised(question, questions.array(question), y, dtype)
+        return Row(verdict="undefined", cause=cause, cause_kind=kind, **common)
     # Where a setting chose a narrower dtype for integers, that precision is what was asked for.
     x_dtype = question.dtype if question.dtype in FLOATS else question.floatx or question.dtype
+    if question.policy and question.policy.removeprefix("mixed_") == dtype:
+        x_dtype = dtype
     judged = judge(questions.array(question), y, x_dtype, dtype, question.known_mode, question.effective_format)
     levels = None if judged.levels is None else float(f"{judged.levels:.3g}")
     return Row(verdict=judged.verdict, levels=levels, cause=judged.cause, cause_kind=judged.cause_kind, **common)

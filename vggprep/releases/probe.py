@@ -15,7 +15,9 @@ import importlib
 import json
 import os
 import platform
+import struct
 import sys
+import tempfile
 import time
 import warnings
 import zlib
@@ -99,6 +101,17 @@ class Target:
         for module in (self.tf, self.torch, self.jax):
             if module is not None:
                 found[module.__name__] = str(module.__version__)
+        packages = (
+            ("keras_hub", "keras-hub"),
+            ("keras_hub", "keras-hub-nightly"),
+            ("PIL", "pillow"),
+            ("openvino", "openvino"),
+        )
+        for module_name, package in packages:
+            try:
+                found[module_name] = importlib.import_module("importlib.metadata").version(package)
+            except Exception:  # not installed, or a Python that cannot tell
+                continue
         applications = sys.modules.get("keras_applications")
         if applications is not None:
             found["keras_applications"] = str(getattr(applications, "__version__", "before 1.0.5"))
@@ -170,6 +183,10 @@ LAYOUTS = {
     "scalar": lambda x: x[()],
     "object": lambda x: x.astype(object),
     "text": lambda x: x.astype(str),
+    # Made of the tensor.
+    "leaf": lambda x: x.copy(),
+    "inference": lambda x: x.copy(),
+    "expanded": lambda x: x.copy(),
 }  # type: Dict[str, Function]
 
 
@@ -193,7 +210,21 @@ def to_tensor(x: Any, target: Target) -> Any:
         if str(tensor.dtype) != x.dtype.name:
             raise UnavailableError("JAX has no {} by default".format(x.dtype.name))
         return tensor
+    if target.backend == "openvino":
+        return target.keras.ops.convert_to_tensor(x)
     raise UnavailableError("the {} backend has no tensors of its own".format(target.backend))
+
+
+def of_torch(t: Any, layout: str, target: Target) -> Any:
+    """A tensor that autograd keeps, that it must not see, or whose rows lie in one place."""
+    if target.torch is None:
+        raise UnavailableError("only torch has such tensors")
+    if layout == "leaf":
+        return t.requires_grad_()
+    if layout == "expanded":
+        return t[:1].clone().expand_as(t)
+    with target.torch.inference_mode():
+        return t.clone()
 
 
 # ---- outputs ---------------------------------------------------------------------------------------------------------
@@ -208,6 +239,8 @@ def to_array(y: Any, target: Target) -> Any:
         if y.dtype == target.torch.bfloat16:
             return y.contiguous().view(target.torch.int16).numpy().view(np.uint16).copy().view(bfloat16(target))
         return y.numpy()
+    if target.backend == "openvino" and type(y).__name__ == "OpenVINOKerasTensor":
+        return np.asarray(target.keras.ops.convert_to_numpy(y))
     if target.multi_backend and isinstance(y, target.variable):
         return to_array(y.value, target)
     if hasattr(y, "numpy"):
@@ -246,7 +279,16 @@ def run_ndarray(target: Target, function: Function, x: Any, row: Row) -> Any:
 
 def run_tensor(target: Target, function: Function, x: Any, row: Row) -> Any:
     t = to_tensor(x, target)
+    if row.get("layout") in ("leaf", "inference", "expanded"):
+        t = of_torch(t, row["layout"], target)
     return t, function(t)
+
+
+def run_tf_variable(target: Target, function: Function, x: Any, row: Row) -> Any:
+    if target.backend != "tensorflow" or not target.multi_backend:
+        raise UnavailableError("TensorFlow's variables are others than Keras's on Keras 3 with TensorFlow alone")
+    variable = target.tf.Variable(x)
+    return variable, function(variable)
 
 
 def run_variable(target: Target, function: Function, x: Any, row: Row) -> Any:
@@ -312,7 +354,7 @@ def call_model(target: Target, inputs: Any, outputs: Any, x: Any) -> Any:
     model = model_class(inputs, outputs)
     if target.session:
         return model.predict(x)
-    return model(to_tensor(x, target) if target.backend in ("tensorflow", "torch", "jax") else x)
+    return model(to_tensor(x, target) if target.backend in ("tensorflow", "torch", "jax", "openvino") else x)
 
 
 def new_input(target: Target, x: Any) -> Any:
@@ -367,6 +409,171 @@ def run_normalization(target: Target, function: Function, x: Any, row: Row) -> A
     return run_layers(target, [layer(target, "Normalization")(mean=mean, variance=variance)], x)
 
 
+def run_adapted(target: Target, function: Function, x: Any, row: Row) -> Any:
+    made = layer(target, "Normalization")()
+    made.adapt(x)
+    return run_layers(target, [made], x)
+
+
+# ---- files, generators, models ---------------------------------------------------------------------------------------
+
+PNG = {  # bits and colour type of each kind
+    "grey": (8, 0), "16-bit": (16, 0), "1-bit": (1, 0), "rgb": (8, 2), "palette": (8, 3), "grey-alpha": (8, 4),
+    "rgba": (8, 6),
+}  # fmt: skip
+
+
+def png(x: Any, kind: str) -> bytes:
+    """Pixels of shape (H, W, channels) as a PNG; a palette holds each pixel's colour, 1-bit what is over 127."""
+    bits, colour = PNG[kind]
+    height, width = x.shape[:2]
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))]
+    if kind == "palette":
+        chunks.append((b"PLTE", x.tobytes()))
+        x = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+    elif kind == "16-bit":
+        x = (x.astype(np.uint16) * 257).astype(">u2")
+    elif kind == "1-bit":
+        x = np.packbits(x[..., 0] > 127, axis=1)
+    lines = b"".join(b"\0" + line.tobytes() for line in x)
+    chunks += [(b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d) & 0xFFFFFFFF) for n, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+SIZES = {"smaller": (2, 3), "larger": (8, 10)}
+
+
+def found_in(target: Target, names: List[str]) -> Any:
+    """The first of these that the release has, by dotted names below its package."""
+    for name in names:
+        path, _, last = name.rpartition(".")
+        try:
+            module = importlib.import_module("{}.{}".format(target.name, path))  # type: Any
+        except ImportError:
+            module = target.keras
+            for part in path.split("."):
+                module = getattr(module, part, None)
+        found = getattr(module, last, None)
+        if found is not None:
+            return found
+    raise UnavailableError("this release has no {}".format(names[0]))
+
+
+def run_load_img(target: Target, function: Function, x: Any, row: Row) -> Any:
+    load, to_array = (
+        found_in(target, ["utils." + name, "preprocessing.image." + name]) for name in ("load_img", "img_to_array")
+    )
+    using = row.get("using")
+    loading, making = {}, {}  # type: Row, Row
+    if using in SIZES:
+        loading["target_size"] = SIZES[using]
+    elif using in ("grayscale", "rgba"):
+        loading["color_mode"] = using
+    elif using is not None:
+        making["data_format" if using == "channels_first" else "dtype"] = using
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "image.png")
+        with open(path, "wb") as file:
+            file.write(png(x, row["file"]))
+        return None, only_if_installed(lambda: to_array(load(path, **loading), **making))
+
+
+def run_directory(target: Target, function: Function, x: Any, row: Row) -> Any:
+    make = found_in(target, ["utils.image_dataset_from_directory", "preprocessing.image_dataset_from_directory"])
+    using = row.get("using")
+    options = {"image_size": SIZES.get(using or "", x.shape[:2])}  # type: Row
+    if using in ("grayscale", "rgba"):
+        options["color_mode"] = using
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "class"))
+        with open(os.path.join(folder, "class", "image.png"), "wb") as file:
+            file.write(png(x, row["file"]))
+        found = only_if_installed(lambda: make(folder, labels=None, label_mode=None, shuffle=False, **options))
+        return None, next(iter(found))
+
+
+def only_if_installed(call: Callable[[], Any]) -> Any:
+    """What a call gives; a library that it needs may be missing here."""
+    try:
+        return call()
+    except ImportError as error:
+        raise UnavailableError(first_line(error))
+
+
+def run_generator(target: Target, function: Function, x: Any, row: Row) -> Any:
+    names = ["preprocessing.image.ImageDataGenerator", "_tf_keras.keras.preprocessing.image.ImageDataGenerator"]
+    make = found_in(target, [*names, "src.legacy.preprocessing.image.ImageDataGenerator"])
+    options = {}  # type: Row
+    if row.get("using") != "rescale":
+        options["preprocessing_function"] = function
+    if row.get("using") is not None:
+        options["rescale"] = 1 / 255
+    return None, next(only_if_installed(lambda: make(**options)).flow(x, batch_size=len(x), shuffle=False))
+
+
+class FirstLayerError(Exception):
+    """A model has come to its first layer with weights, or one that pads."""
+
+
+def run_built(target: Target, function: Function, x: Any, row: Row) -> Any:
+    """What the first layer with weights of a model would be given, which is neither made nor loaded."""
+    name, using = row["module"], row.get("using")
+    make = getattr(target.keras.applications, name, None)
+    if make is None:
+        raise UnavailableError("this release has no {}".format(name))
+    options = {"include_preprocessing": False} if using == "left-out" else {}  # type: Row
+    if options and "include_preprocessing" not in make.__code__.co_varnames[: make.__code__.co_argcount]:
+        raise UnavailableError("{} has no include_preprocessing".format(name))
+    layers = target.keras.layers
+    stopping = [layers.Conv2D, layers.DepthwiseConv2D, layers.ZeroPadding2D, layers.Dense]
+    stopping.append(getattr(target.keras, "Sequential", None) or target.keras.models.Sequential)
+    own = [one.__dict__.get("__call__") for one in stopping]
+
+    def stop(self: Any, given: Any, *_: Any, **__: Any) -> Any:
+        raise FirstLayerError(given)
+
+    makes_input = getattr(target.keras, "Input", None) or layers.Input
+    inputs = makes_input(shape=x.shape[1:])
+    try:
+        for one in stopping:
+            one.__call__ = stop
+        make(weights="imagenet" if using == "imagenet" else None, include_top=False, input_tensor=inputs, **options)
+    except FirstLayerError as reached:
+        outputs = reached.args[0]
+    else:
+        raise UnavailableError("{} has no layer that it could be stopped at".format(name))
+    finally:
+        for one, before in zip(stopping, own):  # noqa: B905
+            if before is None:
+                del one.__call__
+            else:
+                one.__call__ = before
+    shape = tuple(outputs.shape)
+    if len(shape) != len(x.shape) or any(a not in (None, b) for a, b in zip(shape[1:], x.shape[1:])):  # noqa: B905
+        raise OutputShapeError("the model says that {} comes out of {}".format(shape, x.shape))
+    return None, x.astype(np.float32) if outputs is inputs else call_model(target, inputs, outputs, x)
+
+
+def run_converter(target: Target, function: Function, x: Any, row: Row) -> Any:
+    try:
+        hub = importlib.import_module("keras_hub")
+    except Exception as error:
+        raise UnavailableError("no KerasHub here: {}".format(first_line(error)))
+    using, options = row.get("using"), {}  # type: Any, Row
+    if using is not None:
+        options["image_size"] = SIZES.get(using, x.shape[1:3])
+    if "mode" in row:
+        torch = row["mode"] == "torch"
+        options["scale"] = [1 / (255 * s) for s in STD] if torch else 1 / 127.5
+        options["offset"] = [-m / s for m, s in zip(MEAN, STD)] if torch else -1.0  # noqa: B905
+        options["data_format"] = row["data_format"]
+    make = getattr(hub.layers, using if using == "BLIP2ImageConverter" else "ImageConverter", None)
+    if make is None:
+        raise UnavailableError("this release has no {}".format(using or "ImageConverter"))
+    return None, only_if_installed(lambda: make(**options)(x))
+
+
 def run_tfdata(target: Target, function: Function, x: Any, row: Row) -> Any:
     if target.tf is None:
         raise UnavailableError("tf.data needs TensorFlow")
@@ -388,6 +595,7 @@ PATHS = {
     "ndarray": run_ndarray,
     "tensor": run_tensor,
     "variable": run_variable,
+    "tf.variable": run_tf_variable,
     "graph": run_graph,
     "xla": run_xla,
     "model": run_model,
@@ -396,6 +604,13 @@ PATHS = {
     # Layers that amount to the mode.
     "rescaling": run_rescaling,
     "normalization": run_normalization,
+    "adapted": run_adapted,
+    # What a pixel meets before and after ``preprocess_input``.
+    "load_img": run_load_img,
+    "directory": run_directory,
+    "generator": run_generator,
+    "built": run_built,
+    "converter": run_converter,
     # For the tests of what drives this file.
     "test-abort": run_abort,
     "test-hang": run_hang,
@@ -432,6 +647,15 @@ def settings(target: Target, row: Row, undo: List[Any]) -> None:
             except Exception as error:
                 raise SettingError(error)
             undo.append((change, before))
+    if "policy" in row:
+        found = getattr(target.keras, "mixed_precision", None)  # type: Any
+        found = getattr(found, "experimental", found) if not hasattr(found, "set_global_policy") else found
+        change = getattr(found, "set_global_policy", None) or getattr(found, "set_policy", None)
+        if change is None:
+            raise UnavailableError("this release has no policies")
+        current = getattr(found, "global_policy", None) or found.dtype_policy
+        undo.append((change, current()))
+        change(row["policy"])
 
 
 def bytes_of(x: Any, target: Target) -> Optional[bytes]:
@@ -460,8 +684,10 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            module = target.module(row.get("module", "imagenet_utils"))
+            module = target.module(row.get("module", "imagenet_utils") if row["path"] != "built" else "imagenet_utils")
             arguments = {key: row[key] for key in ("mode", "data_format") if key in row}
+            if row.get("using") == "both":
+                arguments["mode"] = "tf"
             x = LAYOUTS[row.get("layout", "C")](load_array(arrays[row["array"]], target))
 
             def function(value: Any) -> Any:
@@ -491,10 +717,13 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
             for change, value in undo:
                 change(value)
     if "skipped" not in said:
-        if row["path"] in ("ndarray", "tensor", "variable") and before is not None:
+        if row["path"] in ("ndarray", "tensor", "variable", "tf.variable") and before is not None:
             after = (bytes_of(passed, target), bytes_of(x, target))
             if any(found is not None and found != before for found in after):
                 said["written"] = True
+                left = to_array(passed, target)
+                if "error" in said and left is not None:
+                    said["left"] = describe_array(left)
         said["warnings"] = sorted({w.category.__name__ for w in caught})
     return said
 

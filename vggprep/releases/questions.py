@@ -29,6 +29,19 @@ KERAS_MODES: tuple[ModeName, ...] = ("caffe", "tf", "torch")
 _KEYS = (
     *("module", "path", "mode", "data_format", "dtype", "pixels", "shape"),
     *("signature", "layout", "image_data_format", "floatx", "after"),
+    *("file", "using", "policy"),
+)
+
+COMPARED = ("load_img", "directory", "generator", "adapted", "built", "converter")
+"""Paths that mean a mode only where a row names one: of their other rows nothing says what is right."""
+
+FILES = ("grey", "grey-alpha", "rgb", "rgba", "palette", "16-bit", "1-bit")
+"""The kinds of PNG that the probe writes."""
+
+# Constructors of keras.applications that preprocess themselves, or did in some release: the smallest of each family.
+BUILT = (
+    *("MobileNetV3Small", "ConvNeXtTiny", "EfficientNetB0", "EfficientNetV2B0", "EfficientNetV2S"),
+    *("RegNetX002", "ResNetRS50", "ResNet50"),
 )
 
 
@@ -38,7 +51,9 @@ class Question:
 
     ``mode`` and ``data_format`` are the arguments as an id has them: text as it is, other values as JSON (``null``,
     ``1``); None if the argument is not passed. ``module`` is one of ``keras.applications``; None is ``imagenet_utils``.
-    ``image_data_format`` and ``floatx`` are settings of Keras, ``after`` names what the process has done before.
+    ``image_data_format``, ``floatx`` and ``policy`` (of mixed precision) are settings of Keras, ``after`` names what
+    the process has done before. ``file`` is the kind of PNG that holds the pixels, ``using`` an option of its path; on
+    the path ``built``, ``module`` is a constructor.
 
     Rows of one ``group`` are asked in one process, in order; groups never share one. That is how "torch mode first,
     then caffe" is asked, and how torch-mode rows stay untouched by the caffe rows before them.
@@ -56,6 +71,9 @@ class Question:
     image_data_format: str | None = None
     floatx: str | None = None
     after: str | None = None
+    file: str | None = None
+    using: str | None = None
+    policy: str | None = None
     group: str = field(default="main", compare=False)
 
     @functools.cached_property
@@ -70,8 +88,15 @@ class Question:
         return f"{self.pixels}:{self.dtype}:{_text(self.shape)}"
 
     @property
+    def compared(self) -> bool:
+        """Whether no mode is meant, so that a row is only compared with others."""
+        return self.path in COMPARED and self.mode is None
+
+    @property
     def known_mode(self) -> ModeName | None:
-        """The mode that is asked for, by name or by module; None for a mode that Keras does not know."""
+        """The mode that is asked for, by name or by module; None for a mode that Keras does not know, or for none."""
+        if self.compared:
+            return None
         if self.module is not None:
             return MODELS.get(self.module)
         asked = "caffe" if self.mode is None else self.mode
@@ -129,6 +154,8 @@ def pixels(kind: str, shape: Shape) -> Array:
         for start, value in enumerate((np.nan, np.inf, -np.inf)):
             values.flat[start * 5 + 1 :: 17] = value
         return values
+    if kind == "ends":  # in place of which ``array`` puts the ends of the dtype
+        return values
     if kind == "every-byte":  # odd multipliers visit every byte once
         n = np.arange(256)
         return np.stack([n, n * 85 + 7, n * 171 + 3], axis=-1).reshape(1, 16, 16, 3).astype(np.float64) % 256
@@ -140,6 +167,10 @@ def array(question: Question) -> Array:
     values = pixels(question.pixels, question.shape)
     if question.dtype == "bool":
         return values > 127
+    if question.pixels == "ends":
+        ends = np.iinfo(question.dtype)
+        cycle = [ends.min, ends.max, ends.min + 1, ends.max - 1, 0, 1, ends.max // 2]
+        return np.resize(np.array(cycle, question.dtype), question.shape)
     if question.dtype == "int8":
         return (values % 128).astype(np.int8)
     if question.dtype == "bfloat16":
@@ -194,9 +225,9 @@ def questions() -> list[Question]:
     rows = [*defaults, *_arrays(), *_tensors("tensor"), *_images("variable", ("bool", "uint8", "int32", *FLOATS))]
     rows += [*_graphs(), *_models(), *_modules(), *_tensors("xla")]
     rows += _images("tf.data", ("uint8", "int32", "float16", "float32"))
-    rows += [*_layers(), *_thin()]
+    rows += [*_layers(), *_thin(), *_policies(), *_ends(), *_of_frameworks()]
     torch = [replace(row, group="torch") for row in rows if row.known_mode == "torch"]
-    return list(dict.fromkeys([*(row for row in rows if row.known_mode != "torch"), *torch, *_sequences()]))
+    return list(dict.fromkeys([*(row for row in rows if row.known_mode != "torch"), *torch, *_sequences(), *_beside()]))
 
 
 def _arrays() -> Iterator[Question]:
@@ -311,6 +342,81 @@ def _thin() -> Iterator[Question]:
                 image = (height, width, 3) if data_format == "channels_last" else (3, height, width)
                 for path in ("ndarray", "tensor", "graph"):
                     yield Question(path, "float32", (*batch, *image), mode, data_format)
+
+
+def _policies() -> Iterator[Question]:
+    """Layers and functional models under policies of mixed precision."""
+    paths = (("rescaling", ("tf", "torch")), ("normalization", ("torch",)), ("model", KERAS_MODES))
+    for policy in ("mixed_float16", "mixed_bfloat16", "float64"):
+        for path, modes in paths:
+            for mode in modes:
+                for dtype in ("uint8", "float32"):
+                    yield Question(path, dtype, (2, 4, 5, 3), mode, "channels_last", policy=policy)
+
+
+def _ends() -> Iterator[Question]:
+    """Integers at the ends of their dtypes."""
+    for path in ("ndarray", "tensor"):
+        for mode in KERAS_MODES:
+            for dtype in INTEGERS:
+                if dtype != "bool":
+                    yield Question(path, dtype, (4, 5, 3), mode, "channels_last", "ends")
+
+
+def _of_frameworks() -> Iterator[Question]:
+    """Graphs of unknown rank in other dtypes, TensorFlow's variables, and torch's tensors of several kinds."""
+    for mode, data_format in _EACH:
+        shape = _image(data_format, 4)
+        for dtype in ("uint8", "float16"):
+            yield Question("graph", dtype, shape, mode, data_format, signature="unknown")
+        for dtype in ("uint8", *FLOATS):
+            yield Question("tf.variable", dtype, shape, mode, data_format)
+        for layout in ("leaf", "inference"):
+            yield Question("tensor", "float32", shape, mode, data_format, layout=layout)
+        yield Question("tensor", "float32", shape, mode, data_format, "alike", layout="expanded")
+
+
+def _beside() -> Iterator[Question]:
+    """What a pixel meets beside ``preprocess_input``: loaders, generators, layers, the models' own preprocessing."""
+    files = "files"
+    for file in FILES:
+        channels = {"grey": 1, "grey-alpha": 2, "rgba": 4, "16-bit": 1, "1-bit": 1}.get(file, 3)
+        for using in (None, "grayscale", "rgba"):
+            yield Question("load_img", "uint8", (4, 5, channels), file=file, using=using, group=files)
+        if file not in ("grey-alpha", "1-bit"):
+            yield Question("directory", "uint8", (4, 5, channels), file=file, group=files)
+    for using in ("smaller", "larger", "channels_first", "float64"):
+        yield Question("load_img", "uint8", (4, 5, 3), file="rgb", using=using, group=files)
+    for using in ("grayscale", "rgba", "smaller", "larger"):
+        yield Question("directory", "uint8", (4, 5, 3), file="rgb", using=using, group=files)
+    batch = (2, 4, 5, 3)
+    for dtype in ("uint8", "float32"):
+        for mode in KERAS_MODES:
+            yield Question("generator", dtype, batch, mode, "channels_last", group=files)
+        for using in ("rescale", "both"):
+            yield Question("generator", dtype, batch, using=using, group=files)
+        yield Question("adapted", dtype, batch, group=files)
+    for name in BUILT:  # of the least size that all of them take
+        for setting, shape in (("channels_last", (1, 32, 32, 3)), ("channels_first", (1, 3, 32, 32))):
+            yield Question("built", "uint8", shape, module=name, image_data_format=setting, group=files)
+        for using in ("imagenet", "left-out"):
+            yield Question("built", "uint8", (1, 32, 32, 3), module=name, using=using, group=files)
+    yield from converters()
+
+
+def converters() -> Iterator[Question]:
+    """What is asked of KerasHub's image converters, with the constants of a mode and without."""
+    hub = "hub"
+    for mode in ("tf", "torch"):
+        for data_format in DATA_FORMATS:
+            for dtype in ("uint8", "int32", *FLOATS):
+                yield Question("converter", dtype, _image(data_format, 4), mode, data_format, group=hub)
+            yield Question("converter", "uint8", _image(data_format, 3), mode, data_format, group=hub)
+        for policy in ("mixed_float16", "mixed_bfloat16", "float64"):
+            yield Question("converter", "uint8", (2, 4, 5, 3), mode, "channels_last", policy=policy, group=hub)
+    for dtype in ("uint8", "float16", "float32", "float64"):
+        for using in (None, "larger", "BLIP2ImageConverter"):
+            yield Question("converter", dtype, (2, 4, 5, 3), using=using, group=hub)
 
 
 def _images(path: str, dtypes: Iterable[str]) -> Iterator[Question]:

@@ -170,10 +170,14 @@ class Change:
         return self.lines[0]
 
     @property
+    def version(self) -> str:
+        """The number of ``release``."""
+        return self.release.split("==")[1]
+
+    @property
     def releases(self) -> tuple[str, ...]:
         """The release on every backend that the change is in."""
-        version = self.release.split("==")[1]
-        return self.release, *(f"{line}=={version}" for line in self.lines[1:])
+        return self.release, *(f"{line}=={self.version}" for line in self.lines[1:])
 
     @property
     def when(self) -> str:

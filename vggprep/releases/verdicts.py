@@ -20,7 +20,7 @@ from vggprep.tolerance import compare_faithful
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
-CauseKind = Literal["", "axis", "precision"]
+CauseKind = Literal["", "axis", "precision", "known"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Judgement:
     """``right``, ``wrong``, or ``undefined`` where nothing is defined; the error, and what was computed instead.
 
     ``levels`` is the worst error in grey levels, infinite where NaN or an infinity is lost or made. ``cause_kind`` is
-    ``axis`` for swap, mean or std along another axis than the channels', ``precision`` for lost precision.
+    ``axis`` for swap, mean or std along another axis than the channels', ``precision`` for lost precision. ``known`` is
+    that of results where no mode is meant, if what came out is recognised.
     """
 
     verdict: Literal["right", "wrong", "undefined"]
@@ -170,9 +171,8 @@ def _cause(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> tuple[str, C
             return f"{found[0].words}, only as precise as {dtype}", found[0].kind or "precision"
         if found:  # the lost precision hides which it was
             break
-    # Right, but for a rounding to something narrower on the way.
-    for dtype in () if found else narrower:
-        if _faithful(x, y, mode, dtype):
+        # Right, but for a rounding to something narrower on the way.
+        if dtype != y_dtype and _faithful(x, y, mode, dtype):
             return f"only as precise as {dtype}", "precision"
     return "wrong values for no known reason", ""
 

@@ -62,6 +62,8 @@ def program(asked: Question) -> str:
         lines += [f"keras.config.set_floatx({asked.floatx!r})"]
     if asked.image_data_format:
         lines += [f"keras.config.set_image_data_format({asked.image_data_format!r})"]
+    if asked.policy:
+        lines += [f"keras.config.set_dtype_policy({asked.policy!r})"]
     lines += [f"x = np.array({values}, dtype={asked.dtype!r}).reshape({asked.shape})"]
     if asked.path == "tensor":
         lines += ["x = keras.ops.convert_to_tensor(x)"]
@@ -130,4 +132,5 @@ def _told(name: str, difference: Difference, found: Found) -> Told:
     first = found.after if found.after.nightly else None
     day = first.day if first else None
     watched = day + timedelta(days=-day.weekday() % 7) if day else None
-    return Told(name, DAYS[name], difference.sentence, first, found.before, watched)
+    lost = f"{len(found.between)} builds between do not run here" if found.between else ""
+    return Told(name, DAYS[name], difference.sentence, first, found.before, watched, lost)
