@@ -21,8 +21,8 @@ from vggprep.spec import Direction, ModeName
 
 UNITS, LEVELS = 1e-5, 1e-11
 
-WRONG, WORSE = 1, 2
-"""What is flagged of a block: a wrong value, and an error that may be the largest."""
+WRONG, WORSE, _MAYBE = 1, 2, 4
+"""What is flagged of a block: a wrong value, an error that is the largest so far, and one that comes near to it."""
 
 _CHUNK = 1024
 """Values that go through one step after the other: they stay in the innermost cache."""
@@ -40,6 +40,15 @@ def _named_steps(direction: Direction, mode: ModeName, channel: int) -> tuple[Ar
     steps = oracle.operations(direction, mode, channel)
     constants = [oracle.round_rational(step.constant, oracle.FORMATS["float32"]) for step in steps]
     return np.array([ord(step.operation[0]) for step in steps], np.int64), np.array(constants, np.float32)
+
+
+@cache
+def _real_steps(direction: Direction, mode: ModeName, channel: int) -> tuple[Array, Array, Array, Array]:
+    """The steps of ``oracle.real_plane``, and those of ``S``."""
+    steps = oracle.operations(direction, mode, channel)
+    names = np.array([ord(step.operation[0]) for step in steps], np.int64)
+    constants = np.array([float(step.constant) for step in steps], np.float64)
+    return names, constants, np.where(names == ord("s"), ord("a"), names), np.abs(constants)
 
 
 @cache
@@ -68,20 +77,24 @@ class Watch:
         """The flags of a float32 plane; without the ``expected`` bits, the bound decides."""
         flags = np.zeros(-(-len(got) // self.block), np.uint8)
         forward, roundoff = self.direction == "forward", oracle.FORMATS["float32"].unit_roundoff
-        line = affine(self.direction, self.mode, channel)
+        line, values = affine(self.direction, self.mode, channel), _float(given)
+        limits = np.array([tolerance.limit("float32"), tolerance.PIXEL_LIKE])
         if expected is not None:
             _other_bits(got, expected, self.block, flags)
-        reach = tolerance.limit("float32")
-        values = _float(given)
-        if expected is None:
-            most = (tolerance.bound(self.mode) - UNITS) * roundoff
-            _unfaithful(values, got, *line, reach, most, self.block, flags)
-        slack = (UNITS, LEVELS) if oracle.operations(self.direction, self.mode, channel) else (0.0, 0.0)
-        grey = float(oracle.grey_levels(self.mode)[channel]) if forward else 1.0
-        most = np.array([_below(self.units, slack[0]) * roundoff, _below(self.levels, slack[1]) / abs(grey)])
+        else:
+            bound = (tolerance.bound(self.mode) - UNITS) * roundoff
+            _unfaithful(values, got, *line, limits[0], bound, self.block, flags)
         pixels = values if forward else _float(original)
-        _larger(pixels, values, got, forward, *line, np.array([reach, tolerance.PIXEL_LIKE]), most, self.block, flags)
-        return flags
+        grey = float(oracle.grey_levels(self.mode)[channel]) if forward else 1.0
+        near = np.array([_below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)])
+        _larger(pixels, values, got, forward, *line, limits, near, self.block, flags)
+        most = np.array([self.units, self.levels])
+        for number in np.flatnonzero(flags & _MAYBE):
+            at = slice(number * self.block, (number + 1) * self.block)
+            real = _real_steps(self.direction, self.mode, channel)
+            if _worse(pixels[at], values[at], got[at], forward, real, grey, limits, most, roundoff):
+                flags[number] |= WORSE
+        return flags & (WRONG | WORSE)
 
     def pixels(self, original: Array, got: Array, expected: Array) -> Array:
         """The flags of a plane of pixels."""
@@ -96,25 +109,28 @@ def _below(worst: float, slack: float) -> float:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _steps_in_turn(x: Any, names: Any, constants: Any, out: Any) -> None:
-    """A name is the first letter of an operation. LLVM may take float32 for each: the bits are the same (Figueroa)."""
+    """A name is the first letter of an operation. Each is done in float64 and rounded to the dtype of ``out``.
+
+    LLVM may do it in that dtype, which is that of the constants: the bits are the same (Figueroa).
+    """
     for start in range(0, len(x), _CHUNK):
         given, chunk = x[start : start + _CHUNK], out[start : start + _CHUNK]
         for i in range(len(chunk)):
-            chunk[i] = np.float32(given[i])
+            chunk[i] = given[i]
         for step in range(len(names)):
             name, constant = names[step], np.float64(constants[step])
             if name == ord("d"):
                 for i in range(len(chunk)):
-                    chunk[i] = np.float32(np.float64(chunk[i]) / constant)
+                    chunk[i] = np.float64(chunk[i]) / constant
             elif name == ord("m"):
                 for i in range(len(chunk)):
-                    chunk[i] = np.float32(np.float64(chunk[i]) * constant)
+                    chunk[i] = np.float64(chunk[i]) * constant
             elif name == ord("s"):
                 for i in range(len(chunk)):
-                    chunk[i] = np.float32(np.float64(chunk[i]) - constant)
+                    chunk[i] = np.float64(chunk[i]) - constant
             else:
                 for i in range(len(chunk)):
-                    chunk[i] = np.float32(np.float64(chunk[i]) + constant)
+                    chunk[i] = np.float64(chunk[i]) + constant
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -131,7 +147,7 @@ def _other_bits(got: Any, expected: Any, block: int, flags: Any) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _any_between(x: Any, least: float, most: float) -> bool:
+def _any_between(x: Any, least: float, most: float) -> Any:
     found = np.int32(0)
     for i in range(len(x)):
         found |= np.int32((abs(x[i]) > least) & (abs(x[i]) <= most))
@@ -200,7 +216,26 @@ def _larger(
             pixel = np.float64(pixels[i])
             right = np.float64(values[i]) * scale + offset if forward else pixel
             worse |= np.int64((abs(pixel) <= limits[1]) & (abs(np.float64(results[i]) - right) > levels))
-        flags[number] |= WORSE * worse
+        flags[number] |= _MAYBE * worse
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _worse(
+    original: Any, given: Any, got: Any, forward: bool, real: Any, grey: float, limits: Any, most: Any, roundoff: float,
+) -> Any:  # fmt: skip
+    """``_larger`` of one block, by the operations of ``shards``; ``real``: those of the formula and of ``S``."""
+    names, constants, sizes, magnitudes = real
+    target, size = np.empty(len(got)), np.empty(len(got))
+    _steps_in_turn(given, names, constants, target)
+    _steps_in_turn(np.abs(given), sizes, magnitudes, size)
+    worse = np.int64(0)
+    for i in range(len(got)):
+        pixel, result = np.float64(original[i]), np.float64(got[i])
+        difference = abs(result - (target[i] if forward else pixel))
+        within = (abs(pixel) <= limits[0]) & (abs(target[i] if forward else result) <= limits[0])
+        worse |= np.int64(within & (difference / size[i] / roundoff > most[0]))
+        worse |= np.int64((abs(pixel) <= limits[1]) & (difference * grey > most[1]))
+    return worse != 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -433,7 +433,7 @@ class _Run:
 
     def _of_wrong_dtype(self, originals: list[Array], inputs: list[Array], output: _Output, count: int) -> _Running:
         """Every value counts as wrong; the errors are searched all the same."""
-        planes = output.planes or []
+        planes = [plane.copy() for plane in output.planes or []]
         running = _Running(count, 3 * count, counterexample=_pixel(inputs, 0))
         running.problem, running.message = output.problem, output.message
         for plane in planes:
