@@ -1,5 +1,7 @@
 """``python -m mutation``: who notices each mutant of Keras's functions. Writes docs/mutation.md and its picture.
 
+``python -m mutation own``: whether vggprep's own tests notice mutants of the code that judges; a sample.
+
 Results are kept in ``build/mutation``, so that the same command goes on where it was interrupted; remove the folder to
 begin anew.
 """
@@ -136,15 +138,28 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, 1 GB each")
+    parser.add_argument("whose", nargs="?", choices=("keras", "own"), default="keras", help="the mutants of what")
+    parser.add_argument("--seed", type=int, default=15, help="own: draws the sample")
+    parser.add_argument("--minutes", type=float, default=30, help="own: how long to draw; 0 only writes the page")
     options = parser.parse_args()
+    if options.whose == "own":
+        from mutation import own  # with pytest
+
+        own.judge(options.seed, options.minutes, options.workers)
+        _write("python -m mutation own", own.report(*own.read(own.KEPT)))
+        return 0
     rows = judge_keras(options.workers)
     draw(rows)
-    text = report(rows)
+    _write("python -m mutation", report(rows))
+    return 0
+
+
+def _write(command: str, text: str) -> None:
+    """Put ``text`` into the page, between what names the command and the end."""
     page = PAGE.read_text(encoding="utf-8")
-    block = re.compile(r"(<!-- generated: python -m mutation -->\n).*?(<!-- end -->)", flags=re.S)
+    block = re.compile(rf"(<!-- generated: {command} -->\n).*?(<!-- end -->)", flags=re.S)
     with replacing(PAGE) as file:
         file.write(block.sub(lambda match: match[1] + text + match[2], page))
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``python -m proofs``: prove every bound that docs/proofs.md states. ``--write`` finds the bounds and states them.
 
-``--scripts FOLDER`` keeps the scripts. Exit codes: 0 all is proven, 1 something is not, 2 Gappa is not there.
+``--scripts FOLDER`` keeps the scripts; ``--witnesses`` writes the table of witnesses, without Gappa. Exit codes: 0 all
+is proven, 1 something is not, 2 Gappa is not there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 import proofs
+from proofs import separation
 from vggprep import reference, tolerance
 from vggprep.files import replacing
 from vggprep.oracle import FORMATS
@@ -31,6 +33,7 @@ PAGE = DOCS / "proofs.md"
 MODES = ("caffe", "tf", "torch")
 _TABLE = re.compile(r"(<!-- generated: python -m proofs --write -->\n).*?(<!-- end -->)", flags=re.S)
 
+WITNESSES = re.compile(r"(<!-- generated: python -m proofs --witnesses -->\n).*?(<!-- end -->)", flags=re.S)
 
 INTERCHANGE = "there and back"
 
@@ -117,7 +120,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m proofs", description=__doc__)
     parser.add_argument("--write", action="store_true", help="find the bounds, and write them into docs/proofs.md")
     parser.add_argument("--scripts", type=Path, metavar="FOLDER", help="keep the scripts there")
+    parser.add_argument("--witnesses", action="store_true", help="write the witnesses of faults into docs/proofs.md")
     options = parser.parse_args()
+    if options.witnesses:
+        page = PAGE.read_text(encoding="utf-8")
+        with replacing(PAGE) as file:
+            file.write(WITNESSES.sub(lambda match: match[1] + separation.table() + match[2], page))
+        return 0
     if shutil.which("gappa") is None:
         print("gappa is not installed: the bounds are not proven here (Debian has it: apt install gappa)")
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from fractions import Fraction
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import proofs
+from proofs import separation
 from proofs.__main__ import CELLS, INTERCHANGE, PAGE, Cell, main, stated, table
-from vggprep import tolerance
+from vggprep import oracle, tolerance
 from vggprep.faults.honest import HONEST
 from vggprep.oracle import FORMATS, computed_dtype
 from vggprep.proof import certificates
@@ -185,3 +187,32 @@ def test_without_gappa_the_command_says_so(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert run([], PART, tmp_path, monkeypatch) == 2
     assert "gappa is not installed" in capsys.readouterr().out
+
+
+ROWS = [
+    [cell.strip("` ") for cell in line.strip("|").split("|")]
+    for line in re.findall(r"witnesses -->\n(.*?)<!-- end", PAGE.read_text(encoding="utf-8"), flags=re.S)[
+        0
+    ].splitlines()
+    if line.startswith("| `")
+]
+
+
+def test_every_fault_that_gives_wrong_values_has_a_witness_above_the_bound() -> None:
+    assert [row[0] for row in ROWS] == [fault.name for fault in separation.wrong_values()]
+    for _, mode, _, _, _, error, half in ROWS:
+        assert float(error) > tolerance.bound(mode)
+        if half != "–":
+            assert (float(half.split(",")[0]) <= tolerance.bound(mode)) == half.endswith(", within the bound")
+
+
+@pytest.mark.parametrize("row", ROWS[4::16], ids=lambda row: row[0])
+def test_a_witness_is_what_the_fault_does(row: list[str]) -> None:
+    (fault,) = [fault for fault in separation.wrong_values() if fault.name == row[0]]
+    found = separation.witness(fault, row[2])
+    assert found is not None
+    assert [found.mode, f"{found.value:g}", f"{found.got:g}", f"{float(found.error):.3g}"] == [row[1], *row[3:6]]
+    if fault.direction == "forward":
+        right = oracle.one_real(found.value, "forward", found.mode, found.channel)
+        scale = oracle.one_magnitude(found.value, "forward", found.mode, found.channel)
+        assert found.error == abs(Fraction(found.got) - right) / scale * 2**24
