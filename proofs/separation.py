@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vggprep import oracle, tolerance
-from vggprep.cases import DTYPES, Array, Cell, available_dtypes, panel, regimes
+from vggprep.cases import Array, Cell, available_dtypes, panel, regimes
 from vggprep.faults import FAULTS, Fault
 from vggprep.oracle import FORMATS
-from vggprep.spec import FLOATS, ModeName
+from vggprep.spec import DTYPES, FLOATS, ModeName
 
 VALUES = ("value", "every_byte", "restores_floats", "restores_pixels")
 """The checks that judge values by the definition: what they catch is a wrong value."""

@@ -67,9 +67,11 @@ def test_tallies_are_the_same_with_and_without_the_loops(
     monkeypatch: pytest.MonkeyPatch, dtype: str, start: int, mode: ModeName
 ) -> None:
     assert shards._loops() is compiled
-    for implementation, direction in ((0, "forward"), (0, "inverse"), (1, "inverse")):
-        where: Any = ("reference",), implementation, direction
-        part = Part(TargetSpec(where[0]), *where[1:], mode, ("channels_last",), dtype, start, start + 2 * IMAGE, False)
+    for implementation, direction in ((0, DIRECTIONS[0]), (0, DIRECTIONS[1]), (1, DIRECTIONS[1])):
+        first = Part(
+            TargetSpec(("reference",)), implementation, direction, mode, ("channels_last",), dtype, start, start
+        )
+        part = first._replace(stop=start + 2 * IMAGE, stop_at_first=False)
         alone, together = both(monkeypatch, part)
         assert alone == together
         assert not together[0].wrong

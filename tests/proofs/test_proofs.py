@@ -72,11 +72,13 @@ def test_no_certificate_is_above_what_is_proven() -> None:
         fmt = row.dtype if keras and row.dtype in FORMATS else computed_dtype(row.dtype, row.mode)
         if row.status != "proven":  # keras:tensor returns integers for integers
             continue
+        # Not every one of these integers is a float32.
+        order = "input cast first" if row.dtype in ("int32", "uint32") else "reference"
+        there, back = STATED[Cell("forward", row.mode, order, fmt)], STATED[Cell("inverse", row.mode, "reference", fmt)]
         if row.direction == "inverse":  # against the image: both ways
-            there, back = (STATED[Cell(way, row.mode, "reference", fmt)] for way in ("forward", "inverse"))
             assert row.units.error <= back + 2 * there
         else:
-            proven = most(row.mode, fmt) if keras else STATED[Cell("forward", row.mode, "reference", fmt)]
+            proven = most(row.mode, fmt) if keras else there
             assert row.units.error <= proven, row
         seen.add((row.implementation.split()[0], row.direction, fmt))
     assert len(seen) >= 20
