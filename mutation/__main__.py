@@ -43,14 +43,15 @@ def kept(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def judge_keras(workers: int) -> list[dict[str, Any]]:
-    """Every mutant of Keras's functions, those of earlier runs included, in the order of the source."""
+def judge_keras(workers: int, limit: int | None = None) -> list[dict[str, Any]]:
+    """Mutants of Keras's functions in the order of the source: all, or those of earlier runs and ``limit`` more."""
     keras_functions.prepared()
     names = [mutant.name for mutant in keras_functions.every()]
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     done = kept(KEPT)
     # The cheap ones first.
     left = sorted((at for at, name in enumerate(names) if name not in done), key=lambda at: names[at].partition(":")[0])
+    left = left[:limit]
     context = multiprocessing.get_context("spawn")
     with (
         KEPT.open("a", encoding="utf-8") as file,
@@ -62,8 +63,8 @@ def judge_keras(workers: int) -> list[dict[str, Any]]:
             file.write(json.dumps(row) + "\n")
             file.flush()
             if sys.stderr.isatty() or number % 50 == 0:
-                print(f"\r{len(names) - len(left) + number} of {len(names)} mutants", end="", file=sys.stderr)
-    return [done[name] for name in names]
+                print(f"\r{len(done)} of {len(names)} mutants", end="", file=sys.stderr)
+    return [done[name] for name in names if name in done]
 
 
 WAYS: Mapping[str, Callable[[Row], bool]] = {
@@ -141,14 +142,19 @@ def main() -> int:
     parser.add_argument("whose", nargs="?", choices=("keras", "own"), default="keras", help="the mutants of what")
     parser.add_argument("--seed", type=int, default=15, help="own: draws the sample")
     parser.add_argument("--minutes", type=float, default=30, help="own: how long to draw; 0 only writes the page")
+    parser.add_argument("--limit", type=int, help="keras: how many more to judge; the page is written when all are")
     options = parser.parse_args()
     if options.whose == "own":
         from mutation import own  # with pytest
 
-        own.judge(options.seed, options.minutes, options.workers)
+        if options.minutes:
+            own.judge(options.seed, options.minutes, options.workers)
         _write("python -m mutation own", own.report(*own.read(own.KEPT)))
         return 0
-    rows = judge_keras(options.workers)
+    rows = judge_keras(options.workers, options.limit)
+    if len(rows) < (whole := len(keras_functions.every())):
+        print(f"{len(rows)} of {whole} mutants are judged, kept in {KEPT}: the same command goes on")
+        return 0
     draw(rows)
     _write("python -m mutation", report(rows))
     return 0
