@@ -260,6 +260,15 @@ REASONS: Mapping[str, str] = json.loads((Path(__file__).parent / "own_reasons.js
 """Why a mutant that no test notices does the same, or does no harm; or the test that notices it since."""
 
 
+KINDS: Mapping[str, str] = {
+    "noticed by": "are noticed by other tests than those of the module, or by slower ones",
+    "noticed since": "are noticed by tests that were written for them",
+    "does the same": "do the same",
+    "harmless": "do something else that no verdict depends on",
+    "not explained": "are not explained",
+}
+
+
 def report(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """The generated part of the page about vggprep's own mutants."""
     lines = ["| module | mutants | drawn | noticed | not noticed |", "|---|--:|--:|--:|--:|"]
@@ -275,11 +284,13 @@ def report(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     lines += [
         "",
         f"Seed {head['seed']}: {len(rows):,} of {whole:,} mutants, {len(rows) / whole:.1%}; "
-        f"{seen / len(rows):.1%} are noticed. Not noticed:",
+        f"{seen} are noticed. Of the others, all of which were read:",
         "",
     ]
-    for row in rows:
-        if not row["noticed"]:
-            name = f"{row['module'].removeprefix('vggprep.')}.{row['name']}"
-            lines.append(f"- `{name}`: {REASONS.get(name, 'not explained')}")
-    return "\n".join(lines) + "\n"
+    missed = [f"{row['module'].removeprefix('vggprep.')}.{row['name']}" for row in rows if not row["noticed"]]
+    reasons = {name: REASONS.get(name, "not explained") for name in missed}
+    for kind, words in KINDS.items():
+        names = [name for name in missed if reasons[name].startswith(kind)]
+        if names:
+            lines += [f"{len(names)} {words}:", "", *(f"- `{name}`: {reasons[name]}" for name in names), ""]
+    return "\n".join(lines)

@@ -16,8 +16,9 @@ from vggprep import (
     deprocess_input,
     preprocess_input,
 )
+from vggprep.conformance import engine, judging
 from vggprep.conformance.engine import Selection, run
-from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.exploration import PROFILES, Profile
 from vggprep.spec import ModeName
 
 RARE = Implementation(
@@ -34,6 +35,18 @@ def rarely_wrong(x: Array, mode: ModeName) -> Array:
     y = preprocess_input(x, mode=mode)
     y[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] += 0.25
     return y
+
+
+def test_a_byte_order_that_is_refused_is_no_counterexample() -> None:
+    def native(x: Array, mode: ModeName) -> Array:
+        if not x.dtype.isnative:
+            raise TypeError("another byte order")
+        return preprocess_input(x, mode=mode)
+
+    implementation = Implementation(
+        "native", native, modes=("tf",), data_formats=("channels_last",), dtypes=("float32",)
+    )
+    assert judge(implementation, selection=Selection(), examples=60, seed=1).conforms
 
 
 def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
@@ -203,3 +216,12 @@ def test_what_is_wrong_once_and_right_again_fails(tmp_path: Path, monkeypatch: p
     corpus, calls[0] = calls[0], 0
     failed = [result for result in run(implementation).results if result.status == "failed"]
     assert [result.check for result in failed] == ["value"]
+
+
+def test_hypothesis_draws_as_many_as_the_profile_says_or_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Profile] = []
+    monkeypatch.setattr(engine, "_explored", lambda subject, judgements, profile, seed: drawn.append(profile) or {})
+    selection = Selection(("tf",), ("channels_last",), ("uint8",))
+    for asked in ({}, {"profile": "ci"}, {"examples": 3}, {"examples": 0}):
+        judging.judge(preprocess_input, selection=selection, **asked)  # type: ignore[arg-type]
+    assert drawn == [PROFILES["dev"], PROFILES["ci"], PROFILES["dev"]._replace(examples=3)]
