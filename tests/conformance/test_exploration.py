@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged import Array, correct, essence, failed, judge
@@ -220,8 +221,14 @@ def test_what_is_wrong_once_and_right_again_fails(tmp_path: Path, monkeypatch: p
 
 def test_hypothesis_draws_as_many_as_the_profile_says_or_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Profile] = []
-    monkeypatch.setattr(engine, "_explored", lambda subject, judgements, profile, seed: drawn.append(profile) or {})
+
+    def explored(subject: object, judgements: object, profile: Profile, seed: object) -> dict[object, object]:
+        drawn.append(profile)
+        return {}
+
+    monkeypatch.setattr(engine, "_explored", explored)
     selection = Selection(("tf",), ("channels_last",), ("uint8",))
-    for asked in ({}, {"profile": "ci"}, {"examples": 3}, {"examples": 0}):
-        judging.judge(preprocess_input, selection=selection, **asked)  # type: ignore[arg-type]
+    every: list[dict[str, Any]] = [{}, {"profile": "ci"}, {"examples": 3}, {"examples": 0}]
+    for asked in every:
+        judging.judge(preprocess_input, selection=selection, **asked)
     assert drawn == [PROFILES["dev"], PROFILES["ci"], PROFILES["dev"]._replace(examples=3)]

@@ -15,7 +15,7 @@ from vggprep.proof.domains import domain
 from vggprep.proof.shards import IMAGE, Part, Tally, judge
 from vggprep.spec import MODES, Direction, ModeName
 
-compiled: Any = pytest.importorskip("vggprep.proof.compiled", exc_type=ImportError)
+compiled: Any = pytest.importorskip("vggprep.proof.compiled")
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "inverse")
 
