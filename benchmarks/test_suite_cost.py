@@ -18,6 +18,7 @@ from benchmarks.measure import play, played_back
 from vggprep import strategies
 from vggprep.implementations import keras as keras_paths
 from vggprep.implementations.targets import TargetSpec
+from vggprep.proof import shards
 from vggprep.proof.shards import IMAGE, Part, judge, tune_malloc
 from vggprep.spec import ModeName
 
@@ -104,14 +105,24 @@ def enumeration_seconds() -> dict[str, list[float]]:
         assert tally.wrong == 0
         assert tally.patterns == PATTERNS
 
+    def by_numpy_alone(mode: ModeName) -> None:
+        repays, shards._REPAYS = shards._REPAYS, PATTERNS + 1
+        try:
+            enumerate_part(mode)
+        finally:
+            shards._REPAYS = repays
+
     tune_malloc()
     modes: tuple[ModeName, ...] = ("caffe", "tf", "torch")
     calls: dict[str, Callable[[], None]] = {mode: partial(enumerate_part, mode) for mode in modes}
+    calls |= {f"{mode}, judged by NumPy alone": partial(by_numpy_alone, mode) for mode in modes}
     return interleaved({**calls, "copy": partial(np.copyto, images[0], images[1])}, rounds=8)
 
 
 @pytest.mark.benchmark(group="the suite: every bit pattern, one core", timer=played_back)
-@pytest.mark.parametrize("name", ["caffe", "tf", "torch", "copy"])
+@pytest.mark.parametrize(
+    "name", [*(f"{mode}{how}" for mode in ("caffe", "tf", "torch") for how in ("", ", judged by NumPy alone")), "copy"]
+)
 def test_enumeration(benchmark: BenchmarkFixture, enumeration_seconds: dict[str, list[float]], name: str) -> None:
     what = "np.copyto of the same images" if name == "copy" else f"vggprep prove reference, forward, {name}"
     benchmark.extra_info["what"] = f"{what}, float32, 2^23 patterns in 3 channels"

@@ -6,6 +6,7 @@ something is raised is of interest. Imports the standard library only.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -53,6 +54,10 @@ _OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
 }
 
 
+_FLAGS = __future__.annotations.compiler_flag
+"""Annotations of functions inside others are not evaluated, as where they come from."""
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A function with one thing changed: ``what``, from ``before`` to ``after``, at ``place``, its line and column."""
@@ -71,7 +76,7 @@ class Mutant:
 
     def code(self) -> CodeType:
         """Its code, to be put in the place of the function's."""
-        module = compile(ast.Module([self.definition], []), f"<{self.name}>", "exec", dont_inherit=True)
+        module = compile(ast.Module([self.definition], []), f"<{self.name}>", "exec", _FLAGS, dont_inherit=True)
         return next(c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == self.function)
 
     def defaults(self, namespace: dict[str, Any]) -> tuple[Any, ...]:
@@ -112,7 +117,7 @@ def _changed(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.AugAssign):
         loaded = copy.deepcopy(node.target)
         for part in ast.walk(loaded):
-            if isinstance(part, (ast.Name, ast.Subscript)):
+            if isinstance(part, (ast.Name, ast.Subscript, ast.Attribute)):
                 part.ctx = ast.Load()
         yield "out of place", ast.Assign([node.target], ast.BinOp(loaded, node.op, node.value))
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

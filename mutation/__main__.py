@@ -1,5 +1,7 @@
 """``python -m mutation``: who notices each mutant of Keras's functions. Writes docs/mutation.md and its picture.
 
+``python -m mutation own``: whether vggprep's own tests notice mutants of the code that judges; a sample.
+
 Results are kept in ``build/mutation``, so that the same command goes on where it was interrupted; remove the folder to
 begin anew.
 """
@@ -41,14 +43,15 @@ def kept(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def judge_keras(workers: int) -> list[dict[str, Any]]:
-    """Every mutant of Keras's functions, those of earlier runs included, in the order of the source."""
+def judge_keras(workers: int, limit: int | None = None) -> list[dict[str, Any]]:
+    """Mutants of Keras's functions in the order of the source: all, or those of earlier runs and ``limit`` more."""
     keras_functions.prepared()
     names = [mutant.name for mutant in keras_functions.every()]
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     done = kept(KEPT)
     # The cheap ones first.
     left = sorted((at for at, name in enumerate(names) if name not in done), key=lambda at: names[at].partition(":")[0])
+    left = left[:limit]
     context = multiprocessing.get_context("spawn")
     with (
         KEPT.open("a", encoding="utf-8") as file,
@@ -60,8 +63,8 @@ def judge_keras(workers: int) -> list[dict[str, Any]]:
             file.write(json.dumps(row) + "\n")
             file.flush()
             if sys.stderr.isatty() or number % 50 == 0:
-                print(f"\r{len(names) - len(left) + number} of {len(names)} mutants", end="", file=sys.stderr)
-    return [done[name] for name in names]
+                print(f"\r{len(done)} of {len(names)} mutants", end="", file=sys.stderr)
+    return [done[name] for name in names if name in done]
 
 
 WAYS: Mapping[str, Callable[[Row], bool]] = {
@@ -136,15 +139,33 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, 1 GB each")
+    parser.add_argument("whose", nargs="?", choices=("keras", "own"), default="keras", help="the mutants of what")
+    parser.add_argument("--seed", type=int, default=15, help="own: draws the sample")
+    parser.add_argument("--minutes", type=float, default=30, help="own: how long to draw; 0 only writes the page")
+    parser.add_argument("--limit", type=int, help="keras: how many more to judge; the page is written when all are")
     options = parser.parse_args()
-    rows = judge_keras(options.workers)
+    if options.whose == "own":
+        from mutation import own  # with pytest
+
+        if options.minutes:
+            own.judge(options.seed, options.minutes, options.workers)
+        _write("python -m mutation own", own.report(*own.read(own.KEPT)))
+        return 0
+    rows = judge_keras(options.workers, options.limit)
+    if len(rows) < (whole := len(keras_functions.every())):
+        print(f"{len(rows)} of {whole} mutants are judged, kept in {KEPT}: the same command goes on")
+        return 0
     draw(rows)
-    text = report(rows)
+    _write("python -m mutation", report(rows))
+    return 0
+
+
+def _write(command: str, text: str) -> None:
+    """Put ``text`` into the page, between what names the command and the end."""
     page = PAGE.read_text(encoding="utf-8")
-    block = re.compile(r"(<!-- generated: python -m mutation -->\n).*?(<!-- end -->)", flags=re.S)
+    block = re.compile(rf"(<!-- generated: {command} -->\n).*?(<!-- end -->)", flags=re.S)
     with replacing(PAGE) as file:
         file.write(block.sub(lambda match: match[1] + text + match[2], page))
-    return 0
 
 
 if __name__ == "__main__":

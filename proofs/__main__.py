@@ -1,6 +1,7 @@
 """``python -m proofs``: prove every bound that docs/proofs.md states. ``--write`` finds the bounds and states them.
 
-``--scripts FOLDER`` keeps the scripts. Exit codes: 0 all is proven, 1 something is not, 2 Gappa is not there.
+``--scripts FOLDER`` keeps the scripts; ``--witnesses`` writes the table of witnesses, without Gappa. Exit codes: 0 all
+is proven, 1 something is not, 2 Gappa is not there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 import proofs
+from proofs import separation
 from vggprep import reference, tolerance
 from vggprep.files import replacing
 from vggprep.oracle import FORMATS
@@ -31,6 +33,7 @@ PAGE = DOCS / "proofs.md"
 MODES = ("caffe", "tf", "torch")
 _TABLE = re.compile(r"(<!-- generated: python -m proofs --write -->\n).*?(<!-- end -->)", flags=re.S)
 
+WITNESSES = re.compile(r"(<!-- generated: python -m proofs --witnesses -->\n).*?(<!-- end -->)", flags=re.S)
 
 INTERCHANGE = "there and back"
 
@@ -85,13 +88,23 @@ def enumerated(direction: str, mode: ModeName, fmt: str) -> float | None:
     return tolerance.compare_faithful(patterns, function(patterns, definition(mode), dtype), way, mode).units
 
 
+def enumerated_integers(direction: str, mode: ModeName, fmt: str) -> float | None:
+    """The worst error of the reference over all integers of 32 bits, where a certificate has them: they are cast."""
+    if (direction, fmt) != ("forward", "float32"):
+        return None
+    files = (DOCS / "certificates").glob(f"reference-*int32-{mode}.json")
+    found = (row for file in files for row in certificates.read(file).rows if row.direction == direction)
+    return max((row.units.error for row in found if row.units), default=None)
+
+
 def table(bounds: dict[Cell, str]) -> str:
     """The table of the page: beside the reference's bounds, in brackets, the worst that enumeration found."""
     lines = [f"| order of operations | way | mode | {' | '.join(FORMATS)} |", "|---|---|---|" + "--:|" * 4]
     for way, mode, order in ROWS:
         cells = [bounds.get(Cell(way, mode, order, fmt), "–") for fmt in FORMATS]
-        if order == "reference":
-            worst = [enumerated(way, mode, fmt) for fmt in FORMATS]
+        if order in ("reference", "input cast first"):
+            of = enumerated if order == "reference" else enumerated_integers
+            worst = [of(way, mode, fmt) for fmt in FORMATS]
             cells = [cell if w is None else f"{cell} ({w:.2f})" for cell, w in zip(cells, worst, strict=True)]
         lines.append(f"| {order} | {way} | {mode} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -117,7 +130,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m proofs", description=__doc__)
     parser.add_argument("--write", action="store_true", help="find the bounds, and write them into docs/proofs.md")
     parser.add_argument("--scripts", type=Path, metavar="FOLDER", help="keep the scripts there")
+    parser.add_argument("--witnesses", action="store_true", help="write the witnesses of faults into docs/proofs.md")
     options = parser.parse_args()
+    if options.witnesses:
+        page = PAGE.read_text(encoding="utf-8")
+        with replacing(PAGE) as file:
+            file.write(WITNESSES.sub(lambda match: match[1] + separation.table() + match[2], page))
+        return 0
     if shutil.which("gappa") is None:
         print("gappa is not installed: the bounds are not proven here (Debian has it: apt install gappa)")
         return 2

@@ -207,6 +207,13 @@ def test_identity_is_equal_integers_even_beyond_float64(compare: Compare) -> Non
     assert np.argwhere(compare(x, got, "forward", "identity").wrong).tolist() == [[0, 2]]
 
 
+def test_grey_levels_are_those_of_what_is_wrong_however_large_the_pixel() -> None:
+    x = np.array([[2000.0, 100.0, 100.0]], np.float32)
+    got = oracle.exact(x, "forward", "tf").astype(np.float32)
+    got[0, 0] += 0.5  # 63.75 grey levels
+    assert compare_faithful(x, got, "forward", "tf").levels == pytest.approx(63.75, abs=0.01)
+
+
 def test_the_worst_error_is_given_in_grey_levels() -> None:
     x = COLOURS.astype(np.float32)
     for mode in ("caffe", "tf", "torch"):

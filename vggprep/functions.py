@@ -284,15 +284,13 @@ def _reference(
 
     def fill(part: slice) -> None:
         if direction == "forward":
-            target[part] = reference.forward(source[part], mode, computed)
+            result = reference.forward(source[part], mode, computed)
         else:
-            restored = reference.inverse(source[part], mode, computed)
+            result = reference.inverse(source[part], mode, computed)
             if target.dtype.kind in "iu":
-                restored = reference.to_pixels(restored, target.dtype)
-            if target.dtype == restored.dtype:
-                target[part] = restored
-            else:
-                with np.errstate(over="ignore"):
-                    target[part] = restored
+                result = reference.to_pixels(result, target.dtype)
+        with np.errstate(over="ignore"):
+            for channel in range(3):  # the result lies in planes: NumPy would copy three numbers at a time
+                target[part][..., channel] = result[..., channel]
 
     split(fill, len(source), threads)

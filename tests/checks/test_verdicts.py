@@ -548,3 +548,15 @@ def test_the_mode_of_a_function_that_takes_none_is_one_that_it_gets_right_somewh
     report = judge(make(mode), selection=Selection(dtypes=("uint8", "float32")), checks=[CHECKS[0], CHECKS[1]])
     assert {result.mode for result in report.results} == {mode}
     assert report.guessed == {"forward": mode}
+
+
+def test_shapes_are_tried_in_the_rank_of_the_cell() -> None:
+    seen: set[tuple[int, ...]] = set()
+
+    def noting(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        seen.add(x.shape)
+        return correct(x, data_format, mode)
+
+    (shapes,) = [check for check in CHECKS if check.name == "shape_and_dtype"]
+    judge(noting, selection=Selection(("tf",), ("channels_last",), ("uint8",)), checks=[shapes])
+    assert seen >= {(1, 1, 3), (2, 1, 3), (1, 1, 1, 3), (1, 5, 4, 3), (3, 1, 2, 3)}

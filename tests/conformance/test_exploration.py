@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged import Array, correct, essence, failed, judge
@@ -16,8 +17,9 @@ from vggprep import (
     deprocess_input,
     preprocess_input,
 )
+from vggprep.conformance import engine, judging
 from vggprep.conformance.engine import Selection, run
-from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.exploration import PROFILES, Profile
 from vggprep.spec import ModeName
 
 ABOUT_VALUES = [check for check in CHECKS if check.name in ("value", "restores_pixels", "restores_floats")]
@@ -37,6 +39,18 @@ def rarely_wrong(x: Array, mode: ModeName) -> Array:
     y = preprocess_input(x, mode=mode)
     y[(x[..., 0] == 77) & (x[..., 1] < 128) & (x[..., 2] < 128)] += 0.25
     return y
+
+
+def test_a_byte_order_that_is_refused_is_no_counterexample() -> None:
+    def native(x: Array, mode: ModeName) -> Array:
+        if not x.dtype.isnative:
+            raise TypeError("another byte order")
+        return preprocess_input(x, mode=mode)
+
+    implementation = Implementation(
+        "native", native, modes=("tf",), data_formats=("channels_last",), dtypes=("float32",)
+    )
+    assert judge(implementation, selection=Selection(), examples=60, seed=1).conforms
 
 
 def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
@@ -208,3 +222,18 @@ def test_what_is_wrong_once_and_right_again_fails(tmp_path: Path, monkeypatch: p
     corpus, calls[0] = calls[0], 0
     failed = [result for result in run(implementation).results if result.status == "failed"]
     assert [result.check for result in failed] == ["value"]
+
+
+def test_hypothesis_draws_as_many_as_the_profile_says_or_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Profile] = []
+
+    def explored(subject: object, judgements: object, profile: Profile, seed: object) -> dict[object, object]:
+        drawn.append(profile)
+        return {}
+
+    monkeypatch.setattr(engine, "_explored", explored)
+    selection = Selection(("tf",), ("channels_last",), ("uint8",))
+    every: list[dict[str, Any]] = [{}, {"profile": "ci"}, {"examples": 3}, {"examples": 0}]
+    for asked in every:
+        judging.judge(preprocess_input, selection=selection, **asked)
+    assert drawn == [PROFILES["dev"], PROFILES["ci"], PROFILES["dev"]._replace(examples=3)]

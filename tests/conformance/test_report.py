@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from judged import correct, judge
 
+from vggprep import CHECKS
 from vggprep.conformance.__main__ import main
-from vggprep.conformance.report import ReportError, read, write_rows
+from vggprep.conformance.report import ReportError, read, table, write_rows
 
 
 def report(folder: Path, name: str, *rows: tuple[str, str]) -> Path:
@@ -96,3 +100,14 @@ def test_reports_of_the_former_format_are_read_and_others_refused_by_name(tmp_pa
     path.write_text(text.replace("vggprep-report/2", "vggprep-report/9"), encoding="utf-8")
     with pytest.raises(ReportError, match="has the format 'vggprep-report/9'"):
         read(path)
+
+
+def test_a_verdict_has_a_row_for_each_check_that_ran() -> None:
+    (value,) = [check for check in CHECKS if check.name == "value"]
+    (names, *_) = table(judge(correct, checks=[value])).columns
+    assert list(names.cells) == ["value"]
+
+
+def test_a_report_names_the_packages_that_took_part(tmp_path: Path) -> None:
+    header = json.loads(report(tmp_path, "a").read_text(encoding="utf-8").splitlines()[0])
+    assert not set(header["versions"]) - {"python", "vggprep", "numpy"} - set(sys.modules)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from mutation import __main__ as command
-from mutation import keras_functions, mutants
+from mutation import keras_functions, mutants, own
 from mutation.keras_functions import BROADCAST, OTHERWISE, SAME, installed, proof_of
 
 Array = np.ndarray[Any, Any]
@@ -161,3 +163,57 @@ def test_the_numbers_of_the_page_add_up() -> None:
     assert sum(proven) == same[-1]
     for way, sees in zip(command.WAYS, [numbers(way)[-1] for way in command.WAYS], strict=True):
         assert f"{way} {sees / different[-1]:.1%}" in PAGE
+
+
+# vggprep's own mutants ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_was_kept_of_the_mutants_of_our_own_code() -> None:
+    head, rows = own.read(own.KEPT)
+    assert own.report(head, rows) in PAGE
+    assert "not explained" not in own.report(head, rows)
+    assert set(own.REASONS) <= {f"{row['module'].removeprefix('vggprep.')}.{row['name']}" for row in rows}
+
+
+def test_every_mutant_can_be_drawn_and_a_seed_draws_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "MODULES", ("vggprep.checks.inverse", "vggprep.checks.check"))
+    counts, order = own.drawn(15)
+    assert counts == {module: sum(o.module == module for o in order) for module in own.MODULES}
+    assert {o.name.partition(":")[0] for o in order} >= {
+        "restores_pixels",
+        "restores_floats",
+        "Check.applies_to",
+        "check",
+    }
+    assert [o.module for o in order[:4]] == [*own.MODULES] * 2  # in turn
+    assert [o.name for o in own.drawn(15)[1]] == [o.name for o in order] != [o.name for o in own.drawn(16)[1]]
+
+
+def test_a_mutant_of_our_own_replaces_code_and_defaults() -> None:
+    def judged(x: int, y: int = 3, *, z: int = 5) -> int:
+        return x + y + z
+
+    every = list(mutants(judged))  # type: ignore[arg-type]
+    (changed,) = [m for m in every if (m.before, m.after) == ("5", "6")]
+    own.install(own.Own("", "", judged, changed))
+    assert judged(1) == 10
+    (changed,) = [m for m in every if (m.before, m.after) == ("3", "2")]
+    own.install(own.Own("", "", judged, changed))
+    assert judged(1, z=0) == 3
+
+
+def test_a_fork_says_whether_a_test_or_the_time_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(x: int) -> int:
+        return x + 1
+
+    def run(items: Any) -> None:
+        assert judged(1) == items[0]
+
+    monkeypatch.setattr(own, "_run", run)
+    (changed,) = [m for m in mutants(judged) if m.after == "x - 1"]  # type: ignore[arg-type]
+    for wanted, words in ((2, "test"), (0, "")):
+        items: Any = [wanted]
+        _, status = os.waitpid(own._forked(own.Own("", "", judged, changed), items, 60), 0)
+        assert own._words(status) == words
+    assert judged(1) == 2
+    assert own._words(int(signal.SIGXCPU)) == "time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from fractions import Fraction
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import proofs
+from proofs import separation
 from proofs.__main__ import CELLS, INTERCHANGE, PAGE, Cell, main, stated, table
-from vggprep import tolerance
+from vggprep import oracle, tolerance
 from vggprep.faults.honest import HONEST
 from vggprep.oracle import FORMATS, computed_dtype
 from vggprep.proof import certificates
@@ -44,7 +46,7 @@ def test_the_page_states_a_bound_for_every_cell_and_the_worst_that_enumeration_f
     page = PAGE.read_text(encoding="utf-8")
     assert table(stated(page)) in page
     for line in page.splitlines():
-        cells = [cell.split() for cell in line.split("|") if line.startswith("| reference |")]
+        cells = [cell.split() for cell in line.split("|") if line.startswith(("| reference |", "| input cast"))]
         for bound, worst in (cell for cell in cells if len(cell) == 2):
             assert float(worst.strip("()")) <= float(bound)
 
@@ -70,11 +72,13 @@ def test_no_certificate_is_above_what_is_proven() -> None:
         fmt = row.dtype if keras and row.dtype in FORMATS else computed_dtype(row.dtype, row.mode)
         if row.status != "proven":  # keras:tensor returns integers for integers
             continue
+        # Not every one of these integers is a float32.
+        order = "input cast first" if row.dtype in ("int32", "uint32") else "reference"
+        there, back = STATED[Cell("forward", row.mode, order, fmt)], STATED[Cell("inverse", row.mode, "reference", fmt)]
         if row.direction == "inverse":  # against the image: both ways
-            there, back = (STATED[Cell(way, row.mode, "reference", fmt)] for way in ("forward", "inverse"))
             assert row.units.error <= back + 2 * there
         else:
-            proven = most(row.mode, fmt) if keras else STATED[Cell("forward", row.mode, "reference", fmt)]
+            proven = most(row.mode, fmt) if keras else there
             assert row.units.error <= proven, row
         seen.add((row.implementation.split()[0], row.direction, fmt))
     assert len(seen) >= 20
@@ -185,3 +189,32 @@ def test_without_gappa_the_command_says_so(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert run([], PART, tmp_path, monkeypatch) == 2
     assert "gappa is not installed" in capsys.readouterr().out
+
+
+ROWS = [
+    [cell.strip("` ") for cell in line.strip("|").split("|")]
+    for line in re.findall(r"witnesses -->\n(.*?)<!-- end", PAGE.read_text(encoding="utf-8"), flags=re.S)[
+        0
+    ].splitlines()
+    if line.startswith("| `")
+]
+
+
+def test_every_fault_that_gives_wrong_values_has_a_witness_above_the_bound() -> None:
+    assert [row[0] for row in ROWS] == [fault.name for fault in separation.wrong_values()]
+    for _, mode, _, _, _, error, half in ROWS:
+        assert float(error) > tolerance.bound(mode)
+        if half != "–":
+            assert (float(half.split(",")[0]) <= tolerance.bound(mode)) == half.endswith(", within the bound")
+
+
+@pytest.mark.parametrize("row", ROWS[4::16], ids=lambda row: row[0])
+def test_a_witness_is_what_the_fault_does(row: list[str]) -> None:
+    (fault,) = [fault for fault in separation.wrong_values() if fault.name == row[0]]
+    found = separation.witness(fault, row[2])
+    assert found is not None
+    assert [found.mode, f"{found.value:g}", f"{found.got:g}", f"{float(found.error):.3g}"] == [row[1], *row[3:6]]
+    if fault.direction == "forward":
+        right = oracle.one_real(found.value, "forward", found.mode, found.channel)
+        scale = oracle.one_magnitude(found.value, "forward", found.mode, found.channel)
+        assert found.error == abs(Fraction(found.got) - right) / scale * 2**24

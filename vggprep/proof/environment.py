@@ -58,6 +58,7 @@ def _code() -> str:
         "kernels/*.py",
         "proof/domains.py",
         "proof/shards.py",
+        "proof/compiled.py",
     )
     return _digest(sorted(file for pattern in patterns for file in folder.glob(pattern)))
 

@@ -11,7 +11,7 @@ import ctypes
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import oracle, tolerance
+from vggprep import kernels, oracle, tolerance
 from vggprep.cases import Array, Case, Cell, dtype_of
 from vggprep.checks.subject import Subject
 from vggprep.conformance.words import sentence
@@ -38,6 +38,9 @@ IMAGE = 1 << 17
 
 _BLOCK = 1 << 14
 """Values judged at a time: intermediate results stay in the cache of one core."""
+
+_REPAYS = 1 << 20
+"""Patterns in a part from which compiled loops repay the time to load them."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -123,6 +126,20 @@ def tune_malloc() -> None:
         allocator.mallopt(_M_TRIM_THRESHOLD, 1 << 28)
 
 
+@lru_cache(maxsize=1)
+def _loops() -> Any:
+    """The compiled loops, or ``None`` without a numba that works: NumPy gives the same, in more time."""
+    try:
+        if not kernels.is_numba_installed():
+            return None
+        from vggprep.proof import compiled
+
+        compiled.exact_plane(np.zeros(1, np.float32), "forward", "torch", 0)
+    except Exception:  # whatever numba raises where it cannot be imported, compile or keep its machine code
+        return None
+    return compiled
+
+
 def judge(part: Part) -> list[Tally]:
     """Enumerate one part: a tally for each of its data formats."""
     implementation = implementations(part.spec)[part.implementation]
@@ -169,6 +186,11 @@ class _Maximum:
             index = int(np.argmax(errors))
         if telling > self.telling or errors[index] > self.error or self.at is None:
             self.error, self.at, self.telling = float(errors[index]), block.at(index), telling
+
+
+def _least(maxima: Sequence[_Maximum]) -> float:
+    """The worst error so far, in all of them; -1 for none, and infinite where right values no longer count."""
+    return min(-1.0 if m.at is None else np.inf if m.telling else m.error for m in maxima)
 
 
 def _found(maximum: _Maximum) -> tuple[bool, int, float]:
@@ -229,6 +251,13 @@ class _Run:
             for data_format in part.data_formats
         )
 
+        self.loops = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
+
+    def _is_plain(self) -> bool:
+        """Whether the compiled loops know the mode: no step of it is too narrow for ``S`` alone."""
+        directions: tuple[Direction, ...] = ("forward", "inverse")
+        return all(tolerance.narrowness(direction, self.part.mode, "float32") is None for direction in directions)
+
     def tallies(self) -> list[Tally]:
         part = self.part
         running = {data_format: _Running() for data_format in part.data_formats}
@@ -261,7 +290,8 @@ class _Run:
         size = -(-count // width) * width
         originals = [self.domain.values(start, size, channel) for channel in range(3)]
         inputs = originals if self.forward else self._preprocessed(originals)
-        expected = definition(inputs, self.part.direction, self.part.mode) if self.exact else None
+        expected = definition(inputs, self.part.direction, self.part.mode, self.loops) if self.exact else None
+        worst = [_least([getattr(found, name) for found in running.values()]) for name in ("units", "levels")]
         first: tuple[list[Array], _Running] | None = None
         for data_format, found in running.items():
             output = self._call(inputs, data_format, width, carefully=start == self.part.start)
@@ -274,14 +304,19 @@ class _Run:
             else:
                 # Equal bits in both data formats are judged once.
                 if first is None or not all(map(_equal_bits, output.planes, first[0])):
-                    first = output.planes, self._judge(originals, inputs, expected, output.planes, count)
+                    # Copies, since the function may use its memory again.
+                    planes = [plane.copy() for plane in output.planes]
+                    first = planes, self._judge(originals, inputs, expected, planes, count, worst)
                 found.add(first[1])
 
     def _preprocessed(self, originals: list[Array]) -> list[Array]:
         """The definition's outputs, for an inverse; without NaN if it returns pixels, which cannot be NaN."""
-        planes = [p.astype(dtype_of(self.input_dtype)) for p in definition(originals, "forward", self.part.mode)]
+        dtype, copy = dtype_of(self.input_dtype), not self.steps
+        forward = definition(originals, "forward", self.part.mode, self.loops)
+        planes = [plane.astype(dtype, copy=copy) for plane in forward]
         for plane in planes if self.to_pixels else ():
-            plane[np.isnan(plane)] = 0
+            if (missing := np.isnan(plane)).any():
+                plane[missing] = 0
         return planes
 
     def _call(self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool) -> _Output:
@@ -302,8 +337,7 @@ class _Run:
                 return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
             return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
-        # Copies, since the function may use its memory again.
-        results = [plane.reshape(-1).copy() for plane in np.moveaxis(returned, axis, 0)]
+        results = [plane.reshape(-1) for plane in np.moveaxis(returned, axis, 0)]
         wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
         return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
 
@@ -343,12 +377,16 @@ class _Run:
         expected: list[Array] | None,
         planes: list[Array],
         count: int,
+        worst: Sequence[float],
     ) -> _Running:
         running = _Running(patterns=count)
         for plane in planes:
             running.digest.update(_canonical(plane))
+        suspects = self._suspects(originals, inputs, expected, planes, worst)
         for target, whole in self._channels(originals, inputs, planes):
-            for start in range(0, len(whole.got), _BLOCK):
+            for number, start in enumerate(range(0, len(whole.got), _BLOCK)):
+                if suspects is not None and not suspects[target][number]:
+                    continue
                 place = slice(start, start + _BLOCK)
                 block = whole.at(place)
                 if expected is not None:
@@ -365,9 +403,37 @@ class _Run:
                     running.counterexample = running.counterexample or pixel
         return running
 
+    def _suspects(
+        self,
+        originals: list[Array],
+        inputs: list[Array],
+        expected: list[Array] | None,
+        planes: list[Array],
+        worst: Sequence[float],
+    ) -> list[Array] | None:
+        """Flags of the blocks of each plane that are to be judged; ``None`` for all.
+
+        What the others hold is right, and no error there is above ``worst``, in ``u·S`` and in grey levels.
+        """
+        dtypes = {plane.dtype for plane in planes}
+        if self.loops is None or (expected is None and (self.to_pixels or not self.steps)):
+            return None
+        if dtypes - {np.dtype(np.float32), np.dtype(np.uint8)} or (not self.to_pixels and np.uint8 in dtypes):
+            return None
+        watch = self.loops.Watch(self.part.direction, self.part.mode, _BLOCK, *worst)
+        flags: list[Array] = [planes[0]] * 3
+        for target, whole in self._channels(originals, inputs, planes):
+            right = None if expected is None else expected[target]
+            if self.to_pixels:
+                flags[target] = watch.pixels(whole.original, whole.got, right)
+            else:
+                flags[target] = watch.floats(whole.original, whole.input, whole.got, right, whole.channel)
+        # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
+        return None if any((found & self.loops.WRONG).any() for found in flags) else flags
+
     def _of_wrong_dtype(self, originals: list[Array], inputs: list[Array], output: _Output, count: int) -> _Running:
         """Every value counts as wrong; the errors are searched all the same."""
-        planes = output.planes or []
+        planes = [plane.copy() for plane in output.planes or []]
         running = _Running(count, 3 * count, counterexample=_pixel(inputs, 0))
         running.problem, running.message = output.problem, output.message
         for plane in planes:
@@ -511,8 +577,8 @@ def input_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
     return computed if computed in ("float16", "float32", "float64") else "float32"
 
 
-def definition(planes: list[Array], direction: Direction, mode: ModeName) -> list[Array]:
-    """What the definition gives for ``planes``, in the dtype that it computes in."""
+def definition(planes: list[Array], direction: Direction, mode: ModeName, loops: Any = None) -> list[Array]:
+    """What the definition gives for ``planes``, in the dtype that it computes in; by compiled ``loops``, if given."""
     dtype = planes[0].dtype
     if direction == "forward" and not definition_of(mode).steps:
         return [planes[source] for source in oracle.input_channels(direction, mode)]
@@ -520,7 +586,7 @@ def definition(planes: list[Array], direction: Direction, mode: ModeName) -> lis
     result: list[Array] = [planes[0]] * 3
     if computed == "float32" and not (dtype.kind in "iu" and dtype.itemsize == 8):
         for channel, source, target in oracle.routes(direction, mode):
-            result[target] = oracle.exact_plane(planes[source], direction, mode, channel)
+            result[target] = (loops or oracle).exact_plane(planes[source], direction, mode, channel)
         return result
     together = oracle.exact(np.stack(planes, axis=-1), direction, mode).astype(computed)
     return [np.ascontiguousarray(together[..., channel]) for channel in range(3)]
@@ -542,7 +608,7 @@ def _pixel(planes: list[Array], index: int) -> tuple[str, str, str]:
 
 
 def _equal_bits(a: Array, b: Array) -> bool:
-    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return a.dtype == b.dtype and np.array_equal(_unsigned(a), _unsigned(b))
 
 
 def _unsigned(x: Array) -> Array:
@@ -560,7 +626,7 @@ def _other_bits(got: Array, expected: Array) -> Bools | None:
     """Where the bits differ, all NaNs being equal; None for nowhere."""
     if got.dtype != expected.dtype:
         return _other_values(got, expected)
-    if got.tobytes() == expected.tobytes():
+    if _equal_bits(got, expected):
         return None
     wrong: Bools = _unsigned(got) != _unsigned(expected)
     wrong &= ~((got != got) & (expected != expected))

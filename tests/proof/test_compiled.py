@@ -1,0 +1,110 @@
+"""The compiled loops against NumPy: the definition bit for bit, and the same tallies whoever looks first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from enumerated import Array, proven, timeless
+
+from vggprep import oracle
+from vggprep.implementations.targets import TargetSpec
+from vggprep.proof import shards
+from vggprep.proof.domains import domain
+from vggprep.proof.shards import IMAGE, Part, Tally, judge
+from vggprep.spec import MODES, Direction, ModeName
+
+compiled: Any = pytest.importorskip("vggprep.proof.compiled")
+
+DIRECTIONS: tuple[Direction, ...] = ("forward", "inverse")
+
+
+def every(dtype: str) -> Array:
+    return domain(dtype).values(0, domain(dtype).size)
+
+
+ANYTHING = np.random.default_rng(15).integers(0, 1 << 32, 100_003, np.uint64).astype(np.uint32)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_definition_has_the_same_bits_for_every_pattern_of_16_bits_and_for_any_of_32(mode: ModeName) -> None:
+    halves = (np.arange(1 << 16, dtype=np.uint32) << 16).view(np.float32)  # every bfloat16
+    every_kind = [every("int16"), every("uint16"), every("uint8"), halves]
+    every_kind += [ANYTHING, ANYTHING.view(np.int32), ANYTHING.view(np.float32)]
+    for direction in DIRECTIONS:
+        for channel in range(3):
+            for values in every_kind:
+                got = compiled.exact_plane(values, direction, mode, channel)
+                right = oracle.exact_plane(values, direction, mode, channel)
+                same = (got.view(np.uint32) == right.view(np.uint32)) | (np.isnan(got) & np.isnan(right))
+                assert got.dtype == right.dtype == np.float32
+                assert same.all()
+
+
+def both(monkeypatch: pytest.MonkeyPatch, part: Part) -> list[list[Tally]]:
+    """The tallies of NumPy alone, and with the loops."""
+    found = []
+    for repays in (1 << 40, 0):
+        monkeypatch.setattr(shards, "_REPAYS", repays)
+        found.append(judge(part))
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("dtype", "start"),
+    [
+        ("float32", 0x43000000 - IMAGE // 2),  # 128
+        ("float32", 0x44800000 - IMAGE // 2),  # 1024, where grey levels end
+        ("float32", 0x71800000 - IMAGE // 2),  # 2^100, where the bound ends
+        ("float32", 0x7F800000 - IMAGE // 2),  # infinity, then NaNs
+        ("int32", (1 << 24) - IMAGE // 2),  # where float32 begins to round integers
+        ("uint32", (1 << 32) - 3 * IMAGE),
+    ],
+)
+def test_tallies_are_the_same_with_and_without_the_loops(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, start: int, mode: ModeName
+) -> None:
+    assert shards._loops() is compiled
+    for implementation, direction in ((0, DIRECTIONS[0]), (0, DIRECTIONS[1]), (1, DIRECTIONS[1])):
+        first = Part(
+            TargetSpec(("reference",)), implementation, direction, mode, ("channels_last",), dtype, start, start
+        )
+        part = first._replace(stop=start + 2 * IMAGE, stop_at_first=False)
+        alone, together = both(monkeypatch, part)
+        assert alone == together
+        assert not together[0].wrong
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "one_number_wrong", "nan_for_one_number", "wrong_channels_first", "truncating",
+        *map("GALLERY.{}".format, ("fused_multiply_add", "folded_affine", "slim_means", "half_inside", "no_swap")),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_found_as_without_the_loops(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    found = []
+    for repays in (1 << 40, 0):
+        monkeypatch.setattr(shards, "_REPAYS", repays)
+        found.append(timeless(proven(target, "int16", inverse=target == "truncating")))
+    assert found[0] == found[1]
+
+
+def test_a_plane_is_watched_for_each_kind_of_trouble() -> None:
+    values = np.linspace(-300, 300, 4096, dtype=np.float32)
+    right = compiled.exact_plane(values, "forward", "torch", 1)
+    watch = compiled.Watch("forward", "torch", 1024, 8.0, 1.0)
+    assert watch.floats(values, values, right, right, 1).tolist() == [0, 0, 0, 0]
+    assert watch.floats(values, values, right, None, 1).tolist() == [0, 0, 0, 0]
+    off = right.copy()
+    off[1500] = np.nextafter(off[1500], np.float32(9))
+    assert watch.floats(values, values, off, right, 1).tolist() == [0, compiled.WRONG, 0, 0]
+    assert watch.floats(values, values, off, None, 1).tolist() == [0, 0, 0, 0]  # within the bound
+    off[3000] = np.nan
+    assert watch.floats(values, values, off, None, 1)[2] & compiled.WRONG
+    most = compiled.Watch("forward", "torch", 1024, 0.5, 1.0).floats(values, values, right, right, 1)
+    assert most.all()
+    first = compiled.Watch("forward", "torch", 1024, -1.0, -1.0).floats(values, values, right, right, 1)
+    assert first.tolist() == [compiled.WORSE] * 4
