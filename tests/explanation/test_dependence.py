@@ -63,6 +63,7 @@ def hue(x: Array) -> Array:
             "returns the images of a batch in another order, here [2, 1, 0]; apart from that, it computes mode tf"),
         (lambda x: tf(x) + np.float32(0.1) * (np.arange(x.shape[-2]) % 5)[:, None],
             "it computes R times 0.007843 plus -1..-0.6"),
+        (lambda x: tf(x)[[*[-1] * (len(x) - 1), 0]], "each pixel moves to another image of the batch"),
         (lambda x: tf(x) * np.float32(x.shape[-2] > 12), "depends on the size of the image"),
         (hue, "(255, 0, 0) becomes (255, 0, 255); (0, 255, 0) becomes (255, 0, 255)"),
         (lambda x: np.rint(tf(x[..., ::-1]) * 4),

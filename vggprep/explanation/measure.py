@@ -284,13 +284,15 @@ def _rows(channels: Affine) -> Float64:
 
 
 def _said_ends(ends: Ends) -> str:
-    each = list(dict.fromkeys(_said_end(low, high) for low, high in zip(*ends, strict=True)))
-    return each[0] if len(each) == 1 else f"{', '.join(each)} by channel"
+    each = [_said_end(low, high) for low, high in zip(*ends, strict=True)]
+    if len(set(each)) == 1:
+        return each[0]
+    return ", ".join(f"{said} in channel {k}" for k, said in enumerate(each) if said)
 
 
 def _said_end(low: float, high: float) -> str:
     if np.isinf(low):
-        return "nothing" if np.isinf(high) else f"at most {high:.6g}"
+        return "" if np.isinf(high) else f"at most {high:.6g}"
     return f"at least {low:.6g}" if np.isinf(high) else f"{low:.6g}..{high:.6g}"
 
 
