@@ -80,7 +80,7 @@ def grey(x: Array) -> Array:
             "computes R/128, G/128, B/128 of an image whose integers wrap around when 128 is subtracted",
             "# got ",
         ),
-        (grey, "computes Y of the grey image Y = (R + G + B)/3", "# got "),
+        (grey, "computes 0.333333*R + 0.333333*G + 0.333333*B in every channel", "# got "),
     ],
 )
 def test_one_cause_is_one_finding(function: Callable[[Array], Array], said: str, shown: str) -> None:
@@ -137,7 +137,7 @@ def previous() -> Callable[[Array], Array]:
         (lambda: without_alpha, "behaves like alpha_dropped: ", 1),
         (lambda: rounded, "computes mode caffe, rounded to whole numbers", 1),
         (lambda: in_half, "behaves like half_returned: ", 1),
-        (lambda: rows_from_the_second, ".array()", 1),
+        (lambda: rows_from_the_second, "at each place, it computes B times 1 plus", 1),
         (kept_by_shape, "the result of an earlier call", 2),
         (previous, "the result of an earlier call", 2),
     ],

@@ -173,8 +173,11 @@ def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
     ("function", "words"),
     [
         (lambda x: (x - x.mean()) / x.std() ** 2, "depends on the whole image"),
-        (lambda x: x + np.roll(x, 1, axis=-2), "other pixels (1 of 142 others follow"),
-        (lambda x: np.sqrt(np.abs(x)), "not linearly"),
+        (
+            lambda x: x + np.roll(x, 1, axis=-2),
+            "depends on its neighbours, up to 1 column away (1 of 1547 others",
+        ),
+        (lambda x: np.tanh(x / 255), "alone, by a rising curve: 0 becomes 0, 64 becomes 0.2458"),
         (lambda x: np.cbrt(x.mean(axis=-1, keepdims=True)) * np.ones(3, np.float32), "several input channels"),
         (lambda x: x + np.random.default_rng().normal(size=x.shape), "second time"),
         (lambda x: x[..., :2], "becomes an output of shape"),
@@ -192,7 +195,10 @@ def test_what_is_no_map_of_the_pixels_is_described(function: Callable[..., Any],
     ("function", "words"),
     [
         (lambda x: (x - x.mean()) / x.std(), "R, G, B of the batch standardised by its own mean and deviation"),
-        (lambda x: x.mean(axis=-1, keepdims=True) * np.ones(3, np.float32), "Y of the grey image Y = (R + G + B)/3"),
+        (
+            lambda x: x.mean(axis=-1, keepdims=True) * np.ones(3, np.float32),
+            "computes 0.333333*R + 0.333333*G + 0.333333*B in every channel",
+        ),
     ],
 )
 def test_what_several_pixels_or_channels_make_is_measured(function: Callable[..., Any], words: str) -> None:
@@ -282,11 +288,11 @@ def without_alpha(x: Array) -> Array:
         (raw_from_the_third, "depends on the number of images", "first_image_only"),
         (wide_alone, "depends on the size of the image", "affine map of the pixels,"),
         (large_otherwise, "depends on the size of the image", "computes mode"),
-        (odd_rows, "depends on where it is in the image", "linearly"),
+        (odd_rows, "it computes R times 0.007843 plus -1..0", "curve"),
         (every_second_row, "depends on where it is in the image", "channels_first"),
         (lambda x: x.astype(">f4"), "returns float32 in foreign byte order", "refuses"),
-        (lambda x: x // np.float32(127.5) - 1, "each value depends on its own pixel", "no output"),
-        (of_bytes_above, "clipped", "depends on where"),
+        (lambda x: x // np.float32(127.5) - 1, "computes mode tf, rounded down to multiples of 1", "no output"),
+        (of_bytes_above, "192 becomes 0.5059, 255 becomes 0.5686", "depends on where"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),
     ],

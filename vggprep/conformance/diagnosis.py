@@ -21,7 +21,8 @@ from vggprep.conformance.results import Example
 from vggprep.conformance.words import FOLLOWS, OF_VALUES, grey_levels, predicate
 from vggprep.explanation import search
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.statements import Seen, Statement, same
+from vggprep.explanation.dependence import dependence
+from vggprep.explanation.statements import Seen, Statement, same, seen_last
 from vggprep.faults import FAULTS, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
@@ -33,14 +34,14 @@ from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
 class Explanation:
     """What is stated of the cause of a finding, if anything, and lines that show it.
 
-    ``partly``: the statement is about images of 0..255, of all that were seen in the cell. ``of_state``: the lines
+    ``partly``: what the statement is about, if not all that was seen in the cell. ``of_state``: the lines
     show that an earlier call decides.
     """
 
     statement: Statement | None = None
     reproducer: str = ""
     example: Example = ""
-    partly: bool = False
+    partly: str = ""
     of_state: bool = False
 
     @property
@@ -50,10 +51,8 @@ class Explanation:
             return ""
         known = FAULTS if self.statement.mode is None else in_mode(self.statement.mode)
         faults = [fault.name for fault in known if fault.name in self.statement.also][:3]
-        steps = [text for text in self.statement.also if text.startswith(("computes ", "returns "))][:1]
-        said = f"of images of 0..255, it {self.statement.text}" if self.partly else self.statement.text
-        also = [f"What was seen fits {' and '.join(faults)}, too."] if faults else [f"Or it {text}." for text in steps]
-        return " ".join([f"{said.rstrip('.')}.", *also]) if also else said
+        said = f"{self.partly}, it {self.statement.text}" if self.partly else self.statement.text
+        return f"{said.rstrip('.')}. What was seen fits {' and '.join(faults)}, too." if faults else said
 
     @property
     def cause(self) -> str:
@@ -90,6 +89,8 @@ def explain(subject: Subject, findings: Sequence[tuple[str, Finding]]) -> list[E
                 shown[key] = _in_calls(subject, finding), "arguments"
             explanations.append(Explanation(None, *shown[key], of_state=True))
             continue
+        if statement is None and finding.direction not in stateful and not subject.implementation.serial:
+            statement = causes.measured(finding)
         # Where every shape is compiled, one example a cause and dtype is enough.
         cause = (statement.name if statement else check, finding.kind, finding.direction, finding.cell.dtype)
         example = cause if subject.implementation.compiled else number
@@ -148,8 +149,10 @@ class _Causes:
         self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
+        self._vain_usual: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
+        self._depends: dict[tuple[Direction, ModeName], Statement | None] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
@@ -164,20 +167,53 @@ class _Causes:
             fits = {s: [k for k in cells if self._fits(s, *k)] for s in statements}
             for statement in sorted(statements, key=lambda s: len(fits[s])):
                 self._of_cells |= dict.fromkeys(fits[statement], statement)
-            for key in cells:
-                if self._of_cells[key] is None:
-                    usual = [seen for seen in self._evidence(*key) if np.abs(seen.x).max(initial=0) <= 255]
-                    self._partly |= (
-                        {key: found} if (found := search.explain(usual, *kind, statements, thorough=False)) else {}
-                    )
+        for key in keys:
+            if self._of_cells[key] is None and (found := self._search_usual(*key)):
+                self._partly[key] = found
+
+    def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
+        """What is stated of finite images of 0..255 alone."""
+        kind = direction, cell.mode
+        usual = search.usual(self._evidence(direction, cell))
+        thorough = self._vain_usual[kind] < _SEARCHES
+        found = search.explain(usual, *kind, self._likely[kind], thorough=thorough, admit=self._admits(direction, cell))
+        self._vain_usual[kind] += found is None
+        if found is not None and found not in self._likely[kind]:
+            self._likely[kind].append(found)
+        return found
+
+    def _admits(self, direction: Direction, cell: Cell) -> Callable[[Statement], bool]:
+        return lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell)
 
     def _fits(self, statement: Statement, direction: Direction, cell: Cell) -> bool:
         evidence = list(self._evidence(direction, cell))
         return search.explain(evidence, direction, cell.mode, [statement], thorough=False) is not None
 
-    def explains_part(self, finding: Finding) -> bool:
-        """Whether the statement about a finding is about images of 0..255, and not about all that was seen."""
-        return (finding.direction, finding.cell) in self._partly and finding.kind in _OF_VALUES
+    def explains_part(self, finding: Finding) -> str:
+        """What the statement about a finding is about, if not all that was seen."""
+        if (finding.direction, finding.cell) not in self._partly or finding.kind not in _OF_VALUES:
+            return ""
+        return "of images of 0..255" if finding.direction == "forward" else "of values from -255 to 255"
+
+    def measured(self, finding: Finding) -> Statement | None:
+        """What the values depend on in a cell of the finding's mode that nothing explains."""
+        kind = finding.direction, finding.cell.mode
+        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled:
+            return None
+        if kind not in self._depends:
+            cells = [c for (d, c), said in self._of_cells.items() if (d, c.mode) == kind and said is None]
+            cell = next((c for c in cells if c.dtype in ("float32", "uint8")), (cells or [finding.cell])[0])
+            case = panel(finding.direction, cell)
+
+            def ask(image: Array) -> Outcome:
+                array = np.ascontiguousarray(to_format(image, cell.data_format))
+                return seen_last(self._subject.try_input(case.direction, array, cell.mode, cell.data_format), case)
+
+            found = dependence(ask, case.values(), *kind)
+            text = f"{found.story} (measured in {cell.dtype})"
+            said = found.story and not found.of_calls
+            self._depends[kind] = Statement("measured", "depends", text, lambda seen: None) if said else None
+        return self._depends[kind]
 
     def of(self, finding: Finding) -> Statement | None:
         """The statement about a finding, if there is one."""
@@ -234,7 +270,7 @@ class _Causes:
             cell.mode,
             likely,
             thorough=self._vain[kind] < _SEARCHES,
-            admit=lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell),
+            admit=self._admits(direction, cell),
         )
         if found is None:
             self._vain[kind] += 1
@@ -351,7 +387,7 @@ def _reproduce(subject: Subject, finding: Finding) -> tuple[str, Example]:
     if case is None:
         return "", ""
     wrong = _wrong(subject, finding)
-    small = _one_pixel(subject, wrong, finding.levels) or _two_pixels(subject, finding)
+    small = _few_pixels(subject, wrong, finding.levels, follows=wrong is not finding) or _two_pixels(subject, finding)
     if small is not None:
         return small, "pixel"
     case = wrong.case or case
@@ -434,7 +470,11 @@ def _worst_pixel(finding: Finding) -> tuple[Array, Array]:
     assert finding.deviation is not None
     pixel = np.array(finding.deviation.x[_place(finding)]).reshape((1,) * (finding.cell.rank - 1) + (3,))
     array = np.ascontiguousarray(to_format(pixel, finding.case.data_format))
-    return pixel, array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
+    return pixel, _native(array)
+
+
+def _native(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("=")) if array.dtype.name != "bfloat16" else array
 
 
 def _drawn(case: Case, pixels: Array) -> Case:
@@ -442,18 +482,36 @@ def _drawn(case: Case, pixels: Array) -> Case:
     return Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", pixels.shape, pixels.tobytes())
 
 
-def _one_pixel(subject: Subject, finding: Finding, levels: float) -> str | None:
+def _few_pixels(subject: Subject, finding: Finding, levels: float, *, follows: bool) -> str | None:
+    """Lines that show an error of so many grey levels on one pixel, or a few around it; else at least half as many.
+
+    ``follows``: the number is that of two outputs that should agree, and any error shows it.
+    """
     case, deviation = finding.case, finding.deviation
     if case is None or deviation is None:
         return None
-    pixel, array = _worst_pixel(finding)
-    outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
-    plain = _drawn(case, pixel)
-    again = subject.verdict(plain, outcome, array)[0]
-    if again is None or again.deviation is None:
-        return None
-    lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))
-    return lines + _got(subject, plain, again, again.deviation.worst[:-1], levels)
+    lone = subject.implementation.compiled or subject.implementation.serial  # each shape takes time there
+    *lead, row, column = _place(finding)
+    shown = None
+    for height, width in _WINDOWS[:1] if lone else _WINDOWS:
+        part = (*(slice(n, n + 1) for n in lead), slice(row, row + height), slice(column, column + width))
+        pixels = _native(np.ascontiguousarray(np.broadcast_to(deviation.x, case.shape)[part]))
+        array = np.ascontiguousarray(to_format(pixels, case.data_format))
+        outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
+        plain = _drawn(case, pixels)
+        again = subject.verdict(plain, outcome, array)[0]
+        if again is None or again.deviation is None:
+            continue
+        lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))
+        lines += _got(subject, plain, again, _place(again), levels)
+        if f"{again.deviation.levels:.3g}" == f"{levels:.3g}":
+            return lines
+        if shown is None and (follows or not again.deviation.levels < levels / 2):
+            shown = lines
+    return shown
+
+
+_WINDOWS = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 3))
 
 
 def _in_calls(subject: Subject, finding: Finding) -> str:
@@ -529,18 +587,19 @@ _CALLS = 40  # of the same image, to see whether one is wrong
 def _two_pixels(subject: Subject, finding: Finding) -> str | None:
     """Lines that show what shape, dtype or memory comes back, on two pixels side by side."""
     case = finding.case
-    if case is None or not (finding.kind in _HINTS or finding.kind == "shape" or finding.kind.startswith("dtype_")):
+    of_form = finding.kind.startswith("returned_") or finding.kind == "shape" or finding.kind.startswith("dtype_")
+    if case is None or not (finding.kind in _HINTS or of_form):
         return None
     shape = (1,) * (case.rank - 2) + (2, 3)
     if case.values().size < 6:
-        return None
+        case = panel(finding.direction, finding.cell)
     array = np.ascontiguousarray(to_format(case.values().reshape(-1, 3)[:2].reshape(shape), case.data_format))
     outcome = subject.try_input(case.direction, array, case.mode, case.data_format)
     plain = Case(case.direction, case.mode, case.data_format, case.dtype, "c", "drawn", shape)
     hint = _HINTS.get(finding.kind, "")
     shown = outcome.changed_input if finding.kind == "mutation" else outcome.shares_input
     shown = shown and finding.kind != "overwritten_result"
-    if not hint and outcome.output is not None:
+    if not hint and outcome.refusal is None:
         again = subject.unusable(plain, outcome, array.shape) or subject.wrong_dtype(plain, outcome)
         shown = again is not None and again.kind == finding.kind
         hint = predicate(again) if again is not None else ""

@@ -20,6 +20,7 @@ class Words(NamedTuple):
 
 WORDS: dict[Kind, Words] = {
     **{kind: Words(sentence, ("got", "why")) for kind, sentence in PROBLEMS.items()},
+    "returned_swapped": Words(PROBLEMS["returned_swapped"]),
     "value": Words("{wrong} of {size} values wrong, {levels}"),
     "lost_pixels": Words("{wrong} of {size} pixels are not restored"),
     "shape": Words("returns shape {got} for an input of shape {shape}"),

@@ -304,7 +304,8 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
         for (words, cut), zero in product(_CUTS, (about, about - 1, about + 1)):
             below = 0.5 if cut is np.rint else 0.0 if cut is np.floor else 1.0 * (y <= 0)
             above = 0.5 if cut is np.rint else 1.0 if cut is np.floor else 1.0 * (y >= 0)
-            bounds = np.sort([(y - zero - below) / z, (y - zero + above) / z], axis=0)  # of the scale, by each value
+            slack = 1e-3  # ties go either way
+            bounds = np.sort([(y - zero - below - slack) / z, (y - zero + above + slack) / z], axis=0)  # of the scale
             least, most = float(bounds[0].max()), float(bounds[1].min())
             if not 0 < least < most:
                 continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -104,23 +106,45 @@ def _of(words: str, compute: Callable[[Float64], Float64]) -> _Before:
     return _Before(words, lambda seen: compute(seen.x))
 
 
-def _own(values: Float64, axes: tuple[int, ...] | None) -> tuple[Float64, Float64]:
-    mean = values.mean(axis=axes, keepdims=True)
-    return mean, values.std(axis=axes, keepdims=True)
+def _statistic(values: Float64, words: str) -> Float64:
+    """What is subtracted from values, or what they are divided by; along all axes but the first."""
+    if words.startswith("p"):
+        return np.percentile(values, float(words[1:]), axis=1, keepdims=True)
+    of: dict[str, Callable[..., Float64]] = {"norm": np.linalg.norm, "mean": np.mean, "median": np.median}
+    of |= {"minimum": np.min, "maximum": np.max, "deviation": np.std, "sum": np.sum}
+    return np.asarray(of[words](values, axis=1, keepdims=True))
 
 
-def _standardised(x: Float64, axes: tuple[int, ...] | None) -> Float64:
-    mean, deviation = _own(x, axes)
-    # Of a single colour the mean may miss it by a rounding.
-    return np.where(deviation > 1e-9 * np.abs(mean), (x - mean) / deviation, np.nan)
+def _by_its_own(axes: tuple[int, ...] | None, less: str, over: str, x: Float64) -> Float64:
+    """Values less a statistic of theirs, and over another, image by image or as ``axes`` say."""
+    axes = tuple(range(-x.ndim, 0)) if axes is None else axes
+    last = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = last.reshape(-1, int(np.prod(last.shape[x.ndim - len(axes) :])))
+    low = _statistic(rows, less) if less else np.zeros((len(rows), 1))
+    size = np.ones((len(rows), 1))
+    if over:
+        size = _statistic(rows, over) - (low if over[0] == "p" or over == "maximum" else 0)
+        # Of a single colour the mean may miss it by a rounding.
+        size = np.where(np.abs(size) > 1e-9 * np.abs(low), size, np.nan)
+    return np.moveaxis(((rows - low) / size).reshape(last.shape), range(-len(axes), 0), axes)
 
 
-def _stretched(x: Float64, axes: tuple[int, ...] | None) -> Float64:
-    low, high = x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
-    return np.where(high > low, (x - low) / (high - low), np.nan)
-
-
-_IMAGE, _CHANNEL = (-3, -2, -1), (-3, -2)
+_OWN = (
+    ("stretched from its own minimum and maximum to 0..1", "minimum", "maximum"),
+    ("standardised by its own mean and deviation", "mean", "deviation"),
+    ("divided by its own maximum", "", "maximum"),
+    ("less its own minimum", "minimum", ""),
+    ("less its own mean", "mean", ""),
+    ("less its own median", "median", ""),
+    ("divided by its own mean", "", "mean"),
+    ("divided by its own deviation", "", "deviation"),
+    ("divided by its own Euclidean norm", "", "norm"),
+    ("divided by its own sum", "", "sum"),
+    *((f"stretched from its own percentiles {p} and {100 - p} to 0..1", f"p{p}", f"p{100 - p}") for p in (1, 2, 5)),
+)
+_OF: tuple[tuple[str, tuple[int, ...] | None], ...] = (
+    ("the image", (-3, -2, -1)), ("the batch", None), ("each channel", (-3, -2)), ("each pixel", (-1,))
+)  # fmt: skip
 
 
 def _shifted(number: int, seen: Seen) -> Float64:
@@ -155,19 +179,11 @@ _BEFORES: tuple[_Before, ...] = (
     _of("of the image with its fractions cut off", np.trunc),
     _of("of the image clipped to 0..255", lambda x: np.clip(x, 0, 255)),
     _of("of the image clipped to 0..1", lambda x: np.clip(x, 0, 1)),
-    _of("of the image stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, _IMAGE)),
-    _of("of the batch stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, None)),
-    _of("of each channel stretched from its own minimum and maximum to 0..1", lambda x: _stretched(x, _CHANNEL)),
-    _of("of the image divided by its own maximum", lambda x: x / x.max(axis=_IMAGE, keepdims=True)),
-    _of("of the batch divided by its own maximum", lambda x: x / x.max()),
-    _of("of the image less its own minimum", lambda x: x - x.min(axis=_IMAGE, keepdims=True)),
-    _of("of the batch less its own minimum", lambda x: x - x.min()),
-    _of("of the image less its own mean", lambda x: x - x.mean(axis=_IMAGE, keepdims=True)),
-    _of("of the batch less its own mean", lambda x: x - x.mean()),
-    _of("of each channel less its own mean", lambda x: x - x.mean(axis=_CHANNEL, keepdims=True)),
-    _of("of the image standardised by its own mean and deviation", lambda x: _standardised(x, _IMAGE)),
-    _of("of each channel standardised by its own mean and deviation", lambda x: _standardised(x, _CHANNEL)),
-    _of("of the batch standardised by its own mean and deviation", lambda x: _standardised(x, None)),
+    _of("of the image clipped to 0..255, with its fractions cut off", lambda x: np.trunc(np.clip(x, 0, 255))),
+    *(
+        _of(f"of {what} {words}", functools.partial(_by_its_own, axes, less, over))
+        for (words, less, over), (what, axes) in product(_OWN, _OF)
+    ),
     *(
         _of(f"of (x/255)^{said}{also}", functools.partial(_curved, functools.partial(_power, power), low, high))
         for said, power in (("2.2", 2.2), ("(1/2.2)", 1 / 2.2), ("2", 2.0), ("0.5", 0.5))
@@ -177,8 +193,6 @@ _BEFORES: tuple[_Before, ...] = (
         "of the image clipped to 0..255 and decoded from sRGB to linear light",
         functools.partial(_curved, _linear, 0, 255),
     ),
-    _of("of the grey image Y = 0.299 R + 0.587 G + 0.114 B", lambda x: _grey(x, (0.299, 0.587, 0.114))),
-    _of("of the grey image Y = (R + G + B)/3", lambda x: _grey(x, (1 / 3, 1 / 3, 1 / 3))),
     *(
         _Before(
             f"of an image whose integers wrap around when {number} is subtracted",
@@ -188,10 +202,6 @@ _BEFORES: tuple[_Before, ...] = (
     ),
     _Before("of an image whose bytes are taken as signed", _signed),
 )
-
-
-def _grey(x: Float64, weights: tuple[float, float, float]) -> Float64:
-    return np.repeat((x @ np.array(weights))[..., None], 3, axis=-1).astype(np.float64)
 
 
 def affine_maps(
@@ -215,39 +225,201 @@ def affine_maps(
     if low == high or output.dtype.kind in "iub":
         return
     slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
-    for before in _BEFORES if thorough else _BEFORES[:1]:
-        with np.errstate(all="ignore"):
-            z = before.compute(plain)
-        if not np.isfinite(z).all():
-            continue
-        for clip in (None, (low, high)):
-            inside = np.ones(y.shape, bool) if clip is None else (y > low) & (y < high)
-            if clip is not None and (inside.all() or inside.sum(axis=tuple(range(y.ndim - 1))).min() < _ENOUGH):
+    for extremes in (None, _ends(y)):
+        for before in _BEFORES if thorough else _BEFORES[:1]:
+            ends = extremes
+            with np.errstate(all="ignore"):
+                z = before.compute(plain)
+            if not np.isfinite(z).all():
                 continue
-            each = [
-                affine.fit_channel(z[inside[..., k]], y[..., k][inside[..., k]], unit_roundoff(output.dtype))
-                for k in range(3)
-            ]
-            first, second, third = (None if found is None else found[0] for found in each)
-            if first is None or second is None or third is None:
+            inside = np.ones(y.shape, bool) if ends is None else (y > ends[0]) & (y < ends[1])
+            if ends is not None and (inside.all() or inside.sum(axis=tuple(range(y.ndim - 1))).min() < _ENOUGH):
                 continue
-            fitted = first, second, third
+            if not _may_fit(z, y, inside) or (fitted := _fitted(z, y, inside, unit_roundoff(output.dtype))) is None:
+                continue
             steep = slack / max(float(np.ptp(z)), 1e-30)
+            rows = fitted if isinstance(fitted, np.ndarray) else _rows(fitted)
+            if ends is not None and (ends := _seen_ends(before, rows, evidence, ends, 4 * slack)) is None:
+                continue
+            if isinstance(fitted, np.ndarray):
+                yield _mixing(before, fitted, ends, steep, slack, direction, mode)
+                continue
             channels = affine.readable(fitted, steep, slack)
-            if clip is None and not before.words:
+            if ends is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            is_grey = "grey" in before.words
-            said = channels[0].said("YYY") if is_grey else _listed(channels, direction, mode)
-            text = " ".join(filter(None, ["computes", said, before.words]))
-            if clip is not None:
-                text += f", clipped to {low:.6g}..{high:.6g}"
-            elif not before.words:
+            text = _whole_text(_listed(channels, direction, mode), before, ends)
+            if ends is None and not before.words:
                 text += _instead_of(direction, mode)
-            size = 0.0 if clip is None else max(abs(channel.offset) for channel in channels)
+            size = 0.0 if ends is None else max(abs(channel.offset) for channel in channels)
             if before.words:  # sums over the image are rounded, too
                 size += 4 * max(abs(low), abs(high))
-            plain_map = channels if clip is None and not before.words else None
-            yield on_seen("measured", text, functools.partial(_apply, before, channels, clip), size, plain_map)
+            plain_map = channels if ends is None and not before.words else None
+            yield on_seen("measured", text, functools.partial(_apply, before, channels, ends), size, plain_map)
+
+
+Ends = tuple[Float64, Float64]
+
+
+def _ends(y: Float64) -> Ends:
+    """The smallest and the largest value of each channel; of all, where they are the same."""
+    pixels = y.reshape(-1, 3)
+    return pixels.min(axis=0), pixels.max(axis=0)
+
+
+def _seen_ends(before: _Before, rows: Float64, evidence: Sequence[Seen], ends: Ends, beyond: float) -> Ends | None:
+    """The ends at which outputs are seen to be clipped: where the map goes beyond; ``None`` if at none."""
+    low, high = np.full(3, -np.inf), np.full(3, np.inf)
+    for seen in evidence:
+        if seen.y is None or not seen.x.size or seen.case.regime == "huge":
+            continue
+        y = _summed(before, rows, None, seen).reshape(-1, 3)
+        low = np.where((y < ends[0] - beyond).any(axis=0), ends[0], low)
+        high = np.where((y > ends[1] + beyond).any(axis=0), ends[1], high)
+    return (low, high) if np.isfinite([low, high]).any() else None
+
+
+def _rows(channels: Affine) -> Float64:
+    """An affine map as the weights of three channels and what is added."""
+    return np.array([[c.scale * (c.source == k) for k in range(3)] + [c.offset] for c in channels])
+
+
+def _said_ends(ends: Ends) -> str:
+    each = [_said_end(low, high) for low, high in zip(*ends, strict=True)]
+    if len(set(each)) == 1:
+        return each[0]
+    return ", ".join(f"{said} in channel {k}" for k, said in enumerate(each) if said)
+
+
+def _said_end(low: float, high: float) -> str:
+    if np.isinf(low):
+        return "" if np.isinf(high) else f"at most {high:.6g}"
+    return f"at least {low:.6g}" if np.isinf(high) else f"{low:.6g}..{high:.6g}"
+
+
+def _may_fit(z: Float64, y: Float64, inside: Array) -> bool:
+    """Whether a hundred values of the first channel are near a sum of channels: quick to say of what is far off."""
+    of, values = z[inside[..., 0]][:100], y[..., 0][inside[..., 0]][:100]
+    terms = np.concatenate([of, np.ones((len(of), 1))], axis=1)
+    row, *_ = np.linalg.lstsq(terms, values, rcond=None)
+    return bool(np.abs(terms @ row - values).max() <= 0.02 * np.ptp(y) + 1e-3 * np.abs(values).max())
+
+
+def _fitted(z: Float64, y: Float64, inside: Array, u: float, loose: float = 0.0) -> Affine | Float64 | None:
+    """The affine map from ``z`` to ``y`` as far as it is ``inside``: of one channel each, else of three, ``(3, 4)``.
+
+    ``loose``: how much of the outputs' extent it may be off.
+    """
+    each = [affine.fit_channel(z[inside[..., k]], y[..., k][inside[..., k]], u) for k in range(3)]
+    first, second, third = (None if found is None else found[0] for found in each)
+    if first is not None and second is not None and third is not None:
+        return first, second, third
+    rows = []
+    for k in range(3):
+        of, values = z[inside[..., k]], y[..., k][inside[..., k]]
+        terms = np.concatenate([of, np.ones((len(of), 1))], axis=1)
+        row = np.linalg.lstsq(terms, values, rcond=None)[0]
+        bound = 64 * u * np.abs(values).max(initial=0) + loose * float(np.ptp(values))
+        if len(of) < _ENOUGH or np.abs(terms @ row - values).max() > bound:
+            return None
+        rows.append(row)
+    return np.array(rows)
+
+
+def _mixing(
+    before: _Before, rows: Float64, ends: Ends | None, steep: float, slack: float, direction: Direction, mode: ModeName
+) -> Statement:
+    """That each output channel is a sum of the input's, with constants of few digits."""
+    short = _short(rows, steep, slack)
+    text = _whole_text(_said_sums(short, direction, mode), before, ends)
+    size = float(np.abs(short[:, 3]).max()) + slack / _ROUNDINGS
+    return on_seen("measured", text, functools.partial(_summed, before, short, ends), size)
+
+
+def _short(rows: Float64, steep: float, slack: float) -> Float64:
+    within = [steep] * 3 + [slack]
+    return np.array([[affine.shortest(v, w) for v, w in zip(row, within, strict=True)] for row in rows])
+
+
+def _said_sums(rows: Float64, direction: Direction, mode: ModeName) -> str:
+    said = list(dict.fromkeys(_sum(row, letters(direction, mode)) for row in rows))
+    return f"{said[0]} in every channel" if len(said) == 1 else ", ".join(said)
+
+
+def _whole_text(said: str, before: _Before, ends: Ends | None) -> str:
+    text = " ".join(filter(None, ["computes", said, before.words]))
+    return text if ends is None else f"{text}, clipped to {_said_ends(ends)}"
+
+
+def _summed(before: _Before, rows: Float64, ends: Ends | None, seen: Seen) -> Float64:
+    with np.errstate(all="ignore"):
+        y: Float64 = before.compute(seen) @ rows[:, :3].T + rows[:, 3]
+    return y if ends is None else np.clip(y, *ends)
+
+
+def _sum(row: Float64, names: str) -> str:
+    """A weighted sum of channels, in words."""
+    terms = [(f"{abs(w):.6g}*{c}", w) for w, c in zip(row, names, strict=False) if w]
+    terms += [(f"{abs(row[3]):.6g}", row[3])] if row[3] or not terms else []
+    joined = "".join(f" {'-' if v < 0 else '+'} {t}" for t, v in terms)
+    return joined.removeprefix(" + ").replace(" - ", "-", 1) if joined.startswith(" - ") else joined.removeprefix(" + ")
+
+
+def nearly(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
+    """An affine map that all outputs seen are near, perhaps clipped, where they are not on it: rounded on the way."""
+    pairs = [(seen, y) for seen in evidence if seen.case.regime != "huge" and (y := seen.y) is not None and y.size]
+    if len(pairs) < len([seen for seen in evidence if seen.case.regime != "huge"]) or not pairs:
+        return None
+    y = np.concatenate([y.reshape(-1, 3) for _, y in pairs])
+    plain = next((y for seen, y in pairs if seen.tells), None)
+    if plain is None or not np.isfinite(y).all() or not np.ptp(y):
+        return None
+    for before in (each for each in _BEFORES if not any(w in each.words for w in ("its own", "^", "linear"))):
+        with np.errstate(all="ignore"):
+            z = np.concatenate([before.compute(seen).reshape(-1, 3) for seen, _ in pairs])
+        if not np.isfinite(z).all():
+            continue
+        for extremes in (None, _ends(y)):
+            ends = extremes
+            inside = np.ones(y.shape, bool) if ends is None else (y > ends[0]) & (y < ends[1])
+            if inside.sum(axis=0).min() < _ENOUGH:
+                continue
+            fitted = _fitted(z, y, inside, 0.0, loose=_LOOSE)
+            if fitted is None:
+                continue
+            fitted = fitted if isinstance(fitted, np.ndarray) else _rows(fitted)
+            beyond = _LOOSE * float(np.ptp(plain))
+            if ends is not None and (ends := _seen_ends(before, fitted, evidence, ends, beyond)) is None:
+                continue
+            expected = expected_map(direction, mode)
+            right = None if expected is None else _rows(expected)
+
+            def errors(rows: Float64, z: Float64 = z, ends: Ends | None = ends) -> Float64:
+                found = z @ rows[:, :3].T + rows[:, 3]
+                return np.abs((found if ends is None else np.clip(found, *ends)) - y)
+
+            worst = float(errors(fitted).max())
+            if not 0 < worst <= beyond:
+                continue
+            near = right is not None and errors(right).max() <= max(1.5 * worst, 1.3 * _level(right, direction))
+            rows, said = fitted, f"{'the inverse of ' * (direction == 'inverse')}mode {mode}"
+            if near and right is not None:
+                rows = right
+            # What rounding leaves has many values; few of them are a difference of another kind.
+            if len(np.unique(np.round(errors(rows) / errors(rows).max(), 2))) < _MANY:
+                return None
+            if not near:
+                rows = _short(fitted, worst / 8 / max(float(np.abs(z).max()), 1.0), worst / 8)
+                said = _said_sums(rows, direction, mode)
+            worst = 1.25 * float(errors(rows).max())
+            levels = worst / _level(rows, direction)
+            text = f"{_whole_text(said, before, ends)}, to within {levels:.2g} grey levels"
+            return replace(on_seen("nearly", text, functools.partial(_summed, before, rows, ends)), within=worst)
+    return None
+
+
+def _level(rows: Float64, direction: Direction) -> float:
+    """A grey level in the outputs of sums."""
+    return float(np.abs(rows[:, :3]).sum(axis=1).max()) if direction == "forward" else 1.0
 
 
 def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
@@ -270,7 +442,7 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
             values = [affine.shortest(float(np.median(lines[:, k])), slack) for k in range(count)]
             rest = affine.shortest(usual, slack)
             those = f"{words} {', '.join(map(str, range(count)))} of every channel"
-            inputs = ", ".join(_letters(direction, mode)["RGB".index(c)] for c in order)
+            inputs = ", ".join(letters(direction, mode)["RGB".index(c)] for c in order)
             text = (
                 f"computes {inputs} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
                 f"{f'{rest:+.6g}' if rest else 'nothing'} in the others{_instead_of(direction, mode)}"
@@ -330,13 +502,13 @@ def _of_mode(direction: Direction, mode: ModeName, x: Float64) -> Float64:
     return oracle.real(x, direction, mode)[0]
 
 
-def _letters(direction: Direction, mode: ModeName) -> str:
+def letters(direction: Direction, mode: ModeName) -> str:
     """The input's channels: an inverse is given them in the order of the mode."""
     return definition(mode).channel_order if direction == "inverse" else "RGB"
 
 
 def _listed(channels: Affine, direction: Direction, mode: ModeName) -> str:
-    return ", ".join(channel.said(_letters(direction, mode)) for channel in channels)
+    return ", ".join(channel.said(letters(direction, mode)) for channel in channels)
 
 
 def _instead_of(direction: Direction, mode: ModeName) -> str:
@@ -378,12 +550,14 @@ def _refined(channels: Affine, evidence: Sequence[Seen], steep: float, slack: fl
 
 
 _ROUNDINGS = 4  # unit roundoffs within which a constant may be made readable
+_LOOSE = 0.008  # of the extent: two grey levels of 255
+_MANY = 12  # different errors
 _ENOUGH = 12  # pixels that are not clipped, to fit a map to
 
 
-def _apply(before: _Before, channels: Affine, clip: tuple[float, float] | None, seen: Seen) -> Float64:
+def _apply(before: _Before, channels: Affine, ends: Ends | None, seen: Seen) -> Float64:
     y = affine.apply(channels, before.compute(seen))
-    return y if clip is None else np.clip(y, *clip)
+    return y if ends is None else np.clip(y, *ends)
 
 
 def on_seen(

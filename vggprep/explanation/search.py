@@ -14,7 +14,7 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates, quantised
-from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, in_places, offsets_along_an_axis
+from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, in_places, nearly, offsets_along_an_axis
 from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
@@ -34,7 +34,8 @@ def reproduces(statement: Statement, evidence: Iterable[Seen]) -> bool:
         predicted = statement.predict(seen)
         if statement.kind == "measured" and predicted is not None and not seen.tells and np.isnan(predicted).all():
             continue  # a single colour has no deviation to divide by: what rounding leaves of it decides
-        if predicted is None or not same(seen.outcome.output, predicted, single=statement.single, size=statement.size):
+        bounds = {"size": statement.size, "within": statement.within}
+        if predicted is None or not same(seen.outcome.output, predicted, single=statement.single, **bounds):
             return False
     return True
 
@@ -113,14 +114,20 @@ def _strict(loose: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement
 
 def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement | None:
     """What is measured of that which has no name, if an image tells."""
-    if not any(seen.tells for seen in shown):
+    telling = [seen for seen in shown if seen.tells]
+    if not telling:
         return None
     for single in (False, True) if is_wide(shown) else (False,):
         measures = (affine_maps, offsets_along_an_axis, quantised, in_places)
         for statement in chain.from_iterable(measure(shown, direction, mode) for measure in measures):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
-    return _moved(shown, direction, mode) or _nowhere_finite([seen for seen in shown if seen.tells])
+    return _moved(shown, direction, mode) or _nowhere_finite(telling) or nearly(telling, direction, mode)
+
+
+def usual(shown: Iterable[Seen]) -> list[Seen]:
+    """Of what was seen, finite images of 0..255 alone."""
+    return [seen for seen in shown if np.abs(seen.x).max(initial=0) <= 255]
 
 
 def is_wide(shown: Sequence[Seen]) -> bool:

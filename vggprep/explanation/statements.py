@@ -57,6 +57,14 @@ class Seen(NamedTuple):
         return _tells(self.case)
 
 
+def seen_last(outcome: Outcome, case: Case) -> Outcome:
+    """An outcome with the output seen as channels last, if it has as many axes as the input."""
+    output = outcome.output
+    if output is None or output.ndim != case.rank:
+        return outcome
+    return outcome._replace(output=from_format(output, case.data_format))
+
+
 @functools.lru_cache(maxsize=8192)
 def _tells(case: Case) -> bool:
     pixels = case.values().reshape(-1, 3)
@@ -74,8 +82,8 @@ class Statement:
 
     ``text`` completes "it ...". ``single``: only to the precision of float32, whatever the output's dtype. ``size``: of
     the numbers that are combined before the output is clipped, and rounded in float32 at best. ``channels``: the
-    affine map of each channel, where that is all. ``also``: names of others that everything seen fits as well;
-    of steps, their texts.
+    affine map of each channel, where that is all. ``within``: how far off it may be beside rounding, which the text
+    says. ``also``: names of others that everything seen fits as well; of steps, their texts.
     """
 
     kind: Kind
@@ -86,14 +94,16 @@ class Statement:
     mode: ModeName | None = None
     single: bool = False
     size: float = 0.0
+    within: float = 0.0
     channels: Affine | None = None
     also: tuple[str, ...] = ()
 
 
-def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0.0) -> bool:
+def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0.0, within: float = 0.0) -> bool:
     """Whether an output is a prediction, but for rounding: in the output's own dtype, or ``single`` precision.
 
-    ``size``: see ``Statement``. The bound comes from the output alone: a prediction does not widen it by being far off.
+    ``size``, ``within``: see ``Statement``. The bound comes from the output alone: a prediction does not widen it by
+    being far off.
     """
     if seen.shape != predicted.shape:
         return False
@@ -101,12 +111,12 @@ def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0
     finite = np.isfinite(a)
     if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
         return False
-    if seen.dtype.kind in "iub":
+    if seen.dtype.kind in "iub" and not within:
         return predicted.dtype.kind in "iub" and bool((a == b).all())
     u, of_float32 = unit_roundoff(seen.dtype), oracle.FORMATS["float32"].unit_roundoff
     if single:
         u = max(u, of_float32)
-    bound = ROUNDINGS * (u * np.abs(a[finite]).max(initial=0.0) + of_float32 * size)
+    bound = ROUNDINGS * (u * np.abs(a[finite]).max(initial=0.0) + of_float32 * size) + within
     return bool((np.abs(a[finite] - b[finite]) <= bound).all())
 
 

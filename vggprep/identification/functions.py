@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from vggprep import html, tolerance
+from vggprep import html
 from vggprep.cases import Case
 from vggprep.checks.subject import Subject
 from vggprep.configurations.words import sentence
@@ -18,10 +18,10 @@ from vggprep.conformance.judging import judge
 from vggprep.conformance.report import causes
 from vggprep.conformance.results import Result
 from vggprep.explanation import affine, search
-from vggprep.explanation.affine import Affine, Float64
+from vggprep.explanation.affine import Affine
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.measure import on_seen
-from vggprep.explanation.statements import Seen, unit_roundoff
+from vggprep.explanation.dependence import dependence
+from vggprep.explanation.statements import Seen, seen_last, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, sized_probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
@@ -220,11 +220,29 @@ def _identify(
         return named
     if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
         return _affine_answer(answer, channels, error, own)
-    dependence = _dependence(ask, base)
-    by_dtype = "" if dependence.on_more_than_values else _by_dtype(every, asked, own)
+
+    def again(image: Array) -> Outcome:
+        pixels = image.tobytes()
+        outcome = ask(Probe(base.what, replace(base.case, shape=image.shape, pixels=pixels))).outcome
+        return seen_last(outcome, base.case)
+
+    measured = dependence(again, base.case.values(), "forward", asked or "identity")
+    by_dtype = "" if measured.on_more_than_values else _by_dtype(every, asked, own)
     if by_dtype:
         return replace(answer, kind="measured", story=by_dtype)
-    return replace(answer, story=dependence.story or _not_affine(every, channels))
+    if not measured.on_more_than_values and (said := _of_usual(every, asked)):
+        return replace(answer, kind="measured", story=f"{said} (of images of 0..255; of others, something else)")
+    return replace(answer, story=f"{measured.story or _VARIES} (measured in {base.case.dtype})")
+
+
+def _of_usual(shown: Sequence[_Shown], asked: ModeName | None) -> str:
+    """What is known or measured of finite images of 0..255 alone."""
+    usual = search.usual(_evidence(shown))
+    modes = (asked,) if asked else tuple(MODES)
+    known = (e for mode in modes for e in candidates("forward", mode) if search.reproduces(e, usual))
+    found = next(known, None) if usual and usual[0].tells else None
+    found = found or search.measured(usual, "forward", asked or "identity")
+    return found.text.rstrip(".") if found else ""
 
 
 def _is_plain(shown: Sequence[_Shown], asked: ModeName | None) -> bool:
@@ -324,6 +342,7 @@ def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[Mod
     return "differs by dtype: " + "; ".join(f"given {', '.join(dtypes)}, it {text}" for text, dtypes in said.items())
 
 
+_VARIES = "it does not do to all images what it does to one"
 _UNKNOWN = "does something that is neither known nor measured"
 
 
@@ -423,88 +442,3 @@ def _affine_answer(answer: Answer, channels: Affine, error: float, own: Sequence
 
 
 _NEAR = 2.0  # grey levels: what is further off is no variant of it
-
-
-def _not_affine(shown: Sequence[_Shown], channels: Affine | None) -> str:
-    """What is no affine map although each value depends on nothing but its own pixel; where it is not, if not all."""
-    if channels is not None:
-        plain = on_seen("", "", lambda seen: affine.apply(channels, seen.x))
-        base, *others = (e for e in shown if e.outcome.output is not None)
-        other = next((e.what for e in others if not search.reproduces(plain, [e.seen])), None)
-        if other is not None and search.reproduces(plain, [base.seen]):
-            return f"it is {', '.join(map(str, channels))} on the {base.what}, but not on the {other}"
-    return "each value depends on its own pixel and channel alone, but not linearly (clipped, rounded, a table)"
-
-
-class _Dependence(NamedTuple):
-    """What an output depends on, in words; and whether on more than the values in the image: its size, or state."""
-
-    story: str
-    on_more_than_values: bool = False
-
-
-def _dependence(ask: Callable[[Probe], _Shown], base: _Shown) -> _Dependence:
-    """What an output depends on besides its own pixel and channel, if anything, from changing the input."""
-    what, case = base.what, base.case
-    first = ask(Probe(what, case))
-    before = first.seen.y
-    if before is None:
-        if first.outcome.output is None:
-            return _Dependence(
-                str(first.outcome.refusal or first.outcome.problem or "it gives no result the second time"), True
-            )
-        shapes = case.array().shape, first.outcome.output.shape
-        return _Dependence("an input of shape {} becomes an output of shape {}".format(*shapes))
-
-    def of(image: Array) -> Float64 | None:
-        return ask(Probe(what, replace(case, shape=image.shape, pixels=image.tobytes()))).seen.y
-
-    def changed(image: Array, expected: Float64 = before) -> Array | None:
-        after = of(image)
-        return None if after is None else ~tolerance.same_values(expected, after, signed_zero=False)
-
-    again = changed(case.values())
-    if again is None or again.any():
-        return _Dependence("the same image gives different results the second time (state, or chance)", True)
-    image = case.values()
-    pixel = (0,) * (image.ndim - 3) + (5, 6)
-    image[pixel] = np.array([250, 3, 120]).astype(image.dtype)
-    touched = changed(image)
-    if touched is None:
-        return _Dependence("it refuses the image with one pixel changed", True)
-    own, others = touched[pixel], touched.copy()
-    others[pixel] = False
-    one_image = (others[0] if image.ndim == 4 else others).any(axis=-1)
-    parts = []
-    if one_image.any():
-        count, size = int(one_image.sum()), one_image.size - 1
-        follow = f"{count} of {size} others follow a change of one"
-        what = "every pixel depends on the whole image" if count > 0.9 * size else "a pixel depends on other pixels"
-        parts.append(f"{what} ({follow})")
-    if image.ndim == 4 and others[1:].any():
-        parts.append("an image depends on the other images of its batch")
-    if parts:
-        return _Dependence("; ".join(parts))
-    if not own.any() and (turned := changed(case.values()[..., ::-1, ::-1, ::-1])) is not None and not turned.any():
-        return _Dependence("no output depends on the pixels, of images of one shape")
-    image, axes = case.values(), tuple(range(case.rank - 1))
-    for axis in axes:
-        if (moved := changed(np.roll(image, 1, axis), np.roll(before, 1, axis))) is None or moved.any():
-            return _Dependence("what becomes of a pixel depends on where it is in the image or the batch", True)
-    copies = (1,) * (case.rank - 3) + (20, 20, 1)
-    for other, expected in (
-        *((image[..., :height, :width, :], before[..., :height, :width, :]) for height, width in ((4, 9), (9, 4))),
-        (np.tile(image, copies), np.tile(before, copies)),
-    ):
-        if (sized := changed(np.ascontiguousarray(other), expected)) is None or sized.any():
-            return _Dependence("what becomes of a pixel depends on the size of the image", True)
-    for count in (1, 3, 40) if case.rank == 4 else ():
-        index = np.arange(count) % len(image)
-        if (counted := changed(image[index], before[index])) is None or counted.any():
-            return _Dependence("what becomes of a pixel depends on the number of images", True)
-    image = case.values()
-    image[..., 1] = image[..., 1][..., ::-1]
-    mixed = changed(image)
-    if mixed is not None and mixed.any(axis=axes).sum() > 1:
-        return _Dependence("an output channel depends on several input channels (a mix, or a grey image)")
-    return _Dependence("")
