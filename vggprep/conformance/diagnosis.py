@@ -148,6 +148,8 @@ class _Causes:
         self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
         self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
+        self._near: dict[tuple[Direction, ModeName], list[Statement]] = {}
+        self._near_usual: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._vain: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_usual: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
@@ -168,6 +170,10 @@ class _Causes:
             for statement in sorted(statements, key=lambda s: len(fits[s])):
                 self._of_cells |= dict.fromkeys(fits[statement], statement)
         for key in keys:
+            kind = key[0], key[1].mode
+            if self._of_cells[key] is None and not self._likely[kind]:
+                # Nothing is met exactly in this mode: what comes near is better than nothing.
+                self._of_cells[key] = next((s for s in self._near.get(kind, ()) if self._fits(s, *key)), None)
             if self._of_cells[key] is None and (found := self._search_usual(*key)):
                 self._partly[key] = found
 
@@ -177,10 +183,16 @@ class _Causes:
         usual = search.usual(self._evidence(direction, cell))
         thorough = self._vain_usual[kind] < _SEARCHES
         found = search.explain(usual, *kind, self._likely[kind], thorough=thorough, admit=self._admits(direction, cell))
-        self._vain_usual[kind] += found is None
-        if found is not None and found not in self._likely[kind]:
-            self._likely[kind].append(found)
-        return found
+        if found is not None and not found.within:
+            self._likely[kind] += [found] if found not in self._likely[kind] else []
+            return found
+        self._vain_usual[kind] += 1
+        if self._likely[kind]:
+            return None
+        near = self._near_usual.setdefault(kind, [])
+        if (known := search.explain(usual, *kind, near, thorough=False)) is None and found is not None:
+            near.append(found)
+        return known or found
 
     def _admits(self, direction: Direction, cell: Cell) -> Callable[[Statement], bool]:
         return lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell)
@@ -198,7 +210,7 @@ class _Causes:
     def measured(self, finding: Finding) -> Statement | None:
         """What the values depend on in a cell of the finding's mode that nothing explains."""
         kind = finding.direction, finding.cell.mode
-        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled:
+        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled or self._likely.get(kind):
             return None
         if kind not in self._depends:
             cells = [c for (d, c), said in self._of_cells.items() if (d, c.mode) == kind and said is None]
@@ -272,6 +284,9 @@ class _Causes:
             thorough=self._vain[kind] < _SEARCHES,
             admit=self._admits(direction, cell),
         )
+        if found is not None and found.within:
+            self._near.setdefault(kind, []).append(found)
+            found = None
         if found is None:
             self._vain[kind] += 1
         elif found not in likely:

@@ -12,7 +12,7 @@ from vggprep import oracle, tolerance
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, apply
 from vggprep.explanation.measure import expected_map, letters
-from vggprep.explanation.statements import Array, Float64
+from vggprep.explanation.statements import Array, Float64, grey_levels
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
@@ -271,7 +271,7 @@ def map_of(x: Float64, y: Float64, direction: Direction, mode: ModeName) -> str:
     error, said = min((off(channels), name) for name, channels in named.items())
     if error > max(1e-3, min(1.3, 4 * least)):
         error, said = least, ""
-    within = f" to within {error:.2g} grey levels" if error > 0.01 else ""
+    within = f" to within {grey_levels(error)}" if error > 0.01 else ""
     return (said or _listed(fitted[0], direction, mode, 4 if within else 6)) + within
 
 

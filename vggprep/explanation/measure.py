@@ -14,7 +14,7 @@ from vggprep import oracle
 from vggprep.cases import to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
-from vggprep.explanation.statements import Array, Float64, Seen, Statement, unit_roundoff
+from vggprep.explanation.statements import Array, Float64, Seen, Statement, grey_levels, unit_roundoff
 from vggprep.spec import MODES, Direction, ModeName, definition
 
 # Geometry ---------------------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ def nearly(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> St
                 said = _said_sums(rows, direction, mode)
             worst = 1.25 * float(errors(rows).max())
             levels = worst / _level(rows, direction)
-            text = f"{_whole_text(said, before, ends)}, to within {levels:.2g} grey levels"
+            text = f"{_whole_text(said, before, ends)}, to within {grey_levels(levels)}"
             return replace(on_seen("nearly", text, functools.partial(_summed, before, rows, ends)), within=worst)
     return None
 

@@ -57,6 +57,11 @@ class Seen(NamedTuple):
         return _tells(self.case)
 
 
+def grey_levels(error: float) -> str:
+    """An error in words."""
+    return f"{error:.2g} grey level{'s' * (f'{error:.2g}' != '1')}"
+
+
 def seen_last(outcome: Outcome, case: Case) -> Outcome:
     """An outcome with the output seen as channels last, if it has as many axes as the input."""
     output = outcome.output
