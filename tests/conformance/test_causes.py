@@ -93,6 +93,19 @@ def test_one_cause_is_one_finding(function: Callable[[Array], Array], said: str,
     assert not others
 
 
+def luma_and_chroma(x: Array) -> Array:
+    rows = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+    return np.round(floats(x) @ np.array(rows, np.float32).T + np.array([0, 128, 128], np.float32))
+
+
+def test_what_is_met_to_within_some_levels_is_one_cause() -> None:
+    selection = Selection(("caffe",), ("channels_last",), ("float16", "float32", "float64"))
+    value = [check for check in CHECKS if check.name in ("value", "channel_independence")]
+    (group,) = causes(judge(luma_and_chroma, selection=selection, checks=value).results)
+    assert "computes 0.299*R + 0.587*G + 0.114*B, " in cause_text(group)
+    assert "to within 0." in cause_text(group)
+
+
 def floats_in_unit_range(x: Array) -> Array:
     return preprocess_input(x * x.dtype.type(255) if x.dtype.kind == "f" else x, mode="caffe")
 
