@@ -515,14 +515,18 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
     ranks, formats = ((), (4,), (3,)), ((), *combinations(DATA_FORMATS, 1))
     dtypes = ((), ("float32",), ("uint8",), ("float32", "uint8"), INTEGERS)
     modes = ((), *combinations(KERAS_MODES, 1), *combinations(KERAS_MODES, 2))
+    choices: tuple[tuple[tuple[Any, ...], ...], ...] = (ranks, formats, dtypes, modes)
+    members = [{those: {c for c in cells if not those or c[k] in those} for those in choices[k]} for k in range(4)]
+    differ = {cell for cell, same in cells.items() if not all(same)}
     best, words = (0, 0), ""
-    for family in product(ranks, formats, dtypes, modes):
-        within = [cell for cell in cells if _is_of(cell, family)]
-        differing = {cell[-1] for cell in within if not all(cells[cell])}
+    for family in product(*choices):
+        within = set.intersection(*(of[those] for of, those in zip(members, family, strict=True)))
+        differing = {cell[-1] for cell in within & differ}
         kept = [cell for cell in within if cell[-1] not in differing]
         score = (len({cell[-2:] for cell in kept}), sum(len(cells[cell]) for cell in kept))
         if score > best:
-            best, words = score, _family(*family, dict.fromkeys(cell[-1] for cell in kept))
+            paths = {cell[-1] for cell in kept}
+            best, words = score, _family(*family, dict.fromkeys(cell[-1] for cell in cells if cell[-1] in paths))
     return words and f"{words} ({_rows(best[1])})"
 
 
@@ -537,11 +541,6 @@ def _is_ordinary(asked: Question) -> bool:
         or 0 in asked.shape
     )
     return not peculiar and not input_category(asked)
-
-
-def _is_of(image: tuple[Any, ...], family: tuple[tuple[Any, ...], ...]) -> bool:
-    """Whether an image's rank, format, dtype and mode are of a family, in which nothing stands for everything."""
-    return all(not those or value in those for value, those in zip(image, family, strict=False))
 
 
 def _family(
