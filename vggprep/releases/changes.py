@@ -525,8 +525,9 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
         kept = [cell for cell in within if cell[-1] not in differing]
         score = (len({cell[-2:] for cell in kept}), sum(len(cells[cell]) for cell in kept))
         if score > best:
-            paths = {cell[-1] for cell in kept}
-            best, words = score, _family(*family, dict.fromkeys(cell[-1] for cell in cells if cell[-1] in paths))
+            found = {cell[-1] for cell in kept}
+            paths = dict.fromkeys(cell[-1] for cell in cells if cell[-1] in found)
+            best, words = score, _family(family[0], family[1], family[2], family[3], paths)
     return words and f"{words} ({_rows(best[1])})"
 
 
