@@ -233,7 +233,7 @@ def test_show_says_what_comes_out_of_loaders_and_models_where_they_are_asked_for
     assert (done.exit_code, done.stderr) == (0, "")
     assert "(this matters)" not in done.stdout
     assert (
-        "  Load_img and img_to_array of 16-bit files: grey three times, 16 bits cut to 255 as float32. 1 row."
+        "  load_img and img_to_array of 16-bit files: grey three times, 16 bits cut to 255 as float32. 1 row."
         in done.stdout
     )
     inside = [line for line in done.stdout.splitlines() if "EfficientNetB0 built for imagenet weights" in line]

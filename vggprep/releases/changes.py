@@ -750,7 +750,8 @@ def _subject(selections: Sequence[Selection], keys: Sequence[Key]) -> str:
     clauses += [f"{_rows(len(left) - odd).replace(' ', ' other ')}"] if len(left) > odd else []
     clauses += [f"{_rows(odd)} with a module, setting, layout or earlier call"] if odd else []
     text = "; ".join(clauses)
-    return text[0].upper() + text[1:]
+    is_name = text.startswith(("load_img", "image_dataset_from", "tf."))
+    return text if is_name else text[0].upper() + text[1:]
 
 
 def _clause(chosen: Mapping[str, tuple[Any, ...]]) -> str:
