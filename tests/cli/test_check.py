@@ -247,6 +247,19 @@ def test_ctrl_c_keeps_what_was_judged(size: int, folder: Path) -> None:
     assert ("value", "passed") in {(row["check"], row["status"]) for row in rows} if size else not rows
 
 
+def test_ctrl_c_while_a_report_is_printed_keeps_the_report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vggprep.cli.check._print", interrupted)
+    narrow = ["--mode", "tf", "--dtype", "float32", "--examples", "0", "--report", str(folder / "printed.jsonl")]
+    done = CliRunner().invoke(main, ["check", "reference", *narrow])
+    assert (done.exit_code, done.stderr) == (130, "vggprep: stopped\n")
+    header, *rows, _ = [json.loads(line) for line in (folder / "printed.jsonl").read_text().splitlines()]
+    assert [i["interrupted"] for i in header["implementations"]] == [False, True]
+    assert {row["implementation"] for row in rows} == {"reference"}
+
+
 def test_modes_prints_the_table_and_json(folder: Path) -> None:
     table = vggprep("modes", cwd=folder)
     assert table.returncode == 0

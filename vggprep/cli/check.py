@@ -116,14 +116,18 @@ def check(
     out = console()
     reports: list[Report] = []
     options = {"known": entries, "selection": selection, "profile": profile, "examples": examples, "seed": seed}
-    for judged in parallel.judged(spec, implementations, **options):
-        judged.notes.extend(_lost(judged))
-        reports.append(judged)
-        if form != "json":
-            present(form, report.verdict(judged), _remarks(judged), lambda judged=judged: _print(judged, out))  # type: ignore[misc]
-        if judged.interrupted:
-            click.echo("vggprep: stopped", err=True)
-            break
+    try:
+        for judged in parallel.judged(spec, implementations, **options):
+            judged.notes.extend(_lost(judged))
+            reports.append(judged)
+            if form != "json":
+                present(form, report.verdict(judged), _remarks(judged), lambda judged=judged: _print(judged, out))  # type: ignore[misc]
+            if judged.interrupted:
+                break
+    except KeyboardInterrupt:  # while a report is printed
+        reports += [Report(i, [], interrupted=True) for i in implementations[len(reports) :][:1]]
+    if reports and reports[-1].interrupted:
+        click.echo("vggprep: stopped", err=True)
     if form == "json":
         with TemporaryDirectory() as folder:
             report.write(path := Path(folder, "report.jsonl"), reports, arguments=sys.argv[1:])

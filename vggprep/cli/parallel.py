@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from typing import Any
@@ -15,6 +14,7 @@ from vggprep.conformance.judging import judge
 from vggprep.conformance.results import Report, Result
 from vggprep.implementations import Implementation, keras
 from vggprep.implementations.targets import TargetSpec, load_all
+from vggprep.proof.executors import end_with_the_parent
 from vggprep.spec import Direction, Mode, ModeName, known, registered
 
 _NOTHING: tuple[list[Result], list[str], Mapping[Direction, ModeName], bool] = ([], [], {}, True)
@@ -84,16 +84,9 @@ def _start(shared: Any, spec: TargetSpec, modes: Sequence[Mode]) -> None:
     global _shared, _spec
     _shared, _spec = shared, spec
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal signals every process; the first one says when to stop
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     for mode in modes:
         known(mode)
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _judge(at: int, options: Mapping[str, Any]) -> tuple[list[Result], list[str], Mapping[Direction, ModeName], bool]:

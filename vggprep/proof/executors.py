@@ -45,11 +45,15 @@ def local(workers: int) -> Iterator[tuple[Executor, Alive]]:
 def _start() -> None:
     # On Ctrl-C the terminal signals every process; a worker just ends, and its part is done again later.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
 
 
-def _end_with_the_parent() -> None:
-    """Without this, a worker waits for work for ever when its parent is killed."""
+def end_with_the_parent() -> None:
+    """Let this process end when its parent is killed: a worker would wait for work for ever."""
+    threading.Thread(target=_await_the_parent, daemon=True).start()
+
+
+def _await_the_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
