@@ -34,7 +34,7 @@ from vggprep.field.setup import Array
 from vggprep.machine import processor, versions
 
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200
-MOST_TURNS = 3
+MOST_TURNS = 6
 """How often the rounds are repeated for those whose median is not within 5 % of their minimum."""
 
 
@@ -108,7 +108,7 @@ class Outcome:
 def measure(task: Task, peers: Sequence[Adapter], seconds_each: float) -> Outcome:
     """Judge all peers on the task's arrays, then time them, shuffled; each for ``seconds_each`` or five rounds.
 
-    Up to three times as long where they do not settle.
+    Up to six times as long where they do not settle.
     """
     arrays = Arrays(task)
     entries: list[Measured] = []

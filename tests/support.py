@@ -36,13 +36,15 @@ ODD = (
     Mode("the other way", (2, 0, 1), [("subtract", ("3", "0", "-0.3")), ("multiply", ("-0.3", "0.1", "3"))]),
     Mode("quotients", (0, 2, 1), [("divide", ("255", "-0.7", "3"))]),
     Mode("order alone", (2, 0, 1), []),
+    Mode("reversed, channels alike", "BGR", [("divide", "127.5"), ("subtract", "1")]),
     Mode(
         "many",
         (1, 0, 2),
         [("add", "5"), ("multiply", "-2"), ("subtract", ("1", "2", "0")), ("divide", "3"), ("add", "7")],
     ),
 )
-"""Modes unlike Keras's: cyclic orders, negative scales, nothing but a scale, nothing but an order, many steps."""
+"""Modes unlike Keras's: cyclic orders, negative scales, nothing but a scale, nothing but an order, many steps,
+reversed channels that are treated alike."""
 
 
 def colours(*shape: int) -> npt.NDArray[np.uint8]:

@@ -157,6 +157,9 @@ def test_any_order_and_any_steps_have_the_bits_of_the_reference(
             assert_like_reference(deprocess_input, y, kernel)
     if every:
         assert_like_reference(preprocess_input, images((400, 200), kernel.data_format, "float16"), kernel)
+        x = images((200, 225), "channels_last", "uint8")  # more than a block, and little enough for one
+        for function, given_x in ((preprocess_input, x), (deprocess_input, x * np.float32(0.75))):
+            assert_like_reference(function, given_x, Kernel("numpy", mode, "channels_last"))
 
 
 @given(mode=strategies.definitions(max_steps=4), image=strategies.images())

@@ -6,6 +6,8 @@ those of ``reference.py``, so the bits are. Imports NumPy only.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +19,7 @@ from vggprep.spec import Direction, Mode
 _BLOCK_BYTES = 3 << 17
 """Size of a block, 32768 pixels in float32: the block, a table of constants and the input share an L2 cache."""
 
-_HALF = np.dtype(np.float16)
+_BYTE, _HALF = np.dtype(np.uint8), np.dtype(np.float16)
 _PATTERNS = 1 << 16
 """How many float16 values there are."""
 
@@ -36,19 +38,26 @@ Operations = tuple[tuple[np.ufunc, Array], ...]
 def run(job: Job, threads: int) -> bool:
     """Fill ``job.target``. Returns whether the source held a NaN that has no pixel value."""
     limit = _block_pixels(job.computed)
-    if job.target.size <= 6 * limit and all(first == second == third for _, (first, second, third) in job.steps):
+    if job.target.size <= 6 * limit and _are_equal(job.steps):
         limit *= 2  # nothing but the image needs the cache, and a second block costs more than it saves
-    blocks, pixels = tiles(job.target.shape, limit), min(limit, job.target.size // 3)
-    fill_blocks = _interleaved if job.interleaved else _planes
-    if len(blocks) == 1 and job.source.dtype == np.uint8 and job.computed != _HALF and _is_tame(job.steps):
-        return fill_blocks(job, blocks, pixels)  # bytes neither overflow nor are they NaN: no warnings to silence
+    pixels = job.target.size // 3
+    if _is_one_stretch(job):
+        size = 3 * -(-pixels // max(1, -(-pixels // limit)))
+        pieces: Sequence[Any] = range(0, job.target.size, size) if size else ()
+        fill: Callable[[Job, Sequence[Any], int], bool] = _stretch
+    else:
+        pieces, size = tiles(job.target.shape, limit), 3 * min(limit, pixels)
+        fill = _interleaved if job.interleaved else _planes
+    if len(pieces) == 1 or threads == 1:
+        with contextlib.nullcontext() if _is_tame(job) else np.errstate(all="ignore"):
+            return fill(job, pieces, size)
     found_nan = []
 
-    def fill(part: slice) -> None:
+    def fill_some(part: slice) -> None:
         with np.errstate(all="ignore"):  # here, because each thread has its own
-            found_nan.append(fill_blocks(job, blocks[part], pixels))
+            found_nan.append(fill(job, pieces[part], size))
 
-    split(fill, len(blocks), threads)
+    split(fill_some, len(pieces), threads)
     return any(found_nan)
 
 
@@ -90,9 +99,48 @@ def _whole(
 
 
 @lru_cache(maxsize=64)
-def _is_tame(steps: tuple[Step, ...]) -> bool:
+def _are_equal(steps: tuple[Step, ...]) -> bool:
+    """Whether each step does the same to every channel."""
+    return all(first == second == third for _, (first, second, third) in steps)
+
+
+def _is_tame(job: Job) -> bool:
+    """Whether there is no warning to silence: bytes neither overflow nor are they NaN."""
+    return job.source.dtype == _BYTE and job.computed != _HALF and _are_tame(job.steps)
+
+
+@lru_cache(maxsize=64)
+def _are_tame(steps: tuple[Step, ...]) -> bool:
     """Whether the constants are too near to 1, and the steps too few, for bytes to overflow or vanish in float32."""
     return len(steps) <= 3 and all(not c or 1e-9 < abs(c) < 1e9 for _, constants in steps for c in constants)
+
+
+def _is_one_stretch(job: Job) -> bool:
+    """Whether source and target are pixel after pixel in memory, with channels that need no strided copy."""
+    bytes_swapped = job.order == REVERSED and 1 in (job.source.itemsize, job.target.itemsize)
+    return job.interleaved and job.contiguous and job.computed != _HALF and (job.order == KEPT or bytes_swapped)
+
+
+def _stretch(job: Job, starts: Sequence[int], size: int) -> bool:
+    """Fill ``size`` elements from each of ``starts`` on: one axis, and as few calls for each block as there can be."""
+    source, target = job.source.reshape(-1), job.target.reshape(-1)
+    # Bytes are cheaper to swap than anything else, be it before or after.
+    swap_first = job.order == REVERSED and job.source.itemsize == 1
+    swap_last = job.order == REVERSED and not swap_first
+    operations = _operations(job.steps, (2, 1, 0) if swap_last else (0, 1, 2), job.computed)
+    work = None if job.target.dtype == job.computed else np.empty(size, job.computed)
+    swapped = np.empty(size, np.uint8) if swap_first else _NOTHING
+    spare = np.empty(size, np.uint8) if swap_first or swap_last else _NOTHING
+    found_nan = False
+    for start in starts:
+        x, y = source[start : start + size], target[start : start + size]
+        if swap_first:
+            _swap_bytes(x, swapped, spare)
+            x = swapped[: x.size].view(x.dtype)
+        found_nan |= _compute(job, x, y, [(operate, c[: y.size] if c.ndim else c) for operate, c in operations], work)
+        if swap_last:
+            _swap_bytes(y, y, spare)
+    return found_nan
 
 
 def _block_pixels(computed: np.dtype[Any]) -> int:
@@ -100,9 +148,9 @@ def _block_pixels(computed: np.dtype[Any]) -> int:
     return _BLOCK_BYTES // (3 * (8 if computed == _HALF else max(4, computed.itemsize)))
 
 
-def _planes(job: Job, blocks: list[Tile], pixels: int) -> bool:
-    """Fill blocks, of at most ``pixels``, of an array with the channels first, plane by plane."""
-    tables = _half_tables(job)
+def _planes(job: Job, blocks: Sequence[Tile], size: int) -> bool:
+    """Fill blocks, of at most ``size`` elements, of an array with the channels first, plane by plane."""
+    tables, pixels = _half_tables(job), size // 3
     work = None if job.target.dtype == job.computed else np.empty(pixels, job.computed)
     indices = None if tables is None else np.empty(pixels, np.intp)
     found_nan = False
@@ -118,45 +166,29 @@ def _planes(job: Job, blocks: list[Tile], pixels: int) -> bool:
     return found_nan
 
 
-def _interleaved(job: Job, blocks: list[Tile], pixels: int) -> bool:
-    """Fill blocks, of at most ``pixels``, of an array with the channels last."""
-    size = 3 * pixels
-    # Bytes are cheaper to swap than anything else, be it before or after.
-    swap_first = job.order == REVERSED and job.source.itemsize == 1
-    swap_last = job.order == REVERSED and job.target.itemsize == 1 and not swap_first
-    order = (2, 1, 0) if swap_last else (0, 1, 2)
-    operations = _operations(job.steps, order, job.computed)
+def _interleaved(job: Job, blocks: Sequence[Tile], size: int) -> bool:
+    """Fill blocks, of at most ``size`` elements, of an array with the channels last, in any layout and order."""
+    operations = _operations(job.steps, (0, 1, 2), job.computed)
     tables = _half_tables(job)
     work = None if job.target.dtype == job.computed else np.empty(size, job.computed)
     indices = None if tables is None else np.empty(size, np.intp)
     offsets = None
     if tables is not None:
-        offsets = _pattern(*(channel * _PATTERNS for channel in order), "intp", _block_pixels(_HALF))
-    swapped = np.empty(size, np.uint8) if swap_first else _NOTHING
-    spare = np.empty(size, np.uint8) if swap_first or swap_last else _NOTHING
+        offsets = _pattern(0, _PATTERNS, 2 * _PATTERNS, "intp", _block_pixels(_HALF))
     found_nan = False
     for block in blocks:
         source, target = job.source[block], job.target[block]
         n, shape = target.size, target.shape
-        if swap_first:
-            data = swapped[:n].view(source.dtype).reshape(shape)
-            if not source.flags.c_contiguous:
-                np.copyto(data, source)
-                source = data
-            _swap_bytes(source, data, spare)
-            source = data
-        elif job.order != KEPT and not swap_last:
+        if job.order != KEPT:
             permuted = target if work is None else work[:n].reshape(shape)
             for channel in range(3):
                 np.copyto(permuted[..., channel], source[..., job.order[channel]], casting="unsafe")
             source = permuted
         if tables is None or indices is None or offsets is None:
-            cut = tuple((operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations)
+            cut = [(operate, c[:n].reshape(shape) if c.ndim else c) for operate, c in operations]
             found_nan |= _compute(job, source, target, cut, work)
         else:
             found_nan |= _look_up(job, source, target, tables.reshape(-1), offsets[:n].reshape(shape), indices, work)
-        if swap_last:
-            _swap_bytes(target, target, spare)
     return found_nan
 
 
@@ -181,16 +213,18 @@ def _pattern(first: int, second: int, third: int, dtype: str, pixels: int) -> Ar
     return np.tile(np.array([first, second, third], dtype), pixels)
 
 
-def _compute(job: Job, source: Array, target: Array, operations: Operations, work: Array | None) -> bool:
+def _compute(
+    job: Job, source: Array, target: Array, operations: Sequence[tuple[np.ufunc, Array]], work: Array | None
+) -> bool:
     """``target`` from ``source``, channels in order. Returns whether there was a NaN that has no pixel value."""
     y = target if work is None else work[: target.size].reshape(target.shape)
     values = source
-    if source is not y and (source.dtype != job.computed or not operations):
-        # Not inside the first operation: a ufunc that casts goes through small buffers.
+    # The first operation casts by itself, one pass less, unless its operand is an array: then a copy is faster.
+    if source is not y and (not operations or (source.dtype != job.computed and operations[0][1].ndim)):
         np.copyto(y, source, casting="unsafe")
         values = y
     for operate, operand in operations:
-        operate(values, operand, out=y)
+        operate(values, operand, out=y, dtype=job.computed, casting="unsafe")
         values = y
     if y is target:
         return False
@@ -204,14 +238,14 @@ def _compute(job: Job, source: Array, target: Array, operations: Operations, wor
 
 
 def _swap_bytes(source: Array, target: Array, spare: Array) -> None:
-    """Exchange the first and the third byte of each pixel; all contiguous, ``target`` may be ``source``.
+    """Exchange the first and the third byte of each pixel; one axis, ``target`` may be ``source`` or longer.
 
     Four operations on whole arrays, which run at 64 bytes an instruction; a strided copy moves one byte at a time.
     """
-    x, y = source.reshape(-1).view(np.uint8), target.reshape(-1).view(np.uint8)
+    x, y = source.view(np.uint8), target[: source.size].view(np.uint8)
     difference = spare[: x.size - 2]
     np.bitwise_xor(x[:-2], x[2:], out=difference)
-    np.bitwise_and(difference, _pattern(255, 0, 0, "uint8", _BLOCK_BYTES // 12)[: difference.size], out=difference)
+    np.bitwise_and(difference, _pattern(255, 0, 0, "uint8", _BLOCK_BYTES // 6)[: difference.size], out=difference)
     y[-2:] = x[-2:]
     np.bitwise_xor(x[:-2], difference, out=y[:-2])
     np.bitwise_xor(y[2:], difference, out=y[2:])
