@@ -86,7 +86,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _for_gpu(task: Task) -> bool:
     """64 images of bytes, without the caller's output and threads, which a GPU does not have."""
     return (task.direction, task.dtype, task.images, task.output) == ("forward", "uint8", 64, "fresh") and not (
-        task.reading or task.threads > 1
+        task.reading or task.cropped or task.threads > 1
     )
 
 

@@ -62,7 +62,7 @@ def costs(results: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]
 
 def task_of(row: Row, *without: str) -> tuple[Any, ...]:
     """What two rows must have in common to be compared."""
-    names = ("direction", "mode", "data_format", "dtype", "images", "output", "threads", "reading", "gpu")
+    names = ("direction", "mode", "data_format", "dtype", "images", "output", "threads", "reading", "cropped", "gpu")
     return tuple(row.get(name) for name in names if name not in without)
 
 
@@ -113,6 +113,7 @@ def title(row: Row) -> str:
     images = "1 image" if row["images"] == 1 else f"{row['images']} images"
     threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
     extra = ", then read" if row["reading"] else ""
+    extra += ", cropped input" if row.get("cropped") else ""
     extra += ", on the GPU" if row.get("gpu") else ""
     what = f"{row['mode']}, {row['data_format']}, {row['dtype']}, {images}"
     return f"{way}, {what}, {row['output']} output, {threads}{extra}"
@@ -229,7 +230,8 @@ def _aims_table(found: Sequence[Row]) -> list[str]:
     rows_by_aim = {
         tuple(row[key] for key in ("implementation", "direction", "images", "output", "mode", "threads")): row
         for row in found
-        if (row["direction"], row["dtype"], row["data_format"], row["reading"]) in usual and not row.get("gpu")
+        if (row["direction"], row["dtype"], row["data_format"], row["reading"]) in usual
+        and not (row.get("gpu") or row.get("cropped"))
     }
     lines = []
     for aim in AIMS:
@@ -287,7 +289,8 @@ def _panels(found: list[Row]) -> list[list[Row]]:
         group
         for group in groups.values()
         if (group[0]["direction"], group[0]["data_format"], group[0]["dtype"]) == ("forward", "channels_last", "uint8")
-        and (group[0]["images"], group[0]["reading"], bool(group[0].get("gpu"))) == (64, False, False)
+        and group[0]["images"] == 64
+        and not (group[0]["reading"] or group[0].get("cropped") or group[0].get("gpu"))
         and group[0]["threads"] == min(row["threads"] for row in found)
     ]
     return (usual or sorted(groups.values(), key=len, reverse=True))[:3]
@@ -325,7 +328,7 @@ def _speed_chart(found: list[Row]) -> Any:
             ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
             ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
         ax.invert_yaxis()
-        ax.set_xlabel("GB/s read and written: bar and number, the median; tick, the best round")
+        ax.set_xlabel("GB/s read and written: bar and number, the median; tick, the best round; ~, more than 5 % apart")
         first = panel[0]
         ax.set_title(f"{first['direction']}, {first['mode']}: {first['images']} images, {first['dtype']}")
         ax.spines[["top", "right"]].set_visible(False)
@@ -339,7 +342,9 @@ def _draw_speeds(ax: Any, bars: Sequence[Row]) -> None:
         style = {"color": _colour(row)} if row["ranked"] else {"color": "white", "edgecolor": _GREY, "hatch": "////"}
         ax.barh(place, speed["median"], **style)
         ax.plot([speed["min"]], [place], marker="|", markersize=7, color=_INK)
-        text = f" {speed['median']:.1f}" + (f"  {row['verdict']}" if row["verdict"] != "exact" else "")
+        text = f" {'' if _settled(row) else '~'}{speed['median']:.1f}" + (
+            f"  {row['verdict']}" if row["verdict"] != "exact" else ""
+        )
         ax.text(speed["min"], place, text, va="center", fontsize=7, color=_INK)
     ax.set_yticks(range(len(bars)), [_name(row) for row in bars])
 

@@ -19,12 +19,13 @@ from vggprep.spec import DATA_FORMATS, DIRECTIONS, DataFormat, Direction, ModeNa
 
 SIDE = 224
 PAIRS = 3 * 256
+IMAGE_AXES: dict[DataFormat, tuple[int, int]] = {"channels_last": (1, 2), "channels_first": (2, 3)}
 
 IMAGES = (1, 8, 64, 256)
 LARGE = 512
 OUTPUTS = ("fresh", "reused")
-DTYPES: dict[Direction, tuple[str, ...]] = {"forward": ("uint8", "float32"), "inverse": ("float32",)}
-"""Dtypes of the input. Forward gives float32, the inverse uint8."""
+DTYPES: dict[Direction, tuple[str, ...]] = {"forward": ("uint8", "float32", "float16"), "inverse": ("float32",)}
+"""Dtypes of the input. Forward gives float32, and float16 for float16; the inverse uint8."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Task:
 
     ``output``: ``"fresh"``, a new array each time, or ``"reused"``, the caller's. ``reading``: the result is then read
     from one end to the other, as a consumer would, so that the cost of a view or of a lazy result is counted.
+    ``cropped``: the input is the middle of larger images, a view whose rows are apart in memory.
     """
 
     direction: Direction = "forward"
@@ -43,12 +45,13 @@ class Task:
     output: str = "fresh"
     threads: int = 1
     reading: bool = False
+    cropped: bool = False
 
     @property
     def name(self) -> str:
         """The task's name in ids, groups and tables."""
         words = (self.direction, self.mode, self.data_format, self.dtype, self.images, self.output)
-        return "-".join(map(str, words)) + f"-{self.threads}thread" + ("-read" if self.reading else "")
+        return "-".join(map(str, words)) + f"-{self.threads}thread" + "-read" * self.reading + "-cropped" * self.cropped
 
     @property
     def setup(self) -> Setup:
@@ -58,7 +61,7 @@ class Task:
     @property
     def result_dtype(self) -> np.dtype[Any]:
         """The dtype of vggprep's result."""
-        return np.dtype(np.float32 if self.direction == "forward" else np.uint8)
+        return np.dtype({"inverse": "uint8"}.get(self.direction, "float16" if self.dtype == "float16" else "float32"))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,6 +92,8 @@ def usual_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
             replace(base, reading=True),
             replace(base, data_format="channels_first"),
             replace(base, dtype="float32"),
+            replace(base, dtype="float16"),
+            replace(base, cropped=True),
             replace(base, images=1),
         ]
         found += [replace(base, output="reused", threads=n) for n in more]
@@ -105,10 +110,10 @@ def all_tasks(threads: tuple[int, ...], large: bool) -> list[Task]:
     """The full grid."""
     counts = (*IMAGES, LARGE) if large else IMAGES
     return [
-        Task(direction, mode, data_format, dtype, count, output, n, reading)
+        Task(direction, *rest)
         for direction in DIRECTIONS
-        for mode, data_format, dtype, count, output, n, reading in itertools.product(
-            MODES, DATA_FORMATS, DTYPES[direction], counts, OUTPUTS, threads, (False, True)
+        for rest in itertools.product(
+            MODES, DATA_FORMATS, DTYPES[direction], counts, OUTPUTS, threads, (False, True), (False, True)
         )
     ]
 
@@ -129,7 +134,7 @@ class Arrays:
             for k, source in enumerate(oracle.input_channels("forward", task.mode)):
                 image[..., k] = table[:, k][self.pixels[..., source]]
         self.pristine = np.ascontiguousarray(to_format(image, task.data_format))
-        self.x = self.pristine.copy()
+        self.x = _in_the_middle(self.pristine, task.data_format) if task.cropped else self.pristine.copy()
 
     @cached_property
     def changed(self) -> Array:
@@ -143,6 +148,13 @@ class Arrays:
     def restore(self) -> None:
         """Undo changes of the input."""
         np.copyto(self.x, self.pristine)
+
+
+def _in_the_middle(images: Array, data_format: DataFormat) -> Array:
+    """The same images as a view of larger ones, 16 pixels to each side."""
+    rim = [(16, 16) if axis in IMAGE_AXES[data_format] else (0, 0) for axis in range(4)]
+    inside = tuple(slice(before, -after if after else None) for before, after in rim)
+    return np.pad(images, rim)[inside]
 
 
 @dataclass(frozen=True)
@@ -172,11 +184,12 @@ def judge(arrays: Arrays, output: Any) -> Verdict:
     whole = output.dtype.kind in "iu" and task.direction == "inverse"
     unrounded = "" if whole or task.direction == "forward" else ", unrounded"
     least, most = _extremes(arrays, from_format(output, task.data_format))
-    narrow = (output.dtype.kind in "iu" and task.direction == "forward") or output.dtype == np.float16
+    expected = output.dtype == task.result_dtype
+    narrow = not expected and (output.dtype.kind in "iu" or output.dtype == np.float16) and not whole
     if narrow:
         least, most = least.astype(np.float32), most.astype(np.float32)
     given = (_bytes() if task.direction == "forward" else _forward_of_bytes(task.mode)).astype(task.dtype)
-    if (whole or output.dtype == np.float32) and all(
+    if (whole or expected or output.dtype == np.float32) and all(
         tolerance.compare_exact(given, rows, task.direction, task.mode).ok for rows in (least, most)
     ):
         return Verdict(f"exact{unrounded}", 0)

@@ -76,6 +76,17 @@ def test_inverses_are_judged_as_pixels_or_as_floats(mode: ModeName) -> None:
         assert judge(arrays, result).label == label
 
 
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+def test_float16_and_cropped_images_are_judged_as_they_are(data_format: DataFormat) -> None:
+    half = Arrays(Task(data_format=data_format, dtype="float16", images=1))
+    assert judge(half, preprocess_input(half.x, data_format)).label == "exact"
+    assert judge(half, preprocess_input(half.x.astype("float32"), data_format)).label == "faithful"
+    cropped = Arrays(Task(data_format=data_format, images=2, cropped=True))
+    assert not cropped.x.flags.c_contiguous
+    assert np.array_equal(cropped.x, cropped.pristine)
+    assert judge(cropped, preprocess_input(cropped.x, data_format)).label == "exact"
+
+
 def test_every_task_of_the_usual_run_is_in_the_full_grid_and_has_a_name_of_its_own() -> None:
     grid = all_tasks((1, 2), large=True)
     assert set(usual_tasks((1, 2), large=True)) <= set(grid)

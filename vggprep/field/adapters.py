@@ -16,8 +16,9 @@ _WITHOUT_CAFFE: tuple[ModeName, ...] = ("tf", "torch")
 _OPENCV = "opencv-python-headless"
 _INVERSE: tuple[Direction, ...] = ("inverse",)
 _BATCHES = (4,)
+_FLOATS = ("uint8", "float32", "float16")
 
-_ours = partial(Adapter, directions=DIRECTIONS, out=True, threads=True, plain=True)
+_ours = partial(Adapter, directions=DIRECTIONS, dtypes=_FLOATS, out=True, threads=True, plain=True)
 _tensorflow = partial(Adapter, distribution="keras", family="tensorflow", threads="start")
 _torch = partial(Adapter, family="torch", threads=True)
 _jax = partial(Adapter, family="jax", directions=DIRECTIONS, threads="start", compiled=True)
@@ -40,7 +41,7 @@ ADAPTERS = (
     _ours("vggprep numpy", partial(lib.ours, "numpy")),
     _ours("reference", partial(lib.ours, "reference")),
     # Keras
-    Adapter(KERAS, partial(lib.keras, "ndarray"), "keras", "tensorflow", plain=True, writes_input=True),
+    Adapter(KERAS, partial(lib.keras, "ndarray"), "keras", "tensorflow", dtypes=_FLOATS, plain=True, writes_input=True),
     _tensorflow("keras eager", partial(lib.keras, "tensor")),
     _tensorflow("keras graph", partial(lib.keras, "graph"), compiled=True),
     _tensorflow("keras xla", partial(lib.keras, "xla"), compiled=True),

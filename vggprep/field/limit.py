@@ -21,21 +21,24 @@ def _compiled() -> Any:
     return load("vggprep.kernels.compiled")
 
 
-def limit_label(nbytes: int) -> str:
-    """What the limit measures here for a result of so many bytes."""
-    compiled = _compiled()
-    if compiled is None:
+def limit_label(nbytes: int, compiled: bool = True) -> str:
+    """What the limit measures here for a result of so many bytes; ``compiled``: if there is machine code for it."""
+    kernels = _compiled() if compiled else None
+    if kernels is None:
         return "limit: np.copyto"
-    return f"limit: convert only, stores {'past' if nbytes >= compiled.STREAMING_BYTES else 'to'} the cache"
+    return f"limit: convert only, stores {'past' if nbytes >= kernels.STREAMING_BYTES else 'to'} the cache"
 
 
 def limit(setup: Setup) -> Call:
-    """The same bytes, only converted, into an existing array: what the memory bus allows."""
+    """The same bytes, only converted, into an existing array: what the memory bus allows.
+
+    There is machine code for contiguous input without float16.
+    """
     compiled = _compiled()
 
     def call(x: Array, out: Array | None) -> Array:
         assert out is not None
-        if compiled is None:
+        if compiled is None or out.dtype == np.float16 or not x.flags.c_contiguous:
             np.copyto(out, x, casting="unsafe")
             return out
         flat_x, flat_out = x.reshape(-1), out.reshape(-1)
