@@ -243,13 +243,13 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "fixed point": ("tf", "forward",
         after(TF, lambda y: np.floor(y * 256) / F(256)),
         "mode tf, rounded down to multiples of 0.00390625"),
-    "floor division": ("tf", "forward", after(lambda x: x // F(127.5) - 1), "mode tf, rounded down to multiples of 1"),
+    "floor division": ("tf", "forward", after(lambda x: x // F(127.5) - 1), "mode tf, rounded down to whole numbers"),
     "int8 of a model": ("torch", "forward",
         after(TORCH, lambda y: np.clip(np.rint(y / F(0.01866) - 14), -128, 127).astype(np.int8)),
-        "mode torch, divided by 0.01866, plus -14, rounded to whole numbers"),
+        "mode torch divided by 0.01866 minus 14, rounded to whole numbers"),
     "uint8 of a model": ("tf", "forward",
         after(TF, lambda y: np.clip(np.rint(y / F(0.0078125) + 128), 0, 255).astype(np.uint8)),
-        "128 times mode tf, plus 128, rounded to whole numbers"),
+        "128 times mode tf plus 128, rounded to whole numbers"),
     "cut to int32": ("caffe", "forward",
         after(CAFFE, lambda y: y.astype(np.int32)),
         "mode caffe, cut to whole numbers"),
@@ -287,7 +287,7 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "divided by the deviation": ("torch", "inverse", after(lambda y: (y / STD + MEAN) * 255), "R*1113.54 + 123.675"),
     "times 128, plus 127": ("tf", "inverse",
         after(lambda y: np.clip(np.rint(y * 128 + 127), 0, 255).astype(np.uint8)),
-        "128 times its input, plus 127, rounded to whole numbers"),
+        "128 times its input plus 127, rounded to whole numbers"),
     "rounded constants": ("torch", "inverse",
         after(lambda y: y * F(58.8) + F([123.68, 116.78, 103.94])),
         "R*58.8 + 123.68"),
@@ -311,6 +311,33 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "a mean image": ("caffe", "forward",
         after(CAFFE, lambda y: y - F(9 * np.sin(np.arange(y.shape[2])))[:, None]),
         None),
+    "in half at the end": ("tf", "forward",
+        after(TF, lambda y: F(y.astype(np.float16))),
+        "rounded to float16"),
+    "in bfloat16 at the end": ("tf", "forward",
+        after(TF, lambda y: (y.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)),
+        "mode tf, cut to the bits of bfloat16"),
+    "clipped at 3": ("torch", "forward", after(TORCH, clipped(-3, 3)), "mode torch, clipped to -3..3"),
+    "white at most": ("tf", "forward", after(lambda x: np.minimum(x, 255), TF), "mode tf, clipped to at most 1"),
+    "absolute": ("tf", "forward", after(np.abs, TF), "of the image's absolute values"),
+    "bytes first": ("tf", "forward", after(clipped(0, 255), np.rint, TF), "clipped to 0..255 and rounded to whole"),
+    "floored, halved": ("tf", "forward",
+        after(lambda x: np.maximum(x / 255 - F(0.5), 0)),
+        "0.5, clipped to at least 0"),
+    "squeezed": ("torch", "forward", after(TORCH, np.squeeze), "drops every axis of length 1; apart from that, it"),
+    "forward twice": ("torch", "inverse", TORCH, "computes mode torch, and not its inverse"),
+    "bytes for OpenCV": ("torch", "inverse",
+        after(undone("torch"), clipped(0, 255), np.rint, lambda y: y.astype(np.uint8)[..., ::-1]),
+        "rounded and clipped to bytes, with the channels in reverse order"),
+    "rounded up": ("tf", "inverse",
+        after(undone("tf"), clipped(0, 255), np.ceil, lambda y: y.astype(np.uint8)),
+        "clipped to 0..255 and rounded up to whole bytes"),
+    "bytes of 0..1": ("tf", "inverse",
+        after(lambda y: (y + 1) / 2, clipped(0, 1), lambda y: y.astype(np.uint8)),
+        "so that all but white becomes 0"),
+    "wrapped": ("torch", "inverse",
+        after(undone("torch"), lambda y: np.rint(y).astype(np.int64).astype(np.uint8)),
+        "inverse_not_clipped"),
     "tanh": ("tf", "forward", after(TF, np.tanh), None),
     "log": ("identity", "forward", after(lambda x: np.log1p(np.maximum(x, 0))), None),
 }  # fmt: skip
@@ -373,7 +400,7 @@ def test_nothing_is_said_of_what_is_right(mode: ModeName) -> None:
 def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
     y = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
     back = geometry.undo(y, y.shape)
-    assert back is None or back.shape != y.shape or (back != y).any()
+    assert geometry.redo is np.squeeze or back is None or back.shape != y.shape or (back != y).any()
 
 
 def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -> None:

@@ -178,9 +178,13 @@ class _Causes:
                 self._partly[key] = found
 
     def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
-        """What is stated of finite images of 0..255 alone."""
+        """What is stated of usual values alone."""
+        shown = list(self._evidence(direction, cell))
+        found = self._of_usual(search.usual(shown, direction), direction, cell)
+        return None if found is None or search.contradicted(found, shown, direction) else found
+
+    def _of_usual(self, usual: Sequence[Seen], direction: Direction, cell: Cell) -> Statement | None:
         kind = direction, cell.mode
-        usual = search.usual(self._evidence(direction, cell))
         thorough = self._vain_usual[kind] < _SEARCHES
         found = search.explain(usual, *kind, self._likely[kind], thorough=thorough, admit=self._admits(direction, cell))
         if found is not None and not found.within:
@@ -387,6 +391,8 @@ def _own(finding: Finding) -> Seen | None:
     """The call that a finding is about, if it is not simply one of its cell's."""
     if finding.case is None or finding.given is not None or finding.outcome is None:
         return None
+    if finding.about.get("shape", finding.case.array_shape) != finding.case.array_shape:
+        return None  # one of its images alone
     return Seen(finding.case, finding.outcome)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -13,7 +14,16 @@ from vggprep import oracle
 from vggprep.cases import to_format
 from vggprep.configurations.affine import lines
 from vggprep.explanation import affine
-from vggprep.explanation.statements import ROUNDINGS, Array, Float64, Kind, Seen, Statement, unit_roundoff
+from vggprep.explanation.statements import (
+    ROUNDINGS,
+    Array,
+    Float64,
+    Kind,
+    Seen,
+    Statement,
+    said_end,
+    unit_roundoff,
+)
 from vggprep.faults import FAULTS, Fault, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.published import PUBLISHED
@@ -31,8 +41,18 @@ def candidates(direction: Direction, mode: ModeName) -> tuple[Statement, ...]:
         *(published_modes() if direction == "forward" else ()),
         *_families(direction),
         *_steps(direction, mode),
-        *_modes("inverse" if direction == "forward" else "forward", mode),
+        *(_not_undone(each, direction) for each in _modes(_OPPOSITE[direction], mode)),
     )
+
+
+_OPPOSITE: dict[Direction, Direction] = {"forward": "inverse", "inverse": "forward"}
+
+
+def _not_undone(statement: Statement, direction: Direction) -> Statement:
+    """A mode, where an inverse is asked for: it is no inverse of its own."""
+    if direction == "forward" or statement.kind != "rounding":
+        return statement
+    return replace(statement, kind="mode", text=f"{statement.text}, and not its inverse")
 
 
 def _faults(mode: ModeName) -> Iterator[Fault]:
@@ -154,6 +174,27 @@ _AFTER = (
         lambda y: np.rint(np.clip(y, 0, 255)).astype(np.uint8),
         cuts=True,
     ),
+    _Step(
+        "to_raised_bytes",
+        "clipped to 0..255 and rounded up to whole bytes",
+        lambda y: np.ceil(np.clip(y, 0, 255)).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step(
+        "reversed_to_bytes",
+        "rounded and clipped to bytes, with the channels in reverse order",
+        lambda y: np.rint(np.clip(y[..., ::-1], 0, 255)).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step(
+        "over_255_to_bytes",
+        "divided by 255, clipped to 0..1 and cut to whole bytes, so that all but white becomes 0",
+        lambda y: np.clip(y / 255, 0, 1).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step("in_half", "rounded to float16", lambda y: y.astype(np.float16).astype(np.float64), cuts=True),
+    _Step("in_bfloat16", "rounded to bfloat16", lambda y: _bfloat16(y, np.uint32(0x8000)), cuts=True),
+    _Step("cut_to_bfloat16", "cut to the bits of bfloat16", lambda y: _bfloat16(y, np.uint32(0)), cuts=True),
     _Step("wrapped", "cut to whole bytes, which wrap around at 256", lambda y: _wrapped(y), cuts=True),
     _Step("rounded", "rounded to whole numbers", np.rint, cuts=True),
     _Step("truncated", "cut to whole numbers", np.trunc, cuts=True),
@@ -171,6 +212,11 @@ _STARTS = (
         lambda y: (y - y.min()) / max(float(np.ptp(y)), 1e-7) * 255,
     ),
 )
+
+
+def _bfloat16(y: Float64, more: np.uint32) -> Array:
+    """The upper half of the bits of float32; where two are as near, either neighbour will do."""
+    return ((y.astype(np.float32).view(np.uint32) + more) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def _wrapped(y: Float64) -> Array:
@@ -251,10 +297,12 @@ def _cutting(
             return output
         with np.errstate(all="ignore"):
             y = compute(seen.x)
-            slack = ROUNDINGS * unit_roundoff(seen.array.dtype) * np.abs(y[np.isfinite(y)]).max(initial=0.0)
+            u = max(unit_roundoff(seen.array.dtype), oracle.FORMATS["float32"].unit_roundoff)
+            slack = ROUNDINGS * u * np.abs(y[np.isfinite(y)]).max(initial=0.0)
             found = [cut(y), cut(y - slack), cut(y + slack), cut(own(seen.case.values()))]
             if output.dtype.kind in "iu":
-                found = [z if z.dtype.kind != "f" else np.nan_to_num(z).astype(output.dtype) for z in found]
+                # What is too large for the output's dtype is no prediction: it has to be clipped or wrapped first.
+                found = [np.where(np.isfinite(z), z, np.nan_to_num(z).astype(output.dtype)) for z in found]
             predicted = np.stack([to_format(each, seen.case.data_format) for each in found])
             off = np.abs(oracle.as_float64(predicted) - oracle.as_float64(output))
         nearest: Array = np.take_along_axis(predicted, np.argmin(off, axis=0)[None], axis=0)[0]
@@ -287,8 +335,9 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
         what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
         own = functools.partial(_in_own, direction, name)
         for ends in (None, *_ends(*_pairs(evidence, core), 2 * grid)):
-            clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
-            text = f"computes {what}, {words} to multiples of {grid:.6g}{clipped}"
+            clipped = f" and clipped to {said_end(*ends)}" if ends else ""
+            whole_numbers = "whole numbers" if grid == 1 else f"multiples of {grid:.6g}"
+            text = f"computes {what}, {words} to {whole_numbers}{clipped}"
             whole = functools.partial(_whole, grid, cut, ends)
             if np.abs(y - whole(core(plain.x))).max() <= 1.01 * grid:
                 yield _cutting(f"{name}_{words}_{grid:.6g}{clipped}", text, core, own, whole)
@@ -314,12 +363,31 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
             times = len(f"{steep:.8e}".partition("e")[0].rstrip("0")) < len(f"{step:.8e}".partition("e")[0].rstrip("0"))
             step = 1 / steep if times else step
             what = "its input" if name == "identity" else f"mode {name}"
-            said = f"{steep:.6g} times {what}" if times else f"{what}, divided by {step:.6g}"
+            said = f"{steep:.6g} times {what}" if times else f"{what} divided by {step:.6g}" if step != 1 else what
             for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
-                clipped = f" and clipped to {ends[0]:.6g}..{ends[1]:.6g}" if ends else ""
-                text = f"returns {said}, plus {zero:.6g}, {words} to whole numbers{clipped}"
+                clipped = f" and clipped to {said_end(*ends)}" if ends else ""
+                plus = f" {'minus' if zero < 0 else 'plus'} {abs(zero):.6g}" if zero else ""
+                text = f"returns {said}{plus}, {words} to whole numbers{clipped}"
                 whole = functools.partial(_by_scale, step, float(zero), cut, ends)
                 yield _cutting(f"{name}_by_{step:.6g}_{zero:.6g}_{words}{clipped}", text, core, core, whole)
+
+
+def clipped(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """A mode, clipped at ends that perhaps only images of a wide range come to."""
+    if all(seen.y is None for seen in evidence):
+        return
+    for name in dict.fromkeys((mode, *MODES)):
+        core = functools.partial(_real, direction, name)
+        z, y = _pairs(evidence, core)
+        for ends in _ends(z, y, 0.01 * float(np.ptp(y))) if len(y) else ():
+            what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
+            size = float(np.abs(core(np.zeros((1, 3)))).max())
+            text = f"computes {what}, clipped to {said_end(*ends)}"
+            yield on_values("steps", f"{name}_clipped", text, _then(core, functools.partial(_clip, ends)), size)
+
+
+def _clip(ends: tuple[float, float], y: Float64) -> Float64:
+    return np.clip(y, *ends)
 
 
 def _pairs(evidence: Sequence[Seen], core: Callable[[Float64], Float64]) -> tuple[Float64, Float64]:

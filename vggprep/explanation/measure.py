@@ -14,7 +14,7 @@ from vggprep import oracle
 from vggprep.cases import to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
-from vggprep.explanation.statements import Array, Float64, Seen, Statement, grey_levels, unit_roundoff
+from vggprep.explanation.statements import Array, Float64, Seen, Statement, grey_levels, said_end, unit_roundoff
 from vggprep.spec import MODES, Direction, ModeName, definition
 
 # Geometry ---------------------------------------------------------------------------------------------------------
@@ -84,6 +84,11 @@ GEOMETRIES: tuple[Geometry, ...] = (
         lambda y: np.moveaxis(y, -1, -3)[None if y.ndim == 3 else ...],
     ),
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
+    Geometry(
+        "drops every axis of length 1",
+        lambda y, shape: y.reshape(shape) if y.shape == tuple(n for n in shape if n != 1) else None,
+        np.squeeze,
+    ),
     _axes(
         "adds a fourth channel",
         lambda y: y[..., :3] if y.shape[-1] == 4 else y[:0],
@@ -147,11 +152,11 @@ _OF: tuple[tuple[str, tuple[int, ...] | None], ...] = (
 )  # fmt: skip
 
 
-def _shifted(number: int, seen: Seen) -> Float64:
+def _shifted(number: int | tuple[int, ...], seen: Seen) -> Float64:
     """``x - number`` in an integer dtype of its own, which wraps around."""
     values = seen.case.values()
     if values.dtype.kind not in "iu":
-        return seen.x - number
+        return seen.x - np.array(number, np.float64)
     with np.errstate(all="ignore"):
         return oracle.as_float64(values - np.array(number).astype(values.dtype))
 
@@ -174,10 +179,23 @@ def _linear(u: Float64) -> Float64:
     return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
 
 
+_SUBTRACTED: dict[str, int | tuple[int, ...]] = {
+    "128 is": 128,
+    "127 is": 127,
+    "1 is": 1,
+    "R's 123, G's 116 and B's 103 are": (123, 116, 103),
+    "R's 124, G's 117 and B's 104 are": (124, 117, 104),
+    "R's 103, G's 116 and B's 123 are": (103, 116, 123),
+}
 _BEFORES: tuple[_Before, ...] = (
     _of("", lambda x: x),
     _of("of the image with its fractions cut off", np.trunc),
     _of("of the image clipped to 0..255", lambda x: np.clip(x, 0, 255)),
+    _of("of the image clipped to at least 0", lambda x: np.maximum(x, 0)),
+    _of("of the image clipped to at most 255", lambda x: np.minimum(x, 255)),
+    _of("of the image's absolute values", np.abs),
+    _of("of the image rounded to whole numbers", np.rint),
+    _of("of the image clipped to 0..255 and rounded to whole numbers", lambda x: np.rint(np.clip(x, 0, 255))),
     _of("of the image clipped to 0..1", lambda x: np.clip(x, 0, 1)),
     _of("of the image clipped to 0..255, with its fractions cut off", lambda x: np.trunc(np.clip(x, 0, 255))),
     *(
@@ -195,10 +213,10 @@ _BEFORES: tuple[_Before, ...] = (
     ),
     *(
         _Before(
-            f"of an image whose integers wrap around when {number} is subtracted",
+            f"of an image whose integers wrap around when {said} subtracted",
             functools.partial(_shifted, number),
         )
-        for number in (128, 127, 1)
+        for said, number in _SUBTRACTED.items()
     ),
     _Before("of an image whose bytes are taken as signed", _signed),
 )
@@ -267,14 +285,18 @@ def _ends(y: Float64) -> Ends:
 
 
 def _seen_ends(before: _Before, rows: Float64, evidence: Sequence[Seen], ends: Ends, beyond: float) -> Ends | None:
-    """The ends at which outputs are seen to be clipped: where the map goes beyond; ``None`` if at none."""
+    """The ends at which outputs are seen to be clipped: where the map alone goes beyond; ``None`` if at none."""
     low, high = np.full(3, -np.inf), np.full(3, np.inf)
+    beyond_low, beyond_high = np.zeros(3, bool), np.zeros(3, bool)
     for seen in evidence:
         if seen.y is None or not seen.x.size or seen.case.regime == "huge":
             continue
         y = _summed(before, rows, None, seen).reshape(-1, 3)
         low = np.where((y < ends[0] - beyond).any(axis=0), ends[0], low)
         high = np.where((y > ends[1] + beyond).any(axis=0), ends[1], high)
+        beyond_low |= (seen.y.reshape(-1, 3) < ends[0] - beyond).any(axis=0)
+        beyond_high |= (seen.y.reshape(-1, 3) > ends[1] + beyond).any(axis=0)
+    low, high = np.where(beyond_low, -np.inf, low), np.where(beyond_high, np.inf, high)
     return (low, high) if np.isfinite([low, high]).any() else None
 
 
@@ -284,16 +306,10 @@ def _rows(channels: Affine) -> Float64:
 
 
 def _said_ends(ends: Ends) -> str:
-    each = [_said_end(low, high) for low, high in zip(*ends, strict=True)]
+    each = [said_end(low, high) for low, high in zip(*ends, strict=True)]
     if len(set(each)) == 1:
         return each[0]
     return ", ".join(f"{said} in channel {k}" for k, said in enumerate(each) if said)
-
-
-def _said_end(low: float, high: float) -> str:
-    if np.isinf(low):
-        return "" if np.isinf(high) else f"at most {high:.6g}"
-    return f"at least {low:.6g}" if np.isinf(high) else f"{low:.6g}..{high:.6g}"
 
 
 def _may_fit(z: Float64, y: Float64, inside: Array) -> bool:

@@ -13,9 +13,9 @@ import numpy as np
 
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
-from vggprep.explanation.candidates import candidates, quantised
+from vggprep.explanation.candidates import candidates, clipped, quantised
 from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, in_places, nearly, offsets_along_an_axis
-from vggprep.explanation.statements import Array, Seen, Statement, same, unit_roundoff
+from vggprep.explanation.statements import Array, Float64, Seen, Statement, same, unit_roundoff
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
@@ -118,16 +118,46 @@ def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Sta
     if not telling:
         return None
     for single in (False, True) if is_wide(shown) else (False,):
-        measures = (affine_maps, offsets_along_an_axis, quantised, in_places)
+        measures = (clipped, affine_maps, offsets_along_an_axis, quantised, in_places)
         for statement in chain.from_iterable(measure(shown, direction, mode) for measure in measures):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
     return _moved(shown, direction, mode) or _nowhere_finite(telling) or nearly(telling, direction, mode)
 
 
-def usual(shown: Iterable[Seen]) -> list[Seen]:
-    """Of what was seen, finite images of 0..255 alone."""
-    return [seen for seen in shown if np.abs(seen.x).max(initial=0) <= 255]
+LOWEST: dict[Direction, float] = {"forward": 0.0, "inverse": -255.0}
+"""From which values up to 255 an array is a usual one."""
+
+
+def usual(shown: Iterable[Seen], direction: Direction) -> list[Seen]:
+    """Of what was seen, what has usual values alone."""
+    return [seen for seen in shown if _usual(seen.x, direction).all()]
+
+
+def _usual(x: Float64, direction: Direction) -> Array:
+    found: Array = (x >= LOWEST[direction]) & (x <= 255)
+    return found
+
+
+def contradicted(statement: Statement, shown: Iterable[Seen], direction: Direction) -> bool:
+    """Whether usual pixels come out otherwise in an array that has others, too, which they do not depend on."""
+    for seen in shown:
+        x, y, predicted = seen.x, seen.y, statement.predict(seen)
+        inside = _usual(x, direction).all(axis=-1)
+        if y is None or predicted is None or predicted.shape != seen.array.shape or inside.all() or not inside.any():
+            continue
+        values = seen.case.values()
+        values[~inside] = values[inside][0]
+        plain = replace(seen.case, layout="c", regime="drawn", shape=values.shape, pixels=values.tobytes())
+        alone = statement.predict(seen._replace(case=plain))
+        here = from_format(predicted, seen.case.data_format)[inside]
+        if alone is None or not same(from_format(alone, plain.data_format)[inside], here, single=True):
+            continue
+        bounds = {"size": statement.size, "within": statement.within}
+        output = from_format(np.asarray(seen.outcome.output), seen.case.data_format)[inside]
+        if not same(output, here, single=statement.single, **bounds):
+            return True
+    return False
 
 
 def is_wide(shown: Sequence[Seen]) -> bool:
@@ -195,7 +225,8 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     """
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
-    telling = [seen for seen in shown if seen.tells][:1]
+    telling = [seen for seen in shown if seen.tells]
+    telling = [next((s for s in telling if s.y is None), *telling[:1])]
     if any(reproduces(replace(each, single=True), telling) for each in plain if each.kind == "rounding"):
         return None
     predicted: dict[object, tuple[Array | None, float, float]] = {}

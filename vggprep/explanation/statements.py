@@ -62,6 +62,13 @@ def grey_levels(error: float) -> str:
     return f"{error:.2g} grey level{'s' * (f'{error:.2g}' != '1')}"
 
 
+def said_end(low: float, high: float) -> str:
+    """What is clipped, in words; empty if nothing is."""
+    if np.isinf(low):
+        return "" if np.isinf(high) else f"at most {high:.6g}"
+    return f"at least {low:.6g}" if np.isinf(high) else f"{low:.6g}..{high:.6g}"
+
+
 def seen_last(outcome: Outcome, case: Case) -> Outcome:
     """An outcome with the output seen as channels last, if it has as many axes as the input."""
     output = outcome.output
@@ -117,7 +124,7 @@ def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0
     if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
         return False
     if seen.dtype.kind in "iub" and not within:
-        return predicted.dtype.kind in "iub" and bool((a == b).all())
+        return bool((a == b).all())
     u, of_float32 = unit_roundoff(seen.dtype), oracle.FORMATS["float32"].unit_roundoff
     if single:
         u = max(u, of_float32)

@@ -237,7 +237,7 @@ def _identify(
 
 def _of_usual(shown: Sequence[_Shown], asked: ModeName | None) -> str:
     """What is known or measured of finite images of 0..255 alone."""
-    usual = search.usual(_evidence(shown))
+    usual = search.usual(_evidence(shown), "forward")
     modes = (asked,) if asked else tuple(MODES)
     known = (e for mode in modes for e in candidates("forward", mode) if search.reproduces(e, usual))
     found = next(known, None) if usual and usual[0].tells else None
