@@ -19,7 +19,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,10 @@ _PROBE = Path(__file__).with_name("probe.py")
 
 class ObservationError(VggprepError):
     """An observation that cannot be made or read; the message is one line: what is wrong and what to do."""
+
+
+class MachineError(ObservationError):
+    """What would keep any other release from being observed, too: no network, a full disk, no uv."""
 
 
 @dataclass(frozen=True)
@@ -205,17 +209,30 @@ def clarified(rows: dict[str, Row]) -> dict[str, Row]:
 
 
 @contextmanager
+def _work(target: str, asked: Sequence[Question]) -> Iterator[Path]:
+    """A file with what the probe is to do, in a folder of its own for as long as it is needed."""
+    passed = {question.array_name: question for question in asked}
+    arrays = {name: questions.encode(question) for name, question in passed.items()}
+    lines = [{"target": target, "arrays": arrays}, *(question.ask() for question in asked)]
+    with ExitStack() as stack:
+        try:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory()), "work.jsonl")
+            # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
+            work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+        except OSError as error:
+            raise MachineError(
+                f"no folder for temporary files can be written: {error.strerror}; make room, or set TMPDIR to another"
+            ) from None
+        yield work
+
+
+@contextmanager
 def _probe(
     interpreter: Interpreter, target: str, asked: Sequence[Question]
 ) -> Iterator[tuple[dict[str, str], Iterator[Answer]]]:
     """Run the probe: what is running there, and an answer for each question; one that was fatal is the last."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder, "work.jsonl")
-        passed = {question.array_name: question for question in asked}
-        arrays = {name: questions.encode(question) for name, question in passed.items()}
-        lines = [{"target": target, "arrays": arrays}, *(question.ask() for question in asked)]
-        # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
-        work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+    with _work(target, asked) as work:
+        folder = str(work.parent)
         program = os.path.abspath(interpreter.name) if os.path.dirname(interpreter.name) else interpreter.name
         with open(work, "rb") as stdin, open(Path(folder, "errors"), "w+b") as stderr:
             try:
@@ -365,7 +382,9 @@ def write(observation: Observation, path: Path) -> None:
             file.writelines(json_line({"id": name, **row.to_json()}) for name, row in observation.rows.items())
             file.write(json_line({"rows": len(observation.rows)}))
     except OSError as error:
-        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a writable folder") from None
+        raise MachineError(
+            f"cannot write {path}: {error.strerror}; make room there, or choose another folder"
+        ) from None
 
 
 def read(path: Path) -> Observation:
