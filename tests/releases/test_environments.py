@@ -86,6 +86,9 @@ def test_what_uv_cannot_build_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         build_overlay(("keras==9",), None, tmp_path)
     assert not isinstance(caught.value, MachineError)  # another release may do
     assert not list((tmp_path / "overlays").glob("*"))
+    write_script(tmp_path / "bin" / "uv", 'echo "error: No space left on device (os error 28)" >&2; exit 1')
+    with pytest.raises(MachineError, match=r"^uv cannot install keras==9: .*28\); is .* room on the disk\?$"):
+        build_overlay(("keras==9",), None, tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(

@@ -256,7 +256,8 @@ def build_overlay(packages: tuple[str, ...], python: Path | None, directory: Pat
 def _uv(what: str, *arguments: str, remedy: str = "choose what the package index has") -> None:
     """Run uv, which finds Pythons and makes environments for all of them; one line if it fails to install ``what``.
 
-    MachineError where it is not what is asked for that cannot be installed: uv ends with 2 then.
+    MachineError where it is not what is asked for that cannot be installed: uv ends with 2 then, or names an error of
+    the system by its number.
     """
     # uv lies next to the interpreter of an environment that it was installed in, which need not be activated.
     uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
@@ -268,7 +269,7 @@ def _uv(what: str, *arguments: str, remedy: str = "choose what the package index
         causes = [line.partition(":")[2] for line in lines if re.match(r"\s*(cause|Caused by):", line)]
         plain = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
         reason = (causes or [plain])[-1].strip().rstrip(".")
-        if answer.returncode == 2 and arguments[0] == "pip":
+        if (answer.returncode == 2 and arguments[0] == "pip") or re.search(r"\(os error \d+\)", reason):
             remedy = "is the package index reachable, and is there room on the disk?"
             raise MachineError(f"uv cannot install {what}: {reason}; {remedy}")
         raise ObservationError(f"uv cannot install {what}: {reason}; {remedy}")
