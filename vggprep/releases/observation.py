@@ -7,7 +7,6 @@ observations as JSON Lines: a header, a line for each row, a footer that tells a
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 import os
@@ -31,7 +30,7 @@ from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
-from vggprep.releases.recognised import recognised
+from vggprep.releases.recognised import digest, recognised
 from vggprep.releases.verdicts import CauseKind, judge
 from vggprep.spec import DATA_FORMATS, FLOATS
 
@@ -335,8 +334,7 @@ def _judged(question: Question, said: Answer) -> Row:
         return Row(**common)
     dtype, shape = said["dtype"], tuple(said["shape"])
     y, canonical = _values(zlib.decompress(base64.b64decode(said["data"])), dtype, shape)
-    digest = hashlib.sha256(f"{dtype}{list(shape)}".encode() + canonical).hexdigest()[:16]
-    common |= {"dtype": dtype, "shape": shape, "digest": digest}
+    common |= {"dtype": dtype, "shape": shape, "digest": digest(dtype, shape, canonical)}
     if y is None:
         return Row(verdict="undefined", **common)
     if question.compared:
