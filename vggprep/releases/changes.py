@@ -243,6 +243,8 @@ def compare_backends(steps: Mapping[str, tuple[Observation, Observation]]) -> li
             for kind, states in _changes(question, before, after, told):
                 if one_processor or (kind, question.path) != ("rounding", "xla"):
                     changed.append(_Changed((backend, name), kind, states, before, after))
+    if not changed:
+        return []
     ran = {backend: _mask([(backend, name) for name in common(*step)]) for backend, step in steps.items()}
     differences = [_difference(rows, ran) for rows in _merged(_grouped(changed))]
     return _worst_first(differences)
