@@ -328,10 +328,12 @@ def _speed_chart(found: list[Row]) -> Any:
             ax.axvline(max(limits), color=_INK, linestyle="--", linewidth=1)
             ax.text(max(limits), -1, "limit", ha="center", va="bottom", fontsize=8, backgroundcolor="white")
         ax.invert_yaxis()
-        ax.set_xlabel("GB/s read and written: bar and number, the median; tick, the best round; ~, more than 5 % apart")
+        ax.set_xlabel("GB/s read and written")
         first = panel[0]
         ax.set_title(f"{first['direction']}, {first['mode']}: {first['images']} images, {first['dtype']}")
         ax.spines[["top", "right"]].set_visible(False)
+    caption = "Bar and number: the median. Tick: the best round. ~: they are more than 5 % apart."
+    figure.supxlabel(caption, fontsize=9)
     figure.tight_layout()
     return figure
 

@@ -171,7 +171,7 @@ def test_a_mode_drawn_at_random_has_the_bits_of_the_reference(mode: Mode, image:
 
 @NEEDS_NUMBA
 @given(mode=strategies.definitions())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)  # some are compiled first
 def test_quotients_of_bytes_by_any_constant_are_what_division_gives(mode: Mode) -> None:
     from vggprep.kernels.compiled import _quotient
 

@@ -25,7 +25,7 @@ from stand_in import RAISES, RIGHT, WRONG, question, write_script, write_stand_i
 from vggprep.releases import bisection, record, watch
 from vggprep.releases.bisection import Build, build, releases, rows_to_ask, search
 from vggprep.releases.changes import compare
-from vggprep.releases.observation import Observation, ObservationError, Row
+from vggprep.releases.observation import MachineError, Observation, ObservationError, Row
 from vggprep.releases.questions import Question, questions
 
 ASKED = [q for q in questions() if q.path == "tensor" and q.dtype == "float32" and q.mode == "caffe"][:3]
@@ -103,6 +103,27 @@ def test_an_end_that_behaves_otherwise_here_than_recorded_is_no_result() -> None
     sides = behaviour(0), behaviour(3)
     with pytest.raises(ObservationError, match=r"keras==3.0.0 does not behave here as recorded \(3 of 3 rows, "):
         search(ENDS, sides, [], compare(*sides), observe=lambda one, asked: behaviour(3))
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "tries"),
+    [
+        (MachineError, "no room on the disk", 1),
+        (ObservationError, "none of the 5 builds tried can be run here; keras-nightly==3.0.0.dev20250002: no room", 5),
+    ],
+)
+def test_what_keeps_every_build_from_running_is_no_result(error: type[ObservationError], said: str, tries: int) -> None:
+    between = [Build("keras", f"3.0.0.dev2025{n:04}", None) for n in range(1, 4)]
+    sides = behaviour(0), behaviour(3)
+    asked: list[Build] = []
+
+    def observe(one: Build, _: Sequence[Question]) -> Observation:
+        asked.append(one)
+        raise error("no room on the disk")
+
+    with pytest.raises(ObservationError, match=f"^{re.escape(said)}"):
+        search(ENDS, sides, between, compare(*sides), observe=observe)
+    assert len(asked) == tries
 
 
 def test_few_rows_are_asked_with_what_comes_before_them_in_their_process() -> None:
@@ -228,10 +249,14 @@ def test_a_weekly_watch_tells_on_the_monday_after_a_build(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["keras", "3.12.0", "3.11.0"], "3.12.0 is not older than 3.11.0: name the older one first"),
-        (["keras", "3.12.0", "3.12.9"], "keras==3.12.9 is not a final release .*did you mean keras==3.12.3 or "),
-        (["torch", "1.0", "2.0"], "torch==1.0 is not a release; expected "),
-        (["keras", "3.11.0", "3.12.0", "--nightly"], "cannot list keras-nightly: .*; is the package index "),
+        (["bisect", "keras", "3.12.0", "3.11.0"], "3.12.0 is not older than 3.11.0: name the older one first"),
+        (
+            ["bisect", "keras", "3.12.0", "3.12.9"],
+            "keras==3.12.9 is not a final release .*did you mean keras==3.12.3 or ",
+        ),
+        (["bisect", "torch", "1.0", "2.0"], "torch==1.0 is not a release; expected "),
+        (["bisect", "keras", "3.11.0", "3.12.0", "--nightly"], "cannot list keras-nightly: .*; is the package index "),
+        (["watch", "tensorflow"], "tensorflow has no nightly builds to watch; expected keras, tf_keras or keras-hub"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(
@@ -240,7 +265,7 @@ def test_what_cannot_be_searched_is_one_line(
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "none").as_uri())
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
-    assert re.search(said, one_line(vggprep("bisect", *arguments, cwd=tmp_path)))
+    assert re.search(said, one_line(vggprep(*arguments, cwd=tmp_path)))
 
 
 def test_a_change_that_came_and_went_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vggprep.releases.environments import (
     check_running,
     install_and_observe,
 )
-from vggprep.releases.observation import Observation, ObservationError
+from vggprep.releases.observation import MachineError, Observation, ObservationError
 
 
 @pytest.fixture
@@ -72,14 +72,22 @@ def test_what_uv_cannot_build_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     write_script(tmp_path / "bin" / "uv", 'echo starting >&2; echo "error: No luck" >&2; exit 2')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     with pytest.raises(
-        ObservationError, match=r"^uv venv --python 3.6 tf-1.15.0: error: No luck; install Python 3.6 .*$"
+        ObservationError, match=r"^uv cannot install Python 3.6: error: No luck; install Python 3.6 .*$"
     ):
         build_base("tf-1.15.0", tmp_path)
     write_script(tmp_path / "bin" / "uv", 'echo "error: another" >&2; exit 2')
-    with pytest.raises(ObservationError, match=r"^uv venv --python 3.6 tf-1.15.0: error: No luck; "):
+    with pytest.raises(ObservationError, match=r"^uv cannot install Python 3.6: error: No luck; "):
         build_base("tf-1.15.0", tmp_path)  # is not tried again
     write_script(tmp_path / "bin" / "uv", 'echo "error: No luck" >&2; exit 2')
-    with pytest.raises(ObservationError, match=r"^uv pip install .* keras==9: error: No luck; is the release .*$"):
+    with pytest.raises(MachineError, match=r"^uv cannot install keras==9: error: No luck; is the package index .*$"):
+        build_overlay(("keras==9",), None, tmp_path)
+    write_script(tmp_path / "bin" / "uv", 'mkdir -p "$7"; printf "error: Failed\\n  Caused by: no such\\n" >&2; exit 1')
+    with pytest.raises(ObservationError, match=r"^uv cannot install keras==9: no such; choose what .*$") as caught:
+        build_overlay(("keras==9",), None, tmp_path)
+    assert not isinstance(caught.value, MachineError)  # another release may do
+    assert not list((tmp_path / "overlays").glob("*"))
+    write_script(tmp_path / "bin" / "uv", 'echo "error: No space left on device (os error 28)" >&2; exit 1')
+    with pytest.raises(MachineError, match=r"^uv cannot install keras==9: .*28\); is .* room on the disk\?$"):
         build_overlay(("keras==9",), None, tmp_path)
 
 

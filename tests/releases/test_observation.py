@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from vggprep import preprocess_input
 from vggprep.releases import observation, probe, questions
 from vggprep.releases.observation import (
     Interpreter,
+    MachineError,
     Observation,
     ObservationError,
     Row,
@@ -103,8 +106,16 @@ def test_keys_of_a_later_release_are_left_out() -> None:
 def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ObservationError, match=r"cannot read .*nothing"):
         read(tmp_path / "nothing")
-    with pytest.raises(ObservationError, match=r"cannot write .*; choose a writable folder"):
+    with pytest.raises(ObservationError, match=r"cannot write .*; make room there, or choose"):
         write(observed(ndarray=RIGHT), tmp_path / "no" / "now.jsonl")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
+def test_no_room_for_temporary_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work.jsonl").symlink_to("/dev/full")
+    monkeypatch.setattr("tempfile.TemporaryDirectory", lambda: nullcontext(str(tmp_path)))
+    with pytest.raises(MachineError, match=r"^no folder for temporary files .*: No space left .*; make room, or set "):
+        observe("keras", asked=[question()])
 
 
 def test_a_half_written_observation_never_replaces_a_good_one(kept: Path) -> None:

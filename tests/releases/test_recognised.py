@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from vggprep import preprocess_input
-from vggprep.releases.questions import Question, array
-from vggprep.releases.recognised import recognised
+from vggprep.releases.questions import Question, array, parse
+from vggprep.releases.recognised import computed_as, recognised
+from vggprep.releases.record import history, shipped
 
 RGB = Question("load_img", "uint8", (4, 5, 3), file="rgb")
 BATCH = Question("built", "uint8", (2, 4, 5, 3))
@@ -98,3 +99,25 @@ def test_layers_that_learn_and_generators_that_do_two_things_are_named() -> None
     assert said(both, (inner / 255).astype("float32")) == "what mode tf gives, then divided by 255"
     outer = preprocess_input((x / 255).astype("float32"), "channels_last", mode="tf")
     assert said(both, outer) == "divided by 255, then what mode tf gives"
+
+
+@pytest.mark.parametrize(
+    ("release", "name", "mode"),
+    [
+        ("keras==2.1.2", "path=ndarray mode=torch data_format=channels_last dtype=float32 shape=4x5x4", "caffe"),
+        ("keras==2.1.3", "path=ndarray mode=torch data_format=channels_first dtype=float32 shape=4x4x5", "torch"),
+        ("keras==2.1.2", "path=ndarray mode=torch data_format=channels_first dtype=complex64 shape=3x4x5", "caffe"),
+        ("keras==2.1.3", "path=graph mode=torch data_format=channels_last dtype=float32 shape=4x5x1", "torch"),
+        ("tensorflow==2.3.4", "path=model mode=tf data_format=channels_last dtype=float32 shape=2x4x5x1", "tf"),
+        ("keras==2.1.3", "path=graph mode=torch data_format=channels_first dtype=float32 shape=3x1x1", ""),
+    ],
+)
+def test_the_mode_that_was_computed_is_told_by_a_digest(release: str, name: str, mode: str) -> None:
+    name = name.replace(" shape", " pixels=bytes shape")
+    row = shipped().observation(release).rows[name]
+    assert computed_as(parse(name), row.dtype, row.shape, row.digest) == mode
+    assert computed_as(parse(name), row.dtype, row.shape, row.digest[::-1]) == ""
+
+
+def test_no_sentence_of_the_history_leaves_unsaid_which_values_came_out() -> None:
+    assert not [c.difference.sentence for c in history() if "bit for bit" in c.difference.sentence]

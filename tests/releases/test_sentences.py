@@ -15,6 +15,7 @@ from vggprep.releases import changes
 from vggprep.releases.changes import PATHS, Difference, common, compare, faults
 from vggprep.releases.observation import Observation, Row
 from vggprep.releases.questions import Question, parse
+from vggprep.releases.recognised import computed_as
 from vggprep.releases.record import history, shipped
 from vggprep.spec import DTYPES, INTEGERS
 
@@ -180,7 +181,10 @@ def claimed(words: str, q: Question, row: Row) -> bool:
         if long == "3" and claimed(silent, q, row):
             return True
         return long in re.split(r", | or ", others) and claimed(raises, q, row)
-    words = words.removesuffix(", with other values")
+    if mode := re.fullmatch(r"(.*), computed as in mode (\w+)", words):
+        return computed_as(q, row.dtype, row.shape, row.digest) == mode[2] and claimed(mode[1], q, row)
+    words = words.removesuffix(", not bit for bit the same")
+    words = words.removesuffix(", " + "x".join(map(str, row.shape)) if row.cause == "another shape" else "")
     if raises := re.fullmatch(r"raises ([\w, ]+?)(?: and writes to the input| and leaves it changed \((.*)\))?", words):
         written = " and " not in words.replace(raises[1], "") or (row.written and (raises[2] or "") == row.cause)
         return row.error in re.split(r", | or ", raises[1]) and row.type != "setting" and written

@@ -209,6 +209,8 @@ def _narrowed(observed: Observation, narrow: Mapping[str, Sequence[str]]) -> Obs
         has = {"mode": row.known_mode, "path": row.path, "data_format": data_format, "dtype": row.dtype}
         return all(not values or has[key] in values for key, values in narrow.items())
 
+    if not any(narrow.values()):
+        return observed
     return Observation(observed.running, {name: row for name, row in observed.rows.items() if wanted(parse(name))})
 
 

@@ -50,7 +50,7 @@ vggprep field --merge mine.json --merge yours.json             # several machine
 ```
 
 The file's [schema](schemas/field.schema.json). A picture is refused where the machine was busy: more than a tenth of a
-core of other work, 1 % of stolen time, or a tenth of the rows not settled. `--noisy` draws it all the same.
+core of other work, 1 % of stolen time, or half of the rows not settled. `--noisy` draws it all the same.
 """
 
 

@@ -9,7 +9,8 @@ spec. Threads are the caller's: numba's own parallel layer is not safe to enter 
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, reduce
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -111,7 +112,9 @@ def _fill_tile(job: Job, tile: Tile, out: Array, scratch: Array | None, streamin
         with np.errstate(all="ignore"):
             np.copyto(x[: source.size].reshape(source.shape), source, casting="unsafe")
     if job.interleaved:
-        tables = _tables(job.steps, (0, 1, 2), job.computed)
+        # The lanes are in the order of the source until pixels come out.
+        first_channel, second, third = (job.order.index(c) if job.to_pixels else c for c in range(3))
+        tables = _tables(job.steps, (first_channel, second, third), job.computed)
         order = _ORDERS[job.order]
         return bool(_strips(x, out, x_first, 0, first, 0, strips, length, *tables, order, streaming))
     found_nan = False
@@ -150,7 +153,7 @@ def _structure(steps: tuple[Step, ...]) -> tuple[Step | None, Step | None, Step 
 @lru_cache(maxsize=64)
 def _tables(
     steps: tuple[Step, ...], channels: tuple[int, int, int], computed: np.dtype[Any]
-) -> tuple[Array | None, Array | None, Array | None, tuple[Any, Any]]:
+) -> tuple[Any, Any, Any, tuple[Any, Any]]:
     """The arguments ``before``, ``shift``, ``after`` and ``dividing`` of ``_strips``, for lanes of these channels."""
     structure = _structure(steps)
     assert structure is not None
@@ -163,8 +166,8 @@ def _tables(
 def _quotient(steps: tuple[Step, ...]) -> bool | int:
     """How quotients of bytes come out right: ``True``, as ``_divide`` has it, tried on every byte; 1, by division.
 
-    In float64 there is more than enough room to do in two operations what FMAs do in one. Where a sum comes so near to
-    the middle between two numbers of float32 that its own rounding may matter, it counts as wrong.
+    In float64 there is more than enough room to do in two operations what an FMA does in one. Where a sum comes so near
+    to the middle between two numbers of float32 that its own rounding may matter, it counts as wrong.
     """
     x = np.repeat(np.arange(256, dtype=np.float32)[:, np.newaxis], 3, axis=1)
     operate = {"divide": np.divide, "multiply": np.multiply, "subtract": np.subtract, "add": np.add}
@@ -173,26 +176,32 @@ def _quotient(steps: tuple[Step, ...]) -> bool | int:
             divisor = np.array(constants).astype(np.float32)
             result = operate[name](x, divisor)
             if name == "divide":
-                reciprocal = 1 / divisor
-                quotient = x * reciprocal
-                product = quotient.astype(np.float64) * divisor
-                remainder = (x - product).astype(np.float32)
-                total = remainder.astype(np.float64) * reciprocal + quotient
-                near = (np.abs(x - product) <= np.abs(x) / 2) & np.isfinite(total)
+                reciprocal, rest = _reciprocals(divisor)
+                total = x.astype(np.float64) * reciprocal + x * rest
                 found = [(total * (1 + nudge)).astype(np.float32) for nudge in (-(2.0**-51), 2.0**-51)]
-                if not near.all() or any(f.tobytes() != result.tobytes() for f in found):
+                if not np.isfinite(total).all() or any(f.tobytes() != result.tobytes() for f in found):
                     return 1
             x = result
     return True
 
 
-def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) -> Array:
+def _reciprocals(divisor: Array) -> tuple[Array, Array]:
+    """Two numbers whose sum is the reciprocal, twice as precisely as one."""
+    first = 1 / divisor
+    return first, (1 / divisor.astype(np.float64) - first).astype(divisor.dtype)
+
+
+def _table(step: Step, channels: tuple[int, int, int], computed: np.dtype[Any]) -> Array | tuple[Any, ...]:
+    """A constant for each lane, then both parts of their reciprocals; three numbers if the lanes are alike."""
     name, constants = step
     pixel = np.array([constants[channel] for channel in channels]).astype(computed)
     if name == "subtract":
         pixel = -pixel  # x - m and x + (-m) are the same to the bit
     with np.errstate(all="ignore"):
-        return np.concatenate([np.tile(pixel, REGISTER), np.tile(1 / pixel, REGISTER)])
+        rows = (pixel, *_reciprocals(pixel))
+    if pixel.tobytes() == pixel[:1].tobytes() * 3:
+        return tuple(row[0] for row in rows)  # which registers have room for
+    return np.concatenate([np.tile(row, REGISTER) for row in rows])
 
 
 def _has_fma() -> bool:
@@ -215,8 +224,11 @@ def _constant(element: ir.Type, value: float) -> ir.Constant:
 
 
 def _pick(builder: ir.IRBuilder, vector: ir.Value, lanes: list[int]) -> ir.Value:
-    mask = ir.Constant(_vector(ir.IntType(32), len(lanes)), lanes)
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), _lanes(lanes))
+
+
+def _lanes(lanes: Sequence[int]) -> ir.Constant:
+    return ir.Constant(_vector(ir.IntType(32), len(lanes)), [*lanes])
 
 
 def _convert(builder: ir.IRBuilder, vector: ir.Value, element: ir.Type) -> ir.Value:
@@ -227,38 +239,49 @@ def _convert(builder: ir.IRBuilder, vector: ir.Value, element: ir.Type) -> ir.Va
     return convert(vector, _vector(element, REGISTER))
 
 
-def _divide(builder: ir.IRBuilder, x: ir.Value, divisor: ir.Value, reciprocal: ir.Value, multiplied: bool) -> ir.Value:
-    """``x / divisor``, correctly rounded.
+def _divide(builder: ir.IRBuilder, x: ir.Value, rows: list[ir.Value], multiplied: bool) -> ir.Value:
+    """``x`` by the first of ``rows``, correctly rounded.
 
-    For quotients that come from bytes a multiplication and two FMAs give the same bits as the division
-    (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", 1990), several
-    times faster (``multiplied``); ``_quotient`` tries every byte. Other values could overflow or vanish on the way:
-    they are divided.
+    For quotients that come from bytes the sum of a product with each part of the reciprocal (the other rows), one of
+    them in an FMA, has the same bits as the division, several times faster (``multiplied``); ``_quotient`` tries every
+    byte. Other values could overflow or vanish on the way, or come too near to the middle between two numbers: they
+    are divided.
     """
     if not (multiplied and _has_fma()):
-        return builder.fdiv(x, divisor)
+        return builder.fdiv(x, rows[0])
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(x.type, [x.type] * 3), f"llvm.fma.v{REGISTER}{x.type.element.intrinsic_name}"
     )
-    quotient = builder.fmul(x, reciprocal)
-    remainder = builder.call(fma, [builder.fneg(quotient), divisor, x])
-    return builder.call(fma, [remainder, reciprocal, quotient])
+    return builder.call(fma, [x, rows[1], builder.fmul(x, rows[2])])
 
 
-def _to_bytes(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """Saturate to 0..255 and round half to even.
+def _saturated(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """Within 0..255; what is NaN stays so."""
+    for bound, outside in ((0.0, "<"), (255.0, ">")):
+        limit = _constant(x.type.element, bound)
+        x = builder.select(builder.fcmp_ordered(outside, x, limit), limit, x)
+    return x
+
+
+def _rounded(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """Bytes from numbers in 0..255, half to even.
 
     Adding 2^23 (2^52 in float64) leaves no bits for a fraction, so the addition itself rounds, half to even,
     and the sum's lowest byte is the pixel.
     """
-    element = x.type.element
-    for bound, outside in ((0.0, "<"), (255.0, ">")):
-        limit = _constant(element, bound)
-        x = builder.select(builder.fcmp_ordered(outside, x, limit), limit, x)
-    bits, fraction = (32, 23) if element == ir.FloatType() else (64, 52)
-    rounded = builder.fadd(x, _constant(element, float(1 << fraction)))
+    bits, fraction = (32, 23) if x.type.element == ir.FloatType() else (64, 52)
+    rounded = builder.fadd(x, _constant(x.type.element, float(1 << fraction)))
     whole = builder.bitcast(rounded, _vector(ir.IntType(bits), REGISTER))
     return builder.trunc(whole, _vector(ir.IntType(8), REGISTER))
+
+
+def _reordered(builder: ir.IRBuilder, parts: list[ir.Value], order: tuple[int, int, int]) -> list[ir.Value]:
+    """Vectors that hold whole pixels together, with the channels of each in this order."""
+    first, second, third = parts
+    both = builder.shuffle_vector(first, second, _lanes(range(2 * REGISTER)))
+    block = builder.shuffle_vector(both, _pick(builder, third, [*range(REGISTER)] * 2), _lanes(range(LANES)))
+    at = [lane - lane % 3 + order[lane % 3] for lane in range(LANES)]
+    return [_pick(builder, block, at[start : start + REGISTER]) for start in range(0, LANES, REGISTER)]
 
 
 def _address(
@@ -299,9 +322,10 @@ def _block(
     """``out[j:j+48]`` from ``x[i:i+48]``: scale by ``before``, add ``shift``, scale by ``after``.
 
     What is done is a matter of types, decided when compiling: ``None`` leaves a step out. ``order`` puts the channels
-    of each pixel in another order first, ``_ORDERS`` says in which. The constants are tables of 96 elements, for a
-    block in the order of ``out`` and then their reciprocals; ``dividing`` says of ``before`` and ``after`` whether they
-    divide, and how (``_quotient``), or, with ``None``, multiply. ``streaming`` stores
+    of each pixel in another order, ``_ORDERS`` says in which: of pixels that come out last, otherwise first. The
+    constants are tables of 144 elements, for a block in the order that it has then, and the reciprocals in two parts,
+    or three numbers; ``dividing`` says of ``before`` and ``after`` whether they divide, and how (``_quotient``), or,
+    with ``None``, multiply. ``streaming`` stores
     past the cache and needs ``out[j]`` at a multiple of 16 elements. Returns whether a NaN was made a byte.
     Without any step there is nothing but the conversion, the limit that the benchmarks measure.
     """
@@ -315,6 +339,11 @@ def _block(
         flag = ir.IntType(1)
 
         def constants(step: str, offset: int) -> ir.Value:
+            if isinstance(kind[step], types.UniTuple):
+                number = builder.extract_value(value[step], offset // LANES)
+                vector = ir.Constant(_vector(number.type, REGISTER), ir.Undefined)
+                first = builder.insert_element(vector, number, ir.Constant(ir.IntType(32), 0))
+                return _pick(builder, first, [0] * REGISTER)
             zero = ir.Constant(ir.IntType(64), 0)
             address = _address(context, builder, kind[step], value[step], zero, offset, REGISTER)
             vector = builder.load(address, align=kind[step].dtype.bitwidth // 8)
@@ -327,12 +356,13 @@ def _block(
         block = builder.load(source, align=bits_in // 8)
         from_bytes = isinstance(block.type.element, ir.IntType)
         computing = any(given[step] for step in ("before", "shift", "after"))
-        if given["order"]:
-            order = _order_of(kind["order"])
-            block = _pick(builder, block, [lane - lane % 3 + order[lane % 3] for lane in range(LANES)])
-        nan = ir.Constant(flag, 0)
+        to_pixels = computing and isinstance(result, ir.IntType)
+        parts = [_pick(builder, block, list(range(start, start + REGISTER))) for start in range(0, LANES, REGISTER)]
+        order = _order_of(kind["order"]) if given["order"] else None
+        if order and not to_pixels:
+            parts = _reordered(builder, parts, order)
         for start in range(0, LANES, REGISTER):
-            v = _pick(builder, block, list(range(start, start + REGISTER)))
+            v = parts[start // REGISTER]
             if computing:
                 v = _convert(builder, v, computed)
             for step in ("before", "shift", "after"):
@@ -344,12 +374,19 @@ def _block(
                     v = builder.fmul(v, constants(step, start))
                 else:
                     multiplied = from_bytes and isinstance(how, types.Boolean)
-                    v = _divide(builder, v, constants(step, start), constants(step, LANES + start), multiplied)
-            if computing and isinstance(result, ir.IntType):
-                lanes = builder.bitcast(builder.fcmp_unordered("uno", v, v), ir.IntType(REGISTER))
-                nan = builder.or_(nan, builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)))
-                v = _to_bytes(builder, v)
-            v = _convert(builder, v, result)
+                    rows = [constants(step, row * LANES + start) for row in range(3)]
+                    v = _divide(builder, v, rows, multiplied)
+            parts[start // REGISTER] = v if to_pixels else _convert(builder, v, result)
+        nan = ir.Constant(flag, 0)
+        if to_pixels:
+            parts = [_saturated(builder, v) for v in parts]
+            total = reduce(builder.fadd, parts)  # NaN if anything is
+            lanes = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(REGISTER))
+            nan = builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
+            parts = [_rounded(builder, v) for v in parts]
+            if order:
+                parts = _reordered(builder, parts, order)  # bytes, four times as many in a register
+        for start, v in zip(range(0, LANES, REGISTER), parts, strict=True):
             stored = builder.store(v, _address(context, builder, out, value["out"], value["j"], start, REGISTER))
             if given["streaming"]:
                 stored.align = REGISTER * bits_out // 8

@@ -16,10 +16,13 @@ from datetime import date, timedelta
 from packaging.version import Version
 
 from vggprep.releases import canonical, load_side, questions, record
-from vggprep.releases.changes import Difference, behaves_alike, common
+from vggprep.releases.changes import Difference, behaves_alike, common, listed
 from vggprep.releases.environments import DAYS, NIGHTLY, PUBLISHED, install_and_observe
-from vggprep.releases.observation import Observation, ObservationError, Progress
+from vggprep.releases.observation import MachineError, Observation, ObservationError, Progress
 from vggprep.releases.questions import Question
+
+WITH_NIGHTLIES = ("keras", "tf_keras", "keras-hub")
+"""The packages of which there are nightly builds."""
 
 ROWS = 6
 """How many rows of a difference are asked of the builds between."""
@@ -81,7 +84,10 @@ def nightlies(old: Build, new: Build) -> list[Build]:
 
 def newest(package: str) -> tuple[Build, Build]:
     """The newest release and the newest nightly build that an index offers for this Python."""
-    versions = sorted(map(Version, _RELEASE.findall(_index(package.partition("[")[0]))))
+    name = package.partition("[")[0]
+    if name not in WITH_NIGHTLIES:
+        raise ObservationError(f"{name} has no nightly builds to watch; expected {listed(WITH_NIGHTLIES, 'or')}")
+    versions = sorted(map(Version, _RELEASE.findall(_index(name))))
     if not versions:
         raise ObservationError(f"the package index offers no release of {package}")
     return build(package, str(versions[-1])), _offered(package)[-1]
@@ -104,7 +110,9 @@ def _index(name: str, *options: str) -> str:
     if said.returncode:
         lines = [line for line in said.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]
         why = lines[-1].removeprefix("ERROR: ") if lines else "pip gives no reason"
-        raise ObservationError(f"cannot list {name}: {why}; is the package index reachable, and pip installed?")
+        raise MachineError(
+            f"cannot list {name}: {why}; is the package index reachable, has it {name}, and is pip here?"
+        )
     return said.stdout.partition("Available versions:")[2].partition("\n")[0]
 
 
@@ -182,7 +190,7 @@ def search(
     """Find where the old end's behaviour ends. Takes about log2 of the builds between, and two for the ends.
 
     A build that cannot be run is passed over for its neighbour. An end that was not observed here is, where it is one
-    of the two neighbours found: ObservationError if it does not behave as it did elsewhere.
+    of the two neighbours found: ObservationError if it does not behave as it did elsewhere, or if nothing could be run.
     """
     asked = [q for q in rows_to_ask(differences) if q.id in common(*sides)]
     builds = [ends[0], *between, ends[1]]
@@ -197,6 +205,8 @@ def search(
                 raise ObservationError("it can run none of the rows that are asked")
             ran[at] = found
             tried = Try(builds[at], _unlike(sides[0], found, asked))
+        except MachineError:
+            raise  # no other build would do better
         except ObservationError as error:
             tried = Try(builds[at], why_not=str(error))
         tries.append(tried)
@@ -218,6 +228,11 @@ def search(
                 f"{builds[at].name} does not behave here as recorded ({len(other)} of {len(asked)} rows, {other[0]}), "
                 "so it is not the builds alone that differ; observe both ends here and use vggprep diff"
             )
+    if tries and not ran:
+        first = tries[0]
+        raise ObservationError(
+            f"none of the {len(tries)} builds tried can be run here; {first.build.name}: {first.why_not}"
+        )
     last = ran.get(high, sides[1])
     changed = set(_unlike(sides[0], last, asked))
     again = tuple(name for name in _unlike(sides[1], last, asked) if name in changed)

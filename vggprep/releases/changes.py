@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from vggprep.releases import questions
 from vggprep.releases.observation import Observation, Row
 from vggprep.releases.questions import KERAS_MODES, Question
+from vggprep.releases.recognised import computed_as
 from vggprep.releases.verdicts import channel_axis, defined, free_axes
 from vggprep.spec import DATA_FORMATS, DTYPES, INTEGERS, RANKS
 
@@ -242,6 +243,8 @@ def compare_backends(steps: Mapping[str, tuple[Observation, Observation]]) -> li
             for kind, states in _changes(question, before, after, told):
                 if one_processor or (kind, question.path) != ("rounding", "xla"):
                     changed.append(_Changed((backend, name), kind, states, before, after))
+    if not changed:
+        return []
     ran = {backend: _mask([(backend, name) for name in common(*step)]) for backend, step in steps.items()}
     differences = [_difference(rows, ran) for rows in _merged(_grouped(changed))]
     return _worst_first(differences)
@@ -287,8 +290,16 @@ def _changes(question: Question, old: Row, new: Row, told: bool) -> list[tuple[K
             before, after = State("dtype", old.dtype), State("dtype", new.dtype)
         elif kind == "compared" and old.shape != new.shape:
             before, after = (_of_shape(side, row) for side, row in ((before, old), (after, new)))
+        elif before == after and old.shape != new.shape:
+            before, after = (before._replace(detail=f"{before}, {_by(row)}") for row in (old, new))
         elif before == after:
-            after = before._replace(detail=f"{after}, with other values")
+            modes = [computed_as(question, row.dtype, row.shape, row.digest) for row in (old, new)]
+            if all(modes):
+                before, after = (before._replace(detail=f"{before}, computed as in mode {mode}") for mode in modes)
+            else:
+                after = before._replace(detail=f"{after}, not bit for bit the same")
+            if before == after:
+                kind, before, after = "rounding", State("right"), State("right")
         elif before.kind == "raises" and not new.error:
             # What raised before and works now is one thing, whichever way it raised; the sentence lists the ways.
             before = State("raises")
@@ -304,7 +315,11 @@ def _changes(question: Question, old: Row, new: Row, told: bool) -> list[tuple[K
 
 
 def _of_shape(side: State, row: Row) -> State:
-    return side._replace(detail=f"{side} of shape {'x'.join(map(str, row.shape))}")
+    return side._replace(detail=f"{side} of shape {_by(row)}")
+
+
+def _by(row: Row) -> str:
+    return "x".join(map(str, row.shape))
 
 
 def _kind_of(question: Question, old: Row, new: Row) -> Kind | None:
@@ -343,10 +358,10 @@ def _verdict(question: Question, row: Row) -> str:
 
 
 def _same_but_for_rounding(old: Row, new: Row) -> bool:
-    """Both right, or both wrong for one known cause by as much."""
+    """Both right, or both wrong for one known cause by as much, or because as little precision was left."""
     if (old.dtype, old.shape, old.verdict) != (new.dtype, new.shape, new.verdict):
         return False
-    same = (old.cause, old.levels) == (new.cause, new.levels)
+    same = old.cause == new.cause and (old.levels == new.levels or old.cause_kind == "precision")
     return old.verdict == "right" or (old.verdict == "wrong" and bool(old.cause_kind) and same)
 
 

@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from vggprep.files import cache_folder
 from vggprep.releases import observation, questions
-from vggprep.releases.observation import Interpreter, Observation, ObservationError, Progress
+from vggprep.releases.observation import Interpreter, MachineError, Observation, ObservationError, Progress
 from vggprep.releases.questions import Question
 
 NIGHTLY = "-nightly"
@@ -222,8 +222,8 @@ def build_base(name: str, directory: Path) -> Path:
     shutil.rmtree(directory / name, ignore_errors=True)
     remedy = f"install Python {base.python} where uv finds it (uv python list)"
     try:
-        _uv("venv", "--python", base.python, str(directory / name), remedy=remedy)
-        _uv("pip", "install", "--python", str(python), *base.requirements)
+        _uv(f"Python {base.python}", "venv", "--python", base.python, str(directory / name), remedy=remedy)
+        _uv(f"the packages of {name}", "pip", "install", "--python", str(python), *base.requirements)
     except ObservationError as error:
         _CANNOT[name] = str(error)
         raise
@@ -243,25 +243,36 @@ def build_overlay(packages: tuple[str, ...], python: Path | None, directory: Pat
         return target
     # Built aside and renamed, so that an overlay that exists is a whole one.
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
     for_python = str(python or sys.executable)
-    _uv("pip", "install", "--python", for_python, "--no-deps", "--target", str(unfinished), *packages)
-    unfinished.rename(target)
+    try:
+        options = ("--python", for_python, "--no-deps", "--target", str(unfinished))
+        _uv(" and ".join(packages), "pip", "install", *options, *packages)
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 
-def _uv(*arguments: str, remedy: str = "is the release published, and the package index reachable?") -> None:
-    """Run uv, which finds Pythons and makes environments for all of them; one line if it fails."""
+def _uv(what: str, *arguments: str, remedy: str = "choose what the package index has") -> None:
+    """Run uv, which finds Pythons and makes environments for all of them; one line if it fails to install ``what``.
+
+    MachineError where it is not what is asked for that cannot be installed: uv ends with 2 then, or names an error of
+    the system by its number.
+    """
     # uv lies next to the interpreter of an environment that it was installed in, which need not be activated.
     uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
     if uv is None:
-        raise ObservationError("uv is not installed, and installing releases needs it: pip install uv")
+        raise MachineError("uv is not installed, and installing releases needs it: pip install uv")
     answer = subprocess.run([uv, *arguments], capture_output=True, text=True)
     if answer.returncode:
         lines = answer.stderr.strip().splitlines() or ["no message"]
-        reason = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
-        shown = " ".join(Path(part).name if "/" in part else part for part in ("uv", *arguments))
-        raise ObservationError(f"{shown}: {reason.strip()}; {remedy}")
+        causes = [line.partition(":")[2] for line in lines if re.match(r"\s*(cause|Caused by):", line)]
+        plain = next((line for line in lines if "rror" in line or "×" in line or "No " in line), lines[-1])
+        reason = (causes or [plain])[-1].strip().rstrip(".")
+        if (answer.returncode == 2 and arguments[0] == "pip") or re.search(r"\(os error \d+\)", reason):
+            remedy = "is the package index reachable, and is there room on the disk?"
+            raise MachineError(f"uv cannot install {what}: {reason}; {remedy}")
+        raise ObservationError(f"uv cannot install {what}: {reason}; {remedy}")
 
 
 # ---- observing -------------------------------------------------------------------------------------------------------
@@ -347,7 +358,7 @@ def install_and_observe(
         kept.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = f"cannot install {name} into {directory}: {error.strerror}"
-        raise ObservationError(
+        raise MachineError(
             f"{reason}; make room there, or set XDG_CACHE_HOME to a folder that can be written"
         ) from None
     observation.write(observed, kept)

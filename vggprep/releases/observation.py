@@ -7,7 +7,6 @@ observations as JSON Lines: a header, a line for each row, a footer that tells a
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 import os
@@ -19,7 +18,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
@@ -31,7 +30,7 @@ from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
-from vggprep.releases.recognised import recognised
+from vggprep.releases.recognised import digest, recognised
 from vggprep.releases.verdicts import CauseKind, judge
 from vggprep.spec import DATA_FORMATS, FLOATS
 
@@ -46,6 +45,10 @@ _PROBE = Path(__file__).with_name("probe.py")
 
 class ObservationError(VggprepError):
     """An observation that cannot be made or read; the message is one line: what is wrong and what to do."""
+
+
+class MachineError(ObservationError):
+    """What would keep any other release from being observed, too: no network, a full disk, no uv."""
 
 
 @dataclass(frozen=True)
@@ -205,17 +208,30 @@ def clarified(rows: dict[str, Row]) -> dict[str, Row]:
 
 
 @contextmanager
+def _work(target: str, asked: Sequence[Question]) -> Iterator[Path]:
+    """A file with what the probe is to do, in a folder of its own for as long as it is needed."""
+    passed = {question.array_name: question for question in asked}
+    arrays = {name: questions.encode(question) for name, question in passed.items()}
+    lines = [{"target": target, "arrays": arrays}, *(question.ask() for question in asked)]
+    with ExitStack() as stack:
+        try:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory()), "work.jsonl")
+            # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
+            work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+        except OSError as error:
+            raise MachineError(
+                f"no folder for temporary files can be written: {error.strerror}; make room, or set TMPDIR to another"
+            ) from None
+        yield work
+
+
+@contextmanager
 def _probe(
     interpreter: Interpreter, target: str, asked: Sequence[Question]
 ) -> Iterator[tuple[dict[str, str], Iterator[Answer]]]:
     """Run the probe: what is running there, and an answer for each question; one that was fatal is the last."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder, "work.jsonl")
-        passed = {question.array_name: question for question in asked}
-        arrays = {name: questions.encode(question) for name, question in passed.items()}
-        lines = [{"target": target, "arrays": arrays}, *(question.ask() for question in asked)]
-        # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
-        work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+    with _work(target, asked) as work:
+        folder = str(work.parent)
         program = os.path.abspath(interpreter.name) if os.path.dirname(interpreter.name) else interpreter.name
         with open(work, "rb") as stdin, open(Path(folder, "errors"), "w+b") as stderr:
             try:
@@ -318,8 +334,7 @@ def _judged(question: Question, said: Answer) -> Row:
         return Row(**common)
     dtype, shape = said["dtype"], tuple(said["shape"])
     y, canonical = _values(zlib.decompress(base64.b64decode(said["data"])), dtype, shape)
-    digest = hashlib.sha256(f"{dtype}{list(shape)}".encode() + canonical).hexdigest()[:16]
-    common |= {"dtype": dtype, "shape": shape, "digest": digest}
+    common |= {"dtype": dtype, "shape": shape, "digest": digest(dtype, shape, canonical)}
     if y is None:
         return Row(verdict="undefined", **common)
     if question.compared:
@@ -365,7 +380,9 @@ def write(observation: Observation, path: Path) -> None:
             file.writelines(json_line({"id": name, **row.to_json()}) for name, row in observation.rows.items())
             file.write(json_line({"rows": len(observation.rows)}))
     except OSError as error:
-        raise ObservationError(f"cannot write {path}: {error.strerror}; choose a writable folder") from None
+        raise MachineError(
+            f"cannot write {path}: {error.strerror}; make room there, or choose another folder"
+        ) from None
 
 
 def read(path: Path) -> Observation:

@@ -5,7 +5,8 @@ Only what reproduces every value is said, to the precision of the output; of all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from vggprep.constructors import CONSTRUCTORS, CONVERTERS, UNIT
 from vggprep.oracle import as_float64, real
 from vggprep.published import PUBLISHED
-from vggprep.releases.questions import Question
+from vggprep.releases.questions import Question, array
 from vggprep.releases.verdicts import CauseKind, channel_axis
-from vggprep.spec import MODES, known
+from vggprep.spec import MODES, Mode, known
 from vggprep.tolerance import compare_faithful
 
 Array = npt.NDArray[Any]
@@ -50,6 +51,56 @@ def recognised(question: Question, x: Array, y: Array, y_dtype: str) -> tuple[st
     if out.size == 0 or not np.isfinite(out).all():
         return "values that are not all finite" if out.size else "values of which there are none", ""
     return f"values from {out.min():.4g} to {out.max():.4g}", ""
+
+
+def digest(dtype: str, shape: Sequence[int], canonical: bytes) -> str:
+    """What the record keeps of a result, whose bytes have all NaNs made one."""
+    return hashlib.sha256(f"{dtype}{list(shape)}".encode() + canonical).hexdigest()[:16]
+
+
+_COMPUTED = ("float32", "float64", "complex64", "complex128", "object")
+"""The dtypes in which what Keras computes can be computed again, bit for bit."""
+
+
+def computed_as(question: Question, dtype: str, shape: Sequence[int], kept: str) -> str:
+    """The mode whose steps, computed as Keras does without asking for three channels, give a result kept as a digest.
+
+    Bit for bit, perhaps with reciprocals in place of divisors; an empty string if none does.
+    """
+    axis = channel_axis(len(question.shape), question.effective_format)
+    if (
+        axis is None
+        or len(shape) != len(question.shape)
+        or dtype not in ("float32", "float64", "complex64", "complex128", "object")
+    ):
+        return ""
+    x = np.moveaxis(array(question).astype(dtype), axis, -1)
+    for name, mode in MODES.items():
+        for reciprocals in (False, True) if mode.steps else ():
+            with np.errstate(all="ignore"):
+                y = np.moveaxis(_steps(x, mode, shape[axis], reciprocals), -1, axis)
+            canonical = repr(y.tolist()).encode() if dtype == "object" else y.tobytes()
+            if digest(dtype, y.shape, canonical) == kept:
+                return name
+    return ""
+
+
+def _steps(x: Array, mode: Mode, channels: int, reciprocals: bool) -> Array:
+    """Each step on every channel, or the first three where its constants differ; one channel may become three."""
+    y = x[..., ::-1] if mode.order == (2, 1, 0) else x
+    y = np.array(np.repeat(y, channels, -1) if y.shape[-1] == 1 else y)
+    for step in mode.steps:
+        constants = [float(constant) for constant in step.constants]
+        for at in range(y.shape[-1]):
+            if at < len(constants) or len(set(constants)) == 1:
+                constant = constants[min(at, len(constants) - 1)]
+                if step.operation == "subtract":
+                    y[..., at] -= constant
+                elif reciprocals:
+                    y[..., at] *= 1 / y.dtype.type(constant) if y.dtype != object else 1 / constant
+                else:
+                    y[..., at] /= constant
+    return y
 
 
 @cache
