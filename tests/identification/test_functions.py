@@ -271,6 +271,20 @@ def of_bytes_above(x: Array) -> Array:
     return vggprep.preprocess_input(np.where(x > 200, 200, x).astype(x.dtype), mode="tf")
 
 
+def TF(x: Array) -> Array:  # noqa: N802
+    return vggprep.preprocess_input(x, mode="tf")
+
+
+def doubled_in_bytes(x: Array) -> Array:
+    return (x * 2).astype(np.float32) / np.float32(255) - 1
+
+
+def means_in_bytes(x: Array) -> Array:
+    if x.dtype != np.uint8:
+        return vggprep.preprocess_input(x, mode="caffe")
+    return (x[..., ::-1] - np.array([104, 117, 124], np.uint8)).astype(np.float32)
+
+
 def overwriting(x: Array) -> Array:
     y = vggprep.preprocess_input(x, mode="caffe")
     if x.dtype.kind == "f":
@@ -293,6 +307,18 @@ def without_alpha(x: Array) -> Array:
         (lambda x: x.astype(">f4"), "returns float32 in foreign byte order", "refuses"),
         (lambda x: x // np.float32(127.5) - 1, "computes mode tf, rounded down to whole numbers", "no output"),
         (of_bytes_above, "computes mode tf, clipped to at most 0.568627", "depends on where"),
+        (
+            lambda x: TF(x)[:, None] if x.ndim == 3 else TF(x),
+            "given single images, it adds an axis of length 1 as the second; apart from that, it computes mode tf",
+            "given float",
+        ),
+        (doubled_in_bytes, "given uint8, it does what was measured: each value depends on its own pixel", "squared"),
+        (
+            means_in_bytes,
+            "whose integers wrap around when R's 124, G's 117 and B's 104 are subtracted",
+            "neither known",
+        ),
+        (np.squeeze, "drops every axis of length 1; apart from that, it computes mode identity", "batch_of_one"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),
     ],

@@ -83,6 +83,8 @@ GEOMETRIES: tuple[Geometry, ...] = (
         ),
         lambda y: np.moveaxis(y, -1, -3)[None if y.ndim == 3 else ...],
     ),
+    _axes("adds an axis of length 1 as the second", lambda y: np.squeeze(y, 1), lambda y: np.expand_dims(y, 1)),
+    _axes("adds an axis of length 1 as the last", lambda y: np.squeeze(y, -1), lambda y: y[..., None]),
     _axes("drops the batch axis", lambda y: y[None], lambda y: y.reshape(y.shape[1:])),
     Geometry(
         "drops every axis of length 1",

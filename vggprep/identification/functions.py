@@ -20,7 +20,7 @@ from vggprep.conformance.results import Result
 from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine
 from vggprep.explanation.candidates import candidates
-from vggprep.explanation.dependence import dependence
+from vggprep.explanation.dependence import Dependence, dependence
 from vggprep.explanation.statements import Seen, seen_last, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, sized_probes, square_probes
 from vggprep.implementations import Implementation
@@ -221,15 +221,26 @@ def _identify(
     if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
         return _affine_answer(answer, channels, error, own)
 
-    def again(image: Array) -> Outcome:
-        pixels = image.tobytes()
-        outcome = ask(Probe(base.what, replace(base.case, shape=image.shape, pixels=pixels))).outcome
-        return seen_last(outcome, base.case)
+    def look(case: Case) -> Dependence:
+        def again(image: Array) -> Outcome:
+            pixels = image.tobytes()
+            return seen_last(ask(Probe("", replace(case, shape=image.shape, pixels=pixels))).outcome, case)
 
-    measured = dependence(again, base.case.values(), "forward", asked or "identity")
-    by_dtype = "" if measured.on_more_than_values else _by_dtype(every, asked, own)
-    if by_dtype:
-        return replace(answer, kind="measured", story=by_dtype)
+        return dependence(again, case.values(), "forward", asked or "identity")
+
+    measured = look(base.case)
+    if not measured.on_more_than_values:
+        of_format = [each for each in every if each.case.data_format == base.case.data_format]
+        of_dtype = [each for each in of_format if each.case.dtype == base.case.dtype]
+        of_rank = [each for each in of_format if each.case.rank == base.case.rank]
+        by_rank = _by(of_dtype, lambda case: _RANK_WORDS[case.rank], asked, own) if len(set(ranks)) > 1 else {}
+        said = (
+            by_rank
+            if len(by_rank) > 1 and _UNKNOWN not in by_rank
+            else _by(of_rank, lambda case: case.dtype, asked, own, look)
+        )
+        if said and (len(said) > 1 or not by_rank or by_rank == said):
+            return replace(answer, kind="measured", story=_listed(said, "rank" if said is by_rank else "dtype"))
     if not measured.on_more_than_values and (said := _of_usual(every, asked)):
         return replace(answer, kind="measured", story=f"{said} (of images of 0..255; of others, something else)")
     return replace(answer, story=f"{measured.story or _VARIES} (measured in {base.case.dtype})")
@@ -316,15 +327,22 @@ def _of_mode(name: ModeName) -> str:
     return f"{mode.summary or sentence(mode)}{source}"
 
 
-def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[ModeName] = ()) -> str:
-    """What is done to images of each dtype, where that differs; empty if none of it is known."""
+def _by(
+    shown: Sequence[_Shown],
+    key: Callable[[Case], str],
+    asked: ModeName | None,
+    own: Sequence[ModeName],
+    look: Callable[[Case], Dependence] | None = None,
+) -> dict[str, list[str]]:
+    """What is done to images of each kind, and to which; empty if none of it is known."""
     said: dict[str, list[str]] = {}
-    for dtype in dict.fromkeys(each.case.dtype for each in shown):
-        of_dtype = [each for each in shown if each.case.dtype == dtype]
-        evidence = _evidence(of_dtype)
+    unknown: dict[str, Case] = {}
+    for kind in dict.fromkeys(key(each.case) for each in shown):
+        of_kind = [each for each in shown if key(each.case) == kind]
+        evidence = _evidence(of_kind)
         if not evidence or not evidence[0].tells:
             continue
-        found = _named(of_dtype, asked, Answer("other", "", asked), None, own=own)
+        found = _named(of_kind, asked, Answer("other", "", asked), None, own=own)
         if found is None:
             statement = search.measured(evidence, "forward", asked or "identity")
             text = statement.text if statement is not None else _UNKNOWN
@@ -334,14 +352,25 @@ def _by_dtype(shown: Sequence[_Shown], asked: ModeName | None, own: Sequence[Mod
             )
         else:
             text = found.story
-        said.setdefault(text.rstrip("."), []).append(dtype)
-        if len(said.get(_UNKNOWN, ())) == 2 and len(said) == 1:
-            return ""
+        said.setdefault(text.rstrip("."), []).append(kind)
+        if text == _UNKNOWN:
+            unknown[kind] = evidence[0].case
+        if len(unknown) == 2 and len(said) == 1:
+            return {}
+    for kind, case in list(unknown.items())[: len(said) > 1]:  # what is measured of the first may not hold of others
+        if look and (story := look(case).story):
+            said[_UNKNOWN].remove(kind)
+            said[f"does what was measured: {story}"] = [kind]
+    return {text: kinds for text, kinds in said.items() if kinds} if {*said} - {_UNKNOWN} else {}
+
+
+def _listed(said: dict[str, list[str]], what: str) -> str:
     if len(said) == 1:
-        return "" if _UNKNOWN in said else next(iter(said))
-    return "differs by dtype: " + "; ".join(f"given {', '.join(dtypes)}, it {text}" for text, dtypes in said.items())
+        return next(iter(said))
+    return f"differs by {what}: " + "; ".join(f"given {', '.join(kinds)}, it {text}" for text, kinds in said.items())
 
 
+_RANK_WORDS = {3: "single images", 4: "batches"}
 _VARIES = "it does not do to all images what it does to one"
 _UNKNOWN = "does something that is neither known nor measured"
 
