@@ -241,8 +241,8 @@ def _identify(
         )
         if said and (len(said) > 1 or not by_rank or by_rank == said):
             return replace(answer, kind="measured", story=_listed(said, "rank" if said is by_rank else "dtype"))
-    if not measured.on_more_than_values and (said := _of_usual(every, asked)):
-        return replace(answer, kind="measured", story=f"{said} (of images of 0..255; of others, something else)")
+    if not measured.on_more_than_values and (part := _of_usual(every, asked)):
+        return replace(answer, kind="measured", story=f"{part} (of images of 0..255; of others, something else)")
     return replace(answer, story=f"{measured.story or _VARIES} (measured in {base.case.dtype})")
 
 
