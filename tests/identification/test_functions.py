@@ -275,10 +275,6 @@ def TF(x: Array) -> Array:  # noqa: N802
     return vggprep.preprocess_input(x, mode="tf")
 
 
-def doubled_in_bytes(x: Array) -> Array:
-    return (x * 2).astype(np.float32) / np.float32(255) - 1
-
-
 def means_in_bytes(x: Array) -> Array:
     if x.dtype != np.uint8:
         return vggprep.preprocess_input(x, mode="caffe")
@@ -312,7 +308,6 @@ def without_alpha(x: Array) -> Array:
             "given single images, it adds an axis of length 1 as the second; apart from that, it computes mode tf",
             "given float",
         ),
-        (doubled_in_bytes, "given uint8, it does what was measured: each value depends on its own pixel", "squared"),
         (
             means_in_bytes,
             "whose integers wrap around when R's 124, G's 117 and B's 104 are subtracted",
