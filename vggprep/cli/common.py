@@ -30,7 +30,6 @@ from vggprep.errors import VggprepError
 from vggprep.files import printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
-from vggprep.implementations.targets import TargetSpec
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, ModeName, known, published
 
 if TYPE_CHECKING:
@@ -288,7 +287,6 @@ def long_progress() -> Iterator[Callable[[int, int, float], None]]:
 
 
 __all__ = [
-    "TargetSpec",
     "console",
     "fail",
     "html_option",

@@ -68,11 +68,7 @@ def computed_as(question: Question, dtype: str, shape: Sequence[int], kept: str)
     Bit for bit, perhaps with reciprocals in place of divisors; an empty string if none does.
     """
     axis = channel_axis(len(question.shape), question.effective_format)
-    if (
-        axis is None
-        or len(shape) != len(question.shape)
-        or dtype not in ("float32", "float64", "complex64", "complex128", "object")
-    ):
+    if axis is None or len(shape) != len(question.shape) or dtype not in _COMPUTED:
         return ""
     x = np.moveaxis(array(question).astype(dtype), axis, -1)
     for name, mode in MODES.items():
