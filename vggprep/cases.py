@@ -162,6 +162,13 @@ class Case:
         shape = "x".join(map(str, self.shape))
         return f"{self.direction}-{self.mode}-{self.data_format}-{self.dtype}-{self.layout}-{self.regime}-{shape}"
 
+    @property
+    def of_values(self) -> Case:
+        """The same for all cases with these values: channels last, in C order, and forward in no mode."""
+        mode = "identity" if self.direction == "forward" else self.mode
+        layout = self.layout if self.layout in SPREAD else "c"
+        return Case(self.direction, mode, "channels_last", self.dtype, layout, self.regime, self.shape, self.pixels)
+
     def values(self) -> Array:
         """The pixels, channels last, C order, native; a new array."""
         return self.view().copy()

@@ -130,21 +130,19 @@ def fit(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Affine, float] | 
 
 def fit_channel(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Channel, float] | None:
     """The map from pixels ``x``, ``(n, 3)``, to one output channel ``y``, ``(n,)``; otherwise as ``fit``."""
-    scale, offset, error, source = min(((*_line(x[:, j], y), j) for j in range(3)), key=lambda f: f[2])
+    # Least squares: slope, offset and largest error of each input channel.
+    mean_x, mean_y = x.mean(axis=0), y.mean()
+    spread = ((x - mean_x) ** 2).sum(axis=0)
+    scales = (y - mean_y) @ (x - mean_x) / np.where(spread, spread, 1)
+    offsets = mean_y - scales * mean_x
+    errors = np.abs(y[:, None] - scales * x - offsets).max(axis=0)
+    source = int(np.argmin(errors))
+    scale, offset, error = float(scales[source]), float(offsets[source]), float(errors[source])
     extent = abs(scale) * float(np.ptp(x[:, source]))
     if not error <= 0.01 * extent + 64 * unit_roundoff * abs(offset):
         return None
     channel = Channel(source, _tidy(scale, 1e-7), _tidy(offset, 1e-7 * (abs(offset) + extent)))
     return channel, error / abs(scale) if scale else 0.0
-
-
-def _line(x: Float64, y: Float64) -> tuple[float, float, float]:
-    """Least squares: slope, offset, largest error."""
-    mean_x, mean_y = x.mean(), y.mean()
-    spread = ((x - mean_x) ** 2).sum()
-    scale = float(((x - mean_x) * (y - mean_y)).sum() / spread) if spread else 0.0
-    offset = float(mean_y - scale * mean_x)
-    return scale, offset, float(np.abs(y - scale * x - offset).max())
 
 
 def _tidy(value: float, within: float) -> float:

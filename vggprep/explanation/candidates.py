@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import to_format
+from vggprep.cases import Case, dtype_of, to_format
 from vggprep.configurations.affine import lines
 from vggprep.explanation import affine
 from vggprep.explanation.statements import (
@@ -21,8 +21,10 @@ from vggprep.explanation.statements import (
     Kind,
     Seen,
     Statement,
+    kept_of_small,
     said_end,
     unit_roundoff,
+    values_of,
 )
 from vggprep.faults import FAULTS, Fault, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
@@ -103,18 +105,24 @@ def _statement(
 
 
 def _predict(function: Function, mode: ModeName, seen: Seen) -> Array | None:
-    array, output = seen.array, seen.outcome.output
-    if output is not None and _is_narrower(array, output):
-        array = array.astype(output.dtype)  # it computes with more bits than it was given; so must the candidate
+    output = seen.outcome.output
+    # Where it computes with more bits than it was given, so must the candidate.
+    wider = output is not None and _is_narrower(dtype_of(seen.case.dtype), output.dtype)
+    return _returned(function, mode, output.dtype if output is not None and wider else None, seen.case)
+
+
+@kept_of_small
+def _returned(function: Function, mode: ModeName, dtype: np.dtype[Any] | None, case: Case) -> Array | None:
     try:
         with np.errstate(all="ignore"):
-            return function(array, seen.case.data_format, mode)
+            return function(case.array() if dtype is None else case.array().astype(dtype), case.data_format, mode)
     except Exception:  # whatever it does on purpose
         return None
 
 
-def _is_narrower(array: Array, output: Array) -> bool:
-    names = [z.dtype.name for z in (array, output)]
+@functools.cache
+def _is_narrower(dtype: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    names = [dtype.name, other.name]
     known = [oracle.FORMATS[name].precision for name in names if name in oracle.FORMATS]
     return len(known) == 2 and known[0] < known[1]
 
@@ -129,9 +137,14 @@ def on_values(kind: Kind, name: str, text: str, compute: Callable[[Float64], Arr
         if not seen.x.size:
             return seen.outcome.output  # no pixels support no cause, and contradict none
         with np.errstate(all="ignore"):
-            return to_format(compute(seen.x), seen.case.data_format)
+            return to_format(_computed(compute, seen.case.of_values), seen.case.data_format)
 
     return Statement(kind, name, text, predict, size=size)
+
+
+@kept_of_small
+def _computed(compute: Callable[[Float64], Array], case: Case) -> Array:
+    return compute(values_of(case))
 
 
 def _families(direction: Direction) -> Iterator[Statement]:
@@ -291,24 +304,38 @@ def _cutting(
 
     def predict(seen: Seen) -> Array | None:
         output = seen.outcome.output
-        if output is None or output.shape != seen.array.shape:
+        if output is None or output.shape != seen.case.array_shape:
             return None
         if not seen.x.size:
             return output
+        whole = output.dtype if output.dtype.kind in "iu" else None
+        found = _either(compute, own, cut, whole, seen.case.of_values)
         with np.errstate(all="ignore"):
-            y = compute(seen.x)
-            u = max(unit_roundoff(seen.array.dtype), oracle.FORMATS["float32"].unit_roundoff)
-            slack = ROUNDINGS * u * np.abs(y[np.isfinite(y)]).max(initial=0.0)
-            found = [cut(y), cut(y - slack), cut(y + slack), cut(own(seen.case.values()))]
-            if output.dtype.kind in "iu":
-                # What is too large for the output's dtype is no prediction: it has to be clipped or wrapped first.
-                found = [np.where(np.isfinite(z), z, np.nan_to_num(z).astype(output.dtype)) for z in found]
             predicted = np.stack([to_format(each, seen.case.data_format) for each in found])
             off = np.abs(oracle.as_float64(predicted) - oracle.as_float64(output))
         nearest: Array = np.take_along_axis(predicted, np.argmin(off, axis=0)[None], axis=0)[0]
         return nearest
 
     return Statement("steps", name, text, predict)
+
+
+@kept_of_small
+def _either(
+    compute: Callable[[Float64], Float64],
+    own: Callable[[Array], Array],
+    cut: Callable[[Any], Array],
+    dtype: np.dtype[Any] | None,
+    case: Case,
+) -> Array:
+    with np.errstate(all="ignore"):
+        y = compute(values_of(case))
+        u = max(unit_roundoff(dtype_of(case.dtype)), oracle.FORMATS["float32"].unit_roundoff)
+        slack = ROUNDINGS * u * np.abs(y[np.isfinite(y)]).max(initial=0.0)
+        found = [cut(y), cut(y - slack), cut(y + slack), cut(own(case.values()))]
+        if dtype is not None:
+            # What is too large for the output's dtype is no prediction: it has to be clipped or wrapped first.
+            found = [np.where(np.isfinite(z), z, np.nan_to_num(z).astype(dtype)) for z in found]
+        return np.stack(found)
 
 
 _GRIDS = (*(10.0**-n for n in range(6)), 1 / 127, 1 / 127.5, 1 / 128, 1 / 255, 1 / 256, 1 / 512, 1 / 1024)

@@ -11,10 +11,21 @@ from typing import NamedTuple
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import to_format
+from vggprep.cases import Case, to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
-from vggprep.explanation.statements import Array, Float64, Seen, Statement, grey_levels, said_end, unit_roundoff
+from vggprep.explanation.statements import (
+    ROUNDINGS,
+    Array,
+    Float64,
+    Seen,
+    Statement,
+    grey_levels,
+    kept_of_small,
+    said_end,
+    unit_roundoff,
+    values_of,
+)
 from vggprep.spec import MODES, Direction, ModeName, definition
 
 # Geometry ---------------------------------------------------------------------------------------------------------
@@ -106,11 +117,20 @@ class _Before(NamedTuple):
     """Something done to the image before the affine map; ``words`` follows the map."""
 
     words: str
-    compute: Callable[[Seen], Float64]
+    make: Callable[[Case], Float64]
+
+    def compute(self, seen: Seen) -> Float64:
+        """What the map is of."""
+        return _made(self, seen.case.of_values)
+
+
+@kept_of_small
+def _made(before: _Before, case: Case) -> Float64:
+    return before.make(case)
 
 
 def _of(words: str, compute: Callable[[Float64], Float64]) -> _Before:
-    return _Before(words, lambda seen: compute(seen.x))
+    return _Before(words, lambda case: compute(values_of(case)))
 
 
 def _statistic(values: Float64, words: str) -> Float64:
@@ -154,18 +174,18 @@ _OF: tuple[tuple[str, tuple[int, ...] | None], ...] = (
 )  # fmt: skip
 
 
-def _shifted(number: int | tuple[int, ...], seen: Seen) -> Float64:
+def _shifted(number: int | tuple[int, ...], case: Case) -> Float64:
     """``x - number`` in an integer dtype of its own, which wraps around."""
-    values = seen.case.values()
+    values = case.view()
     if values.dtype.kind not in "iu":
-        return seen.x - np.array(number, np.float64)
+        return values_of(case) - np.array(number, np.float64)
     with np.errstate(all="ignore"):
         return oracle.as_float64(values - np.array(number).astype(values.dtype))
 
 
-def _signed(seen: Seen) -> Float64:
-    values = seen.case.values()
-    return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else seen.x
+def _signed(case: Case) -> Float64:
+    values = case.view()
+    return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else values_of(case)
 
 
 def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Float64) -> Float64:
@@ -293,11 +313,17 @@ def _seen_ends(before: _Before, rows: Float64, evidence: Sequence[Seen], ends: E
     for seen in evidence:
         if seen.y is None or not seen.x.size or seen.case.regime == "huge":
             continue
-        y = _summed(before, rows, None, seen).reshape(-1, 3)
+        y, given = _summed(before, rows, None, seen).reshape(-1, 3), seen.y.reshape(-1, 3)
+        roundings = 1e-3 + 2 * ROUNDINGS * unit_roundoff(np.asarray(seen.outcome.output).dtype)
+        near = roundings * np.abs([*ends, given.min(axis=0), given.max(axis=0)]).max()
+        with np.errstate(invalid="ignore"):
+            off = np.minimum(np.abs(np.clip(y, *ends) - given), np.abs(y - given))
+        if (off > near).any():
+            return None  # the map would not be what comes out, wherever it is clipped
         low = np.where((y < ends[0] - beyond).any(axis=0), ends[0], low)
         high = np.where((y > ends[1] + beyond).any(axis=0), ends[1], high)
-        beyond_low |= (seen.y.reshape(-1, 3) < ends[0] - beyond).any(axis=0)
-        beyond_high |= (seen.y.reshape(-1, 3) > ends[1] + beyond).any(axis=0)
+        beyond_low |= (given < ends[0] - beyond).any(axis=0)
+        beyond_high |= (given > ends[1] + beyond).any(axis=0)
     low, high = np.where(beyond_low, -np.inf, low), np.where(beyond_high, np.inf, high)
     return (low, high) if np.isfinite([low, high]).any() else None
 

@@ -5,6 +5,7 @@ Of what fits, the plainest is stated, with the names of the others. What explain
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -78,9 +79,10 @@ def explain(
 
 def plainer(statement: Statement, shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Statement:
     """The statement, or that all is one number, where that says as much as two steps in a row would."""
-    maps = affine_maps(shown, direction, mode) if statement.kind == "steps" else ()
-    constants = (each for each in maps if each.name == "constant")
-    return next((each for each in constants if reproduces(each, shown)), statement)
+    if statement.kind != "steps":
+        return statement
+    first = next(affine_maps(shown, direction, mode, thorough=False), statement)
+    return first if first.name == "constant" and reproduces(first, shown) else statement
 
 
 def known(
@@ -91,7 +93,7 @@ def known(
 ) -> Statement | None:
     """Of what has a name, the first that fits all that was seen."""
     wide = is_wide(shown)
-    loose = [e for e in (replace(e, single=wide) for e in candidates(direction, mode)) if reproduces(e, shown)]
+    loose = [each for each in _to_precision(direction, mode, wide) if reproduces(each, shown)]
     for fits in (_strict(loose, shown), loose) if wide else (loose,):
         for each in fits:
             if each.single and each.kind == "rounding":
@@ -99,6 +101,11 @@ def known(
         if admitted := [each for each in fits if each.kind != "rounding" and admit(each)]:
             return _chosen(admitted, shown)
     return None
+
+
+@functools.cache
+def _to_precision(direction: Direction, mode: ModeName, single: bool) -> tuple[Statement, ...]:
+    return tuple(replace(each, single=single) for each in candidates(direction, mode))
 
 
 def fitting(statements: Iterable[Statement], shown: Sequence[Seen]) -> list[Statement]:
@@ -245,7 +252,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
             return False
         return same(output, one, single=statement.single, size=statement.size)
 
-    single = tuple(replace(each, single=True) for each in known) if is_wide(shown) else ()
+    single = _to_precision(direction, mode, True) if is_wide(shown) else ()
     undone = [(geometry, [_undone(geometry, seen) for seen in shown]) for geometry in GEOMETRIES]
     moved = [(geometry, [s for s in seen if s is not None]) for geometry, seen in undone if all(seen)]
     for numbers in (plain, known, single):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ _COLOURS = 8
 """Distinct pixels from which an image can tell causes apart: black, white, grey and single pixels cannot."""
 
 
+T = TypeVar("T")
+
+
 class Seen(NamedTuple):
     """One input, and what came of it."""
 
@@ -40,14 +44,14 @@ class Seen(NamedTuple):
 
     @property
     def x(self) -> Float64:
-        """The values of the input, channels last."""
-        return oracle.as_float64(self.case.values())
+        """The values of the input, channels last; read-only."""
+        return values_of(self.case.of_values)
 
     @property
     def y(self) -> Float64 | None:
         """The output, seen as channels last, if it has the input's shape."""
         output = self.outcome.output
-        if output is None or output.shape != self.array.shape:
+        if output is None or output.shape != self.case.array_shape:
             return None
         return oracle.as_float64(from_format(output, self.case.data_format))
 
@@ -55,6 +59,29 @@ class Seen(NamedTuple):
     def tells(self) -> bool:
         """Whether the image has enough colours to tell one cause from another."""
         return _tells(self.case)
+
+
+def kept_of_small(make: Callable[..., T]) -> Callable[..., T]:
+    """What is made of a case, the last argument, as an array that is read-only or ``None``; of small images, once."""
+
+    @functools.lru_cache(maxsize=8192)
+    def kept(*of: Any) -> T:
+        made = make(*of)
+        if isinstance(made, np.ndarray):
+            made = made.view()
+            made.flags.writeable = False
+        return made
+
+    return lambda *of: (kept if math.prod(of[-1].shape) <= _SMALL else make)(*of)
+
+
+_SMALL = 1024  # numbers
+
+
+@kept_of_small
+def values_of(case: Case) -> Float64:
+    """The values of an input, channels last."""
+    return oracle.as_float64(case.view())
 
 
 def grey_levels(error: float) -> str:
@@ -120,18 +147,23 @@ def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0
     if seen.shape != predicted.shape:
         return False
     a, b = oracle.as_float64(seen), oracle.as_float64(predicted)
-    finite = np.isfinite(a)
-    if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
-        return False
-    if seen.dtype.kind in "iub" and not within:
-        return bool((a == b).all())
     u, of_float32 = unit_roundoff(seen.dtype), oracle.FORMATS["float32"].unit_roundoff
     if single:
         u = max(u, of_float32)
+    whole = seen.dtype.kind in "iub" and not within
+    with np.errstate(all="ignore"):
+        furthest = np.abs(a - b).max(initial=0.0)
+    if math.isfinite(furthest):
+        bound = 0.0 if whole else ROUNDINGS * (u * np.abs(a).max(initial=0.0) + of_float32 * size) + within
+        return bool(furthest <= bound)
+    finite = np.isfinite(a)
+    if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
+        return False
     bound = ROUNDINGS * (u * np.abs(a[finite]).max(initial=0.0) + of_float32 * size) + within
     return bool((np.abs(a[finite] - b[finite]) <= bound).all())
 
 
+@functools.cache
 def unit_roundoff(dtype: np.dtype[Any]) -> float:
     """That of a floating dtype; of others, that of float32, which they are computed in."""
     return oracle.FORMATS[dtype.name if dtype.name in oracle.FORMATS else "float32"].unit_roundoff

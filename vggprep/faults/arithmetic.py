@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -96,7 +97,12 @@ def normalised(x: Array, mode: ModeName, axes: tuple[int, ...]) -> Array:
 
 def folded(mode: ModeName) -> tuple[Array, Array]:
     """The mode as ``x * scale + offset`` in float64, in the order of the output's channels."""
-    each = lines(definition(mode))
+    return _folded(definition(mode))
+
+
+@functools.cache
+def _folded(mode: Mode) -> tuple[Array, Array]:
+    each = lines(mode)
     return np.array([float(line.scale) for line in each]), np.array([float(line.offset) for line in each])
 
 
