@@ -196,16 +196,36 @@ def state(question: Question, row: Row) -> State:
         if row.type == "setting":
             return State("setting", f"set_{'floatx' if question.floatx else 'image_data_format'} raises {row.error}")
         if row.error == "OutputShapeError":
-            return State("setting", "a layer says that another shape comes out than does")
+            return State("setting", row.cause or "a layer says that another shape comes out than does")
         return State("raises", row.error)
     if row.verdict == "right":
         return State("right")
     if question.compared:
         return State("result", f"{row.cause} as {row.dtype}")
     axis = re.search(r"along the (\w+)$", row.cause) if row.cause.count(" along the ") == 1 else None
-    shape = "" if row.shape == question.shape else " in another shape"
-    words = row.cause or f"{row.dtype} values{shape}, for which nothing is defined"
+    words = row.cause or f"{row.dtype} values{_in_shape(question, row)}, for which nothing is defined"
+    if row.verdict == "wrong" and row.levels is None and row.shape != question.shape and _channels(question) == 3:
+        words = _stretched(question, row)
     return State("result", words, axis[1] if axis and row.cause_kind == "axis" else "")
+
+
+def _in_shape(question: Question, row: Row) -> str:
+    return "" if row.shape == question.shape else f" of shape {_by(row)}"
+
+
+def _stretched(question: Question, row: Row) -> str:
+    """How a result's shape differs from the input's: how many times as high and wide, else the shape itself."""
+    axes = free_axes(question.shape, question.effective_format)
+    came = free_axes(row.shape, question.effective_format)
+    times = {axis: came[axis] / side for axis, side in axes.items() if side and came.keys() == axes.keys()}
+    named = {axis: f"{n:g} times as {_LONG[axis]}" for axis, n in times.items() if n != 1 and axis in _TIMES}
+    channels = channel_axis(len(row.shape), question.effective_format)
+    if not named or len(named) < sum(n != 1 for n in times.values()) or channels is None or row.shape[channels] != 3:
+        return f"the shape {_by(row)}"
+    return listed(named.values())
+
+
+_TIMES = ("depth", "height", "width")
 
 
 def _ownership(row: Row) -> State:

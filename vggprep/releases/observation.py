@@ -56,7 +56,8 @@ class Row:
     """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
     ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``; where no mode is meant,
-    ``cause`` is what came out, and where a call raised and wrote to its input, what was left of it. ``aliasing`` is
+    ``cause`` is what came out; where a call raised and wrote to its input, what was left of it; where a layer says that
+    another shape comes out, which. ``aliasing`` is
     ``same`` if the input itself came back, ``shared`` if the result shares its memory. ``type`` is ``array``,
     ``tensor`` or ``other``, or ``setting`` if Keras refused the setting, so that ``preprocess_input`` was not called.
     """
@@ -325,6 +326,8 @@ def _judged(question: Question, said: Answer) -> Row:
     for key in {"message", "skipped"} & common.keys():
         common[key] = common[key].encode("utf-8", "replace").decode()  # lone surrogates, which no file can hold
     common["warnings"] = tuple(said.get("warnings", ()))
+    if said.get("error") == "OutputShapeError":
+        common |= {"cause": common.pop("message")}
     if "left" in said:
         left = said["left"]
         y, _ = _values(zlib.decompress(base64.b64decode(left["data"])), left["dtype"], tuple(left["shape"]))

@@ -21,7 +21,7 @@ import tempfile
 import time
 import warnings
 import zlib
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 # Run as a script, our own folder comes first on the path, and its modules would hide others of the same names.
 if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
@@ -382,14 +382,21 @@ def layer(target: Target, name: str) -> Any:
     return found
 
 
+def compare_shapes(said: Tuple[Optional[int], ...], came: Tuple[int, ...]) -> None:
+    """OutputShapeError, if another shape is said to come out than does; None and the length of a batch fit any."""
+    shown = str(said), str(came)
+    if len(said) == len(came) and said[1:-1] == came[1:-1] and said[-1] is not None:
+        shown = "{} channel{}".format(said[-1], "s" * (said[-1] != 1)), str(came[-1])
+    if len(said) != len(came) or any(a not in (None, b) for a, b in zip(said[1:], came[1:])):  # noqa: B905
+        raise OutputShapeError("a layer says that the output has {}, and it has {}".format(*shown))
+
+
 def run_layers(target: Target, made: List[Any], x: Any) -> Any:
     """Call layers on an array, and see that each says of a model's input what comes out of the array."""
     said, y = new_input(target, x), x
     for one in made:
         said, y = one(said), one(y)
-        shape = tuple(said.shape)
-        if len(shape) != len(y.shape) or any(a not in (None, b) for a, b in zip(shape[1:], y.shape[1:])):  # noqa: B905
-            raise OutputShapeError("a layer says that {} comes out, and it is {}".format(shape, tuple(y.shape)))
+        compare_shapes(tuple(said.shape), tuple(y.shape))
     return None, y
 
 
@@ -549,9 +556,7 @@ def run_built(target: Target, function: Function, x: Any, row: Row) -> Any:
                 del one.__call__
             else:
                 one.__call__ = before
-    shape = tuple(outputs.shape)
-    if len(shape) != len(x.shape) or any(a not in (None, b) for a, b in zip(shape[1:], x.shape[1:])):  # noqa: B905
-        raise OutputShapeError("the model says that {} comes out of {}".format(shape, x.shape))
+    compare_shapes(tuple(outputs.shape), tuple(x.shape))
     return None, x.astype(np.float32) if outputs is inputs else call_model(target, inputs, outputs, x)
 
 
