@@ -11,17 +11,19 @@ before the last answer was killed by the first row without one.
 """
 
 import base64
+import contextlib
 import importlib
 import json
 import os
 import platform
+import shutil
 import struct
 import sys
 import tempfile
 import time
 import warnings
 import zlib
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 # Run as a script, our own folder comes first on the path, and its modules would hide others of the same names.
 if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
@@ -39,6 +41,10 @@ class UnavailableError(Exception):
 
 class OutputShapeError(Exception):
     """A layer says of a model's input that another shape comes out than does."""
+
+
+class RoomError(Exception):
+    """A file for a row cannot be written here, which is no answer of Keras."""
 
 
 class SettingError(Exception):
@@ -467,6 +473,23 @@ def found_in(target: Target, names: List[str]) -> Any:
     raise UnavailableError("this release has no {}".format(names[0]))
 
 
+@contextlib.contextmanager
+def folder_with(image: bytes) -> Iterator[str]:
+    """A folder of a class, with one image, for as long as it is needed."""
+    folder = ""
+    try:
+        try:
+            folder = tempfile.mkdtemp()
+            os.mkdir(os.path.join(folder, "class"))
+            with open(os.path.join(folder, "class", "image.png"), "wb") as file:
+                file.write(image)
+        except OSError as error:
+            raise RoomError(error.strerror)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_load_img(target: Target, function: Function, x: Any, row: Row) -> Any:
     load, to_array = (
         found_in(target, ["utils." + name, "preprocessing.image." + name]) for name in ("load_img", "img_to_array")
@@ -479,10 +502,8 @@ def run_load_img(target: Target, function: Function, x: Any, row: Row) -> Any:
         loading["color_mode"] = using
     elif using is not None:
         making["data_format" if using == "channels_first" else "dtype"] = using
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "image.png")
-        with open(path, "wb") as file:
-            file.write(png(x, row["file"]))
+    with folder_with(png(x, row["file"])) as folder:
+        path = os.path.join(folder, "class", "image.png")
         return None, only_if_installed(lambda: to_array(load(path, **loading), **making))
 
 
@@ -492,10 +513,7 @@ def run_directory(target: Target, function: Function, x: Any, row: Row) -> Any:
     options = {"image_size": SIZES.get(using or "", x.shape[:2])}  # type: Row
     if using in ("grayscale", "rgba"):
         options["color_mode"] = using
-    with tempfile.TemporaryDirectory() as folder:
-        os.mkdir(os.path.join(folder, "class"))
-        with open(os.path.join(folder, "class", "image.png"), "wb") as file:
-            file.write(png(x, row["file"]))
+    with folder_with(png(x, row["file"])) as folder:
         found = only_if_installed(lambda: make(folder, labels=None, label_mode=None, shuffle=False, **options))
         return None, next(iter(found))
 
@@ -712,6 +730,8 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
                 said["aliasing"] = aliasing(passed, y, target)
         except UnavailableError as reason:
             said["skipped"] = str(reason)
+        except RoomError as reason:
+            said["no room"] = str(reason)
         except SettingError as refused:
             said["type"] = "setting"
             said["error"], said["message"] = error_name(refused.args[0]), first_line(refused.args[0])
@@ -752,7 +772,8 @@ def main() -> None:
         target.module("imagenet_utils")
         said = {"running": target.describe()}  # type: Row
     except BaseException as error:
-        say({"cannot": "{}: {}".format(type(error).__name__, first_line(error))})
+        missing = isinstance(error, ImportError) and error.name == work["target"].partition(".")[0]
+        say({"cannot": "{}: {}".format(type(error).__name__, first_line(error)), "missing": missing})
         return
     say(said)
     for line in sys.stdin:
