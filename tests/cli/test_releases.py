@@ -358,3 +358,12 @@ def test_a_good_file_outlives_an_interrupted_run(observed: Path) -> None:
     started.unlink()
     assert observed.read_bytes() == good
     assert sorted(observed.parent.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("words", [["--help"], ["diff", "keras==3.11.0", "keras==3.11.3"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line_with_what_to_do(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "vggprep", *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "vggprep: cannot write the output: No space left on device; make room, or send it to another disk\n"
+    assert (done.returncode, done.stderr) == (2, said)

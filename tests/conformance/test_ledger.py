@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from judged import CELL, FEW, correct, failed, failing_checks, judge, refuses_caffe_bytes, row, swapped_in_caffe
+from judged import CELL, FEW, Array, correct, failed, failing_checks, judge, refuses_caffe_bytes, row, swapped_in_caffe
 
 from vggprep import (
     Implementation,
     check_implementation,
+    preprocess_input,
 )
 from vggprep.checks import CHECKS
 from vggprep.conformance import engine, judging, ledger
+from vggprep.conformance.engine import Selection
 from vggprep.conformance.ledger import LedgerError
 from vggprep.implementations import keras
+from vggprep.spec import DataFormat, ModeName
 
 
 def entry(**words: Any) -> ledger.Entry:
@@ -201,3 +207,31 @@ def test_entries_with_releases_speak_of_keras_and_excuse_nobody_else() -> None:
     applicable = ledger.applicable([keras_entry("1.0.0")], "mine")
     assert applicable.entries == ()
     assert "those of Keras" in applicable.note
+
+
+def truncated_means(x: Array) -> Array:
+    return np.array(x[..., ::-1].astype("int64") - [103, 116, 123]).astype(x.dtype)
+
+
+def saturating(x: Array) -> Array:
+    y: Array = np.clip(x[..., ::-1].astype("int64") - [103, 116, 123], 0, 255)
+    return y.astype(x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("integers", "known"),
+    [(truncated_means, True), (saturating, False), (np.copy, False)],
+)
+def test_another_bug_with_integers_is_not_what_the_shipped_ledger_accepts(
+    integers: Callable[[Array], Array], known: bool
+) -> None:
+    def like_keras(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
+        return integers(x) if mode == "caffe" and x.dtype.kind in "iu" else preprocess_input(x, data_format, mode)
+
+    shipped = ledger.read(Path(ledger.__file__).with_name("ledgers") / "keras-tensorflow.toml")
+    entries = ledger.for_release(shipped, "keras", "3.15.1").entries
+    narrow = Selection(modes=("caffe",), data_formats=("channels_last",), dtypes=("uint8",))
+    named = [check for check in CHECKS if check.name in ("value", "every_byte")]
+    like = Implementation("keras:tensor", like_keras)
+    report = judge(like, selection=narrow, checks=named, ledger=entries, tolerate_stale=True)
+    assert {result.status for result in report.results} == {"known" if known else "failed"}

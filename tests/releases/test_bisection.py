@@ -53,7 +53,7 @@ def found_in(wrong: Sequence[int], broken: frozenset[int] = frozenset()) -> bise
     return search(ENDS, sides, between, compare(*sides), observe=observe)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_the_neighbours_are_found_in_few_tries_whatever_cannot_be_run(size: int, data: st.DataObject) -> None:
     change = data.draw(st.integers(1, size + 1), label="the first build that is otherwise")

@@ -106,8 +106,23 @@ def test_keys_of_a_later_release_are_left_out() -> None:
 def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ObservationError, match=r"cannot read .*nothing"):
         read(tmp_path / "nothing")
-    with pytest.raises(ObservationError, match=r"cannot write .*; make room there, or choose"):
-        write(observed(ndarray=RIGHT), tmp_path / "no" / "now.jsonl")
+
+
+def test_what_cannot_be_written_where_it_should_be_is_written_elsewhere(
+    tmp_path: Path, full_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "kept"))
+    for folder, reason in ((full_disk, "No space left on device"), (tmp_path / "no", "No such file")):
+        with pytest.raises(MachineError, match=rf"^cannot write .*/now.jsonl: {reason}.*; nothing is lost: make room"):
+            write(observed(ndarray=RIGHT), folder / "now.jsonl")
+        (kept,) = (tmp_path / "kept").iterdir()
+        assert read(kept) == observed(ndarray=RIGHT)
+        kept.unlink()
+    for nowhere in ("tempfile.gettempdir", "vggprep.releases.observation.cache_folder", "pathlib.Path.home"):
+        monkeypatch.setattr(nowhere, lambda *_: full_disk)
+    with pytest.raises(MachineError, match=r"cannot write .*; make room there, or choose another folder$"):
+        write(observed(ndarray=RIGHT), full_disk / "now.jsonl")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
@@ -142,8 +157,19 @@ def test_an_interpreter_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_without_keras_is_named() -> None:
-    with pytest.raises(ObservationError, match=r"cannot import no_such_keras .*; install it there"):
+    with pytest.raises(ObservationError, match=r"cannot import no_such_keras .*; install it there$"):
         observe("no_such_keras", Interpreter(sys.executable))
+
+
+@pytest.mark.parametrize("broken", ["import no_such_dependency", "raise AttributeError('no longer')", "1 +"])
+def test_a_keras_that_is_there_and_broken_is_not_told_to_be_installed_there(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "broken_keras").mkdir()
+    (tmp_path / "broken_keras" / "__init__.py").write_text(broken)
+    there = Interpreter(sys.executable, {"PYTHONPATH": str(tmp_path)})
+    with pytest.raises(
+        ObservationError, match=r"cannot import broken_keras \(.*\); install it anew, with what it needs$"
+    ):
+        observe("broken_keras", there)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from stand_in import question, write_stand_in
 
 from vggprep.releases import probe
-from vggprep.releases.observation import Interpreter, Row, observe
+from vggprep.releases.observation import Interpreter, MachineError, Row, observe
 from vggprep.releases.questions import Question, array, encode
 
 
@@ -51,6 +51,19 @@ def test_an_exception_is_a_row_with_the_first_line_of_its_message(stand_in: dict
     assert (unknown.error, unknown.message) == ("ValueError", "unknown mode")
     assert null.error == "ValueError"
     assert read_only.error == "ValueError"
+
+
+def test_an_image_that_cannot_be_written_is_no_answer_of_keras(tmp_path: Path, full_disk: Path) -> None:
+    variables = write_stand_in(tmp_path)
+    with open(tmp_path / "keras" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write("class utils:\n    load_img = img_to_array = lambda it: it\n")
+    (full_disk / "all").write_bytes(b"")  # Python passes over a folder in which it can write nothing at all
+    asked = Question("load_img", "uint8", (4, 5, 3), file="rgb")
+    with pytest.raises(
+        MachineError, match=r"^no folder for temporary files .*: No space left on device; make room, or"
+    ):
+        ask({**variables, "TMPDIR": str(full_disk)}, asked)
+    assert ask(variables, asked)[0].type == "other"
 
 
 def test_what_does_not_exist_here_is_skipped_with_the_reason(stand_in: dict[str, str]) -> None:

@@ -184,7 +184,9 @@ def claimed(words: str, q: Question, row: Row) -> bool:
     if mode := re.fullmatch(r"(.*), computed as in mode (\w+)", words):
         return computed_as(q, row.dtype, row.shape, row.digest) == mode[2] and claimed(mode[1], q, row)
     words = words.removesuffix(", not bit for bit the same")
-    words = words.removesuffix(", " + "x".join(map(str, row.shape)) if row.cause == "another shape" else "")
+    shape = "x".join(map(str, row.shape))
+    if row.cause == "another shape":
+        return words == f"the shape {shape}" or stretched(words, q, row)
     if raises := re.fullmatch(r"raises ([\w, ]+?)(?: and writes to the input| and leaves it changed \((.*)\))?", words):
         written = " and " not in words.replace(raises[1], "") or (row.written and (raises[2] or "") == row.cause)
         return row.error in re.split(r", | or ", raises[1]) and row.type != "setting" and written
@@ -197,7 +199,7 @@ def claimed(words: str, q: Question, row: Row) -> bool:
     if words.startswith("the process dies"):
         return row.fatal in words and bool(row.fatal)
     if words.startswith("a layer says "):
-        return row.error == "OutputShapeError"
+        return (row.error, row.cause) == ("OutputShapeError", words)
     if row.error or row.fatal:
         return False
     if q.compared:
@@ -207,8 +209,17 @@ def claimed(words: str, q: Question, row: Row) -> bool:
         return row.verdict == "right"
     if words.endswith("nothing is defined"):
         other = row.shape != q.shape
-        return row.verdict == "undefined" and words.startswith(row.dtype) and other == ("another shape" in words)
+        return row.verdict == "undefined" and words.startswith(row.dtype) and other == (f"of shape {shape}" in words)
     return words in (row.cause, row.dtype)
+
+
+def stretched(words: str, q: Question, row: Row) -> bool:
+    """Whether an image came out so many times as high and wide."""
+    times = {axis: int(n) for n, axis in re.findall(r"(\d+) times as (high|wide)", words)}
+    first = q.effective_format == "channels_first"
+    axes = {"high": len(q.shape) - (2 if first else 3), "wide": len(q.shape) - (1 if first else 2)}
+    made = {axes[word]: n for word, n in times.items()}
+    return bool(times) and tuple(side * made.get(at, 1) for at, side in enumerate(q.shape)) == row.shape
 
 
 def clauses(subject: str) -> Iterator[Clause]:

@@ -14,6 +14,8 @@ from vggprep.spec import DataFormat, ModeName
 X = (np.arange(4 * 5 * 3) * 37 % 256).astype("float32").reshape(4, 5, 3)
 CUBE = (np.arange(3 * 3 * 3) * 37 % 256).astype("float32").reshape(3, 3, 3)
 MEAN = np.array([103.939, 116.779, 123.68], "float32")
+TORCH_MEAN, STD = (np.array(v, "float32") for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+CAFFE = "the result of mode caffe"
 
 
 def judged(
@@ -58,8 +60,22 @@ def test_a_result_is_held_to_the_precision_of_its_dtype() -> None:
         ("torch", preprocess_input(X * 255, mode="torch"), "not divided by 255"),
         ("tf", preprocess_input(X, mode="tf")[..., ::-1], "the channels swapped"),
         ("caffe", X[..., ::-1] - np.array([0.485, 0.456, 0.406], "float32"), "the mean of mode torch"),
-        ("caffe", X * np.float32(0.5), "wrong values for no known reason"),
-        ("caffe", X.astype("int32"), "computed in integers"),
+        ("caffe", X * np.float32(0.5), "computes R/2, G/2, B/2"),
+        ("caffe", X - MEAN, "the channels left in RGB order"),
+        ("caffe", X - MEAN[::-1], "the channels swapped"),
+        ("caffe", X[..., ::-1] + MEAN, "x + mean"),
+        ("caffe", np.where(X > 200, 0, X[..., ::-1] - MEAN), "wrong values for no known reason"),
+        ("torch", X / np.float32(255) / STD - TORCH_MEAN, "x / 255 / std - mean"),
+        ("torch", (X - TORCH_MEAN) / np.float32(255) / STD, "(x - mean) / 255 / std"),
+        ("torch", X / np.float32(255) - TORCH_MEAN, "x / 255 - mean"),
+        ("torch", (X / np.float32(255) - TORCH_MEAN) * STD, "(x / 255 - mean) * std"),
+        ("tf", (X - 1) / np.float32(127.5), "(x - 1) / 127.5"),
+        ("caffe", X.astype("int32"), "the input unchanged"),
+        ("caffe", X[..., ::-1].astype("int32") - np.array([103, 116, 123], "int32"), "computed in integers"),
+        ("torch", X[..., ::-1].astype("int32") - np.array([103, 116, 123], "int32"), f"{CAFFE}, computed in integers"),
+        ("caffe", preprocess_input(X, mode="caffe").astype("int32"), "cut to whole numbers"),
+        ("caffe", np.rint(preprocess_input(X, mode="caffe")).astype("int32"), "rounded to whole numbers"),
+        ("caffe", X.astype("int32") * 3, "integers for no known reason"),
         ("caffe", X[:2], "another shape"),
     ],
 )
@@ -74,9 +90,33 @@ def test_a_suspicion_may_hold_to_a_lower_precision_only() -> None:
     assert found == Judgement(
         "wrong", found.levels, "the result of mode caffe, only as precise as float16", "precision"
     )
-    # So near each other that float16 hides which it was.
     found = judged(x, (x / np.float32(128) - 1).astype("float16").astype("float32"), "tf")
-    assert found == Judgement("wrong", found.levels, "wrong values for no known reason")
+    assert found.cause == "x / 128 - 1, only as precise as float16"
+
+
+def _off(mean: Any = 0, scale: Any = 1) -> Any:
+    return (X[..., ::-1] - MEAN - np.float32(mean)) * np.float32(scale)
+
+
+@pytest.mark.parametrize(
+    ("y", "cause"),
+    [
+        (_off(1), "computes B - 104.939, G - 117.779, R - 124.68"),
+        (_off(0.5), "computes B - 104.439, G - 117.279, R - 124.18"),
+        (_off(scale=1.002), "computes B*1.002 - 104.147, G*1.002 - 117.013, R*1.002 - 123.927"),
+        # Whole numbers, which bfloat16 holds; but to it the means are 104, 117 and 123.5.
+        (X[..., ::-1] - np.array([104, 117, 124], "float32"), "computes B - 104, G - 117, R - 124"),
+        (np.rint(_off()), "computes B - 104, G - 117, R - 124"),
+        (_off() + np.float32(0.25) * (X[..., ::-1] % 2), "wrong values for no known reason"),
+        (X[..., ::-1] - np.array([104, 117, 123.5], "float32"), "only as precise as bfloat16"),
+        (X[..., ::-1] - MEAN.astype("float16").astype("float32"), "only as precise as float16"),
+    ],
+)
+def test_an_error_within_the_bound_of_a_narrower_dtype_is_not_put_down_to_it_unless_it_gives_the_values(
+    y: Any, cause: str
+) -> None:
+    found = judged(X, np.ascontiguousarray(y.astype("float32")))
+    assert (found.verdict, found.cause) == ("wrong", cause)
 
 
 def test_means_along_another_axis_are_named_with_the_axis() -> None:

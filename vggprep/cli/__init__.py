@@ -6,6 +6,7 @@ loaded; 3 a fault of the suite itself; 130 interrupted. Tables go to standard ou
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -69,6 +70,17 @@ class _Verbs(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        # --help and --version are printed while the command line is read.
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            said = str(error)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                said = f"cannot write the output: {error.strerror}; make room, or send it to another disk"
+            click.echo(f"vggprep: {printable(said)}", err=True)
+            sys.exit(2)
+
     def invoke(self, ctx: click.Context) -> Any:
         _suit_the_terminal(ctx)
         try:
@@ -76,11 +88,8 @@ class _Verbs(click.Group):
         except VggprepError as error:
             click.echo(f"vggprep: {printable(str(error))}", err=True)
             ctx.exit(2)
-        except (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort):
-            raise  # click's own business
-        except OSError as error:
-            click.echo(f"vggprep: {printable(str(error))}", err=True)
-            ctx.exit(2)
+        except (OSError, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # click's own business, and that of main
         except KeyboardInterrupt as interruption:
             click.echo(f"vggprep: stopped{'; ' if interruption.args else ''}{interruption}", err=True)
             ctx.exit(130)

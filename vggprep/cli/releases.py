@@ -149,7 +149,7 @@ def diff(
         fail(f"{name} and {new} have no row in common that both could run{only}; {remedy}")
     whole = compare(before, after)
     found, stale = accepted.apply(entries, before, after) if baseline else (whole, [])
-    same = unchanged(before, after, whole)
+    same = unchanged(before, after, whole) if whole or as_json or form == "json" else ""
     matters = any(difference.matters for difference in found)
     also = f"Also different, and perhaps the cause: {_versions(record.beside(before, after))}." if whole else ""
     also = also if record.beside(before, after) else ""

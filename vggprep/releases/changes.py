@@ -196,16 +196,36 @@ def state(question: Question, row: Row) -> State:
         if row.type == "setting":
             return State("setting", f"set_{'floatx' if question.floatx else 'image_data_format'} raises {row.error}")
         if row.error == "OutputShapeError":
-            return State("setting", "a layer says that another shape comes out than does")
+            return State("setting", row.cause or "a layer says that another shape comes out than does")
         return State("raises", row.error)
     if row.verdict == "right":
         return State("right")
     if question.compared:
         return State("result", f"{row.cause} as {row.dtype}")
     axis = re.search(r"along the (\w+)$", row.cause) if row.cause.count(" along the ") == 1 else None
-    shape = "" if row.shape == question.shape else " in another shape"
-    words = row.cause or f"{row.dtype} values{shape}, for which nothing is defined"
+    words = row.cause or f"{row.dtype} values{_in_shape(question, row)}, for which nothing is defined"
+    if row.verdict == "wrong" and row.levels is None and row.shape != question.shape and _channels(question) == 3:
+        words = _stretched(question, row)
     return State("result", words, axis[1] if axis and row.cause_kind == "axis" else "")
+
+
+def _in_shape(question: Question, row: Row) -> str:
+    return "" if row.shape == question.shape else f" of shape {_by(row)}"
+
+
+def _stretched(question: Question, row: Row) -> str:
+    """How a result's shape differs from the input's: how many times as high and wide, else the shape itself."""
+    axes = free_axes(question.shape, question.effective_format)
+    came = free_axes(row.shape, question.effective_format)
+    times = {axis: came[axis] / side for axis, side in axes.items() if side and came.keys() == axes.keys()}
+    named = {axis: f"{n:g} times as {_LONG[axis]}" for axis, n in times.items() if n != 1 and axis in _TIMES}
+    channels = channel_axis(len(row.shape), question.effective_format)
+    if not named or len(named) < sum(n != 1 for n in times.values()) or channels is None or row.shape[channels] != 3:
+        return f"the shape {_by(row)}"
+    return listed(named.values())
+
+
+_TIMES = ("depth", "height", "width")
 
 
 def _ownership(row: Row) -> State:
@@ -396,7 +416,7 @@ def faults(observation: Observation, of: Container[str] | None = None) -> list[D
         question, row = questions.parse(name), observation.rows[name]
         array = observation.rows.get(replace(question, path="ndarray", signature=None, after=None).id, row)
         found += [_Changed(("", name), kind, states, array, row) for kind, states in _faults_of(question, row, array)]
-    mask = {"": _mask(("", name) for name in ran)}
+    mask = {"": _mask([("", name) for name in ran])}
     return _worst_first(_difference(rows, mask, "arrays") for rows in _grouped(found))
 
 
@@ -531,17 +551,30 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
     dtypes = ((), ("float32",), ("uint8",), ("float32", "uint8"), INTEGERS)
     modes = ((), *combinations(KERAS_MODES, 1), *combinations(KERAS_MODES, 2))
     choices: tuple[tuple[tuple[Any, ...], ...], ...] = (ranks, formats, dtypes, modes)
-    members = [{those: {c for c in cells if not those or c[k] in those} for those in choices[k]} for k in range(4)]
-    differ = {cell for cell, same in cells.items() if not all(same)}
+    # Sets of cells are integers, a bit a cell.
+    bits = {cell: 1 << at for at, cell in enumerate(cells)}
+    by_path: dict[str, int] = {}
+    ways: dict[tuple[Any, ...], int] = {}
+    for cell, bit in bits.items():
+        by_path[cell[-1]] = by_path.get(cell[-1], 0) | bit
+        ways[cell[-2:]] = ways.get(cell[-2:], 0) | bit
+    members = [
+        {those: sum(bit for cell, bit in bits.items() if not those or cell[k] in those) for those in choices[k]}
+        for k in range(4)
+    ]
+    differ = sum(bit for cell, bit in bits.items() if not all(cells[cell]))
     best, words = (0, 0), ""
     for family in product(*choices):
-        within = set.intersection(*(of[those] for of, those in zip(members, family, strict=True)))
-        differing = {cell[-1] for cell in within & differ}
-        kept = [cell for cell in within if cell[-1] not in differing]
-        score = (len({cell[-2:] for cell in kept}), sum(len(cells[cell]) for cell in kept))
+        within = -1
+        for of, those in zip(members, family, strict=True):
+            within &= of[those]
+        kept = 0
+        for mask in by_path.values():
+            kept |= 0 if within & mask & differ else within & mask
+        count = sum(bool(kept & mask) for mask in ways.values())
+        score = (count, sum(len(cells[cell]) for cell, bit in bits.items() if kept & bit) if count >= best[0] else 0)
         if score > best:
-            found = {cell[-1] for cell in kept}
-            paths = dict.fromkeys(cell[-1] for cell in cells if cell[-1] in found)
+            paths = [path for path, mask in by_path.items() if kept & mask]
             best, words = score, _family(family[0], family[1], family[2], family[3], paths)
     return words and f"{words} ({_rows(best[1])})"
 
@@ -659,39 +692,65 @@ _MOST = 3  # selections that a sentence names
 def traits(backend: str, question_id: str) -> Mapping[str, Any]:
     """What a selection may ask of a row."""
     asked = questions.parse(question_id)
-    missing = {"mode": asked.mode is None, "data_format": asked.data_format is None}
-    left_out = " and ".join(name for name, so in missing.items() if so and not (asked.module or asked.compared))
-    axes = {} if asked.compared else free_axes(asked.shape, asked.effective_format)
-    image = (len(asked.shape), DATA_FORMATS[0] if asked.effective_format is None else asked.effective_format)
-    return {
-        "backend": backend,
-        "path": asked.path,
-        "mode": asked.known_mode or asked.mode,
-        "image": _ANY_IMAGE if asked.compared else image,
-        "dtype": asked.dtype,
-        "channels": None if asked.compared else _channels(asked),
-        "pixels": asked.pixels if asked.pixels in _PIXELS else "bytes",
-        **{axis: axes.get(axis) for axis in _LONG},
-        **{key: getattr(asked, key) for key in _CIRCUMSTANCES if key not in ("empty", "left out")},
-        "empty": 0 in asked.shape or None,
-        "left out": left_out or None,
-    }
+    found: dict[str, Any] = {"backend": backend, "path": asked.path, "dtype": asked.dtype, "left out": None}
+    compared, data_format = asked.compared, asked.effective_format
+    if not (asked.module or compared):
+        missing = (("mode", asked.mode), ("data_format", asked.data_format))
+        found["left out"] = " and ".join(name for name, given in missing if given is None) or None
+    found["mode"] = asked.known_mode or asked.mode
+    found["pixels"] = asked.pixels if asked.pixels in _PIXELS else "bytes"
+    found["empty"] = 0 in asked.shape or None
+    found |= _of_image(() if compared else asked.shape, data_format)
+    if compared:
+        found |= {"image": _ANY_IMAGE, "channels": None}
+    for key in _ATTRIBUTES:
+        found[key] = getattr(asked, key)
+    return found
 
 
-_BITS: dict[Key, int] = {}
+@cache
+def _of_image(shape: tuple[int, ...], data_format: str | None) -> Mapping[str, Any]:
+    """The traits of an image's shape."""
+    axis, axes = channel_axis(len(shape), data_format), free_axes(shape, data_format)
+    image = (len(shape), DATA_FORMATS[0] if data_format is None else data_format)
+    channels = None if axis is None else shape[axis]
+    return {"image": image, "channels": channels, **{side: axes.get(side) for side in _LONG}}
+
+
+_ATTRIBUTES = [key for key in _CIRCUMSTANCES if key not in ("empty", "left out")]
+
+_PLACES: dict[Key, int] = {}
 _MASKS: dict[tuple[str, Any], int] = {}
+_HAVING: dict[str, int] = {}
+"""The rows that have a trait at all, which few have of most: None is what all others have."""
 
 
-def _mask(keys: Iterable[Key]) -> int:
+def _mask(keys: Sequence[Key]) -> int:
     """A set of rows as an integer, one bit a row, so that sets of thousands are intersected at once."""
-    mask = 0
-    for key in keys:
-        if key not in _BITS:
-            _BITS[key] = 1 << len(_BITS)
-            for had in traits(*key).items():
-                _MASKS[had] = _MASKS.get(had, 0) | _BITS[key]
-        mask |= _BITS[key]
-    return mask
+    new = list(dict.fromkeys(key for key in keys if key not in _PLACES))
+    first = len(_PLACES)
+    _PLACES.update((key, first + at) for at, key in enumerate(new))
+    having: dict[tuple[str, Any], list[int]] = {}
+    for key in new:
+        for had in traits(*key).items():
+            if had[1] is not None:
+                having.setdefault(had, []).append(_PLACES[key])
+    for had, places in having.items():
+        _MASKS[had] = _MASKS.get(had, 0) | _bits(places)
+        _HAVING[had[0]] = _HAVING.get(had[0], 0) | _MASKS[had]
+    return _bits([_PLACES[key] for key in keys])
+
+
+def _bits(places: Iterable[int]) -> int:
+    bits = bytearray(len(_PLACES) // 8 + 1)
+    for place in places:
+        bits[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(bits, "little")
+
+
+def _having(trait: str, value: Any) -> int:
+    """The rows that have a value of a trait; of None, all that have none."""
+    return ~_HAVING.get(trait, 0) if value is None else _MASKS.get((trait, value), 0)
 
 
 def _meant(chosen: Mapping[str, Iterable[Any]], universe: int, but: str = "") -> int:
@@ -700,7 +759,7 @@ def _meant(chosen: Mapping[str, Iterable[Any]], universe: int, but: str = "") ->
         if trait != but:
             any_of = 0
             for value in values:
-                any_of |= _MASKS.get((trait, value), 0)
+                any_of |= _having(trait, value)
             universe &= any_of
     return universe
 
@@ -746,10 +805,10 @@ def _grown(
         if trait in _FREE and not without & ~wanted:
             del chosen[trait]
         else:
-            meant = {value: without & _MASKS.get((trait, value), 0) for value in values[trait]}
+            meant = {value: without & _having(trait, value) for value in values[trait]}
             chosen[trait] = tuple(value for value, rows in meant.items() if rows and not rows & ~wanted)
     without, named = _meant(chosen, universe, but="dtype"), chosen.pop("dtype", None)
-    dtypes = named or tuple(value for value in values["dtype"] if without & _MASKS["dtype", value])
+    dtypes = named or tuple(value for value in values["dtype"] if without & _having("dtype", value))
     if set(dtypes) <= set(_WHOLE) and len(dtypes) > 3 and not _meant({"dtype": _WHOLE}, without) & ~wanted:
         dtypes = _WHOLE
     if named or len(dtypes) <= 3 or dtypes == _WHOLE:

@@ -354,14 +354,17 @@ def install_and_observe(
     modern = combination.base == "tf-2.21.0" or combination.backend != "tensorflow"
     here = modern and importlib.util.find_spec(combination.backend) is not None
     try:
-        observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
         kept.parent.mkdir(parents=True, exist_ok=True)
+        observed = observe_combination(combination, directory, here=here, asked=asked, progress=progress)
     except OSError as error:
         reason = f"cannot install {name} into {directory}: {error.strerror}"
         raise MachineError(
             f"{reason}; make room there, or set XDG_CACHE_HOME to a folder that can be written"
         ) from None
-    observation.write(observed, kept)
+    try:
+        observation.write(observed, kept)
+    except MachineError as error:  # what was observed is as good as ever
+        print(f"vggprep: {error}", file=sys.stderr)
     return observed
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vggprep.errors import VggprepError
-from vggprep.files import json_line, replacing
+from vggprep.files import cache_folder, json_line, replacing
 from vggprep.releases import questions
 from vggprep.releases.questions import Question
 from vggprep.releases.recognised import digest, recognised
@@ -56,7 +56,8 @@ class Row:
     """What came back for one question: a result (``dtype`` and so on), an ``error``, ``skipped`` or ``fatal``.
 
     ``verdict``, ``levels``, ``cause`` and ``cause_kind`` are those of a ``Judgement``; where no mode is meant,
-    ``cause`` is what came out, and where a call raised and wrote to its input, what was left of it. ``aliasing`` is
+    ``cause`` is what came out; where a call raised and wrote to its input, what was left of it; where a layer says that
+    another shape comes out, which. ``aliasing`` is
     ``same`` if the input itself came back, ``shared`` if the result shares its memory. ``type`` is ``array``,
     ``tensor`` or ``other``, or ``setting`` if Keras refused the setting, so that ``preprocess_input`` was not called.
     """
@@ -175,6 +176,8 @@ def observe(
             with _probe(interpreter or Interpreter(), target, remaining) as (here, answers):
                 running = here
                 for question, answer in zip(remaining, answers, strict=False):
+                    if "no room" in answer:
+                        raise _no_room(answer["no room"])
                     rows[question.id] = _judged(question, answer)
                     if progress:
                         progress(len(rows), len(asked))
@@ -219,10 +222,12 @@ def _work(target: str, asked: Sequence[Question]) -> Iterator[Path]:
             # ASCII throughout: an interpreter of 2016 decodes its standard input as the locale says.
             work.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
         except OSError as error:
-            raise MachineError(
-                f"no folder for temporary files can be written: {error.strerror}; make room, or set TMPDIR to another"
-            ) from None
+            raise _no_room(str(error.strerror)) from None
         yield work
+
+
+def _no_room(reason: str) -> MachineError:
+    return MachineError(f"no folder for temporary files can be written: {reason}; make room, or set TMPDIR to another")
 
 
 @contextmanager
@@ -257,7 +262,8 @@ def _running(hello: Answer | None, interpreter: Interpreter, target: str, stderr
     if hello and "running" in hello:
         return dict(hello["running"])
     if hello and "cannot" in hello:
-        raise ObservationError(f"{interpreter.name} cannot import {target} ({hello['cannot']}); install it there")
+        remedy = "install it there" if hello.get("missing") else "install it anew, with what it needs"
+        raise ObservationError(f"{interpreter.name} cannot import {target} ({hello['cannot']}); {remedy}")
     reason = _last_line(stderr) or "no answer"
     raise ObservationError(
         f"{interpreter.name} did not run the probe ({reason}); give a Python 3.6 or newer with NumPy"
@@ -325,6 +331,8 @@ def _judged(question: Question, said: Answer) -> Row:
     for key in {"message", "skipped"} & common.keys():
         common[key] = common[key].encode("utf-8", "replace").decode()  # lone surrogates, which no file can hold
     common["warnings"] = tuple(said.get("warnings", ()))
+    if said.get("error") == "OutputShapeError":
+        common |= {"cause": common.pop("message")}
     if "left" in said:
         left = said["left"]
         y, _ = _values(zlib.decompress(base64.b64decode(left["data"])), left["dtype"], tuple(left["shape"]))
@@ -372,17 +380,31 @@ def _values(data: bytes, dtype: str, shape: tuple[int, ...]) -> tuple[Array | No
 
 
 def write(observation: Observation, path: Path) -> None:
-    """Write an observation as JSON Lines, all of it or nothing."""
+    """Write an observation as JSON Lines, all of it or nothing; it took minutes, so if not there, then elsewhere.
+
+    MachineError, which says where it is, if anywhere.
+    """
     try:
-        with replacing(path) as file:
-            header = {"format": FORMAT, "version": FORMAT_VERSION, "running": dict(observation.running)}
-            file.write(json_line(header))
-            file.writelines(json_line({"id": name, **row.to_json()}) for name, row in observation.rows.items())
-            file.write(json_line({"rows": len(observation.rows)}))
+        _write(observation, path)
     except OSError as error:
-        raise MachineError(
-            f"cannot write {path}: {error.strerror}; make room there, or choose another folder"
-        ) from None
+        reason = f"cannot write {path}: {error.strerror}"
+    else:
+        return
+    for folder in (tempfile.gettempdir(), cache_folder("kept"), Path.home()):
+        elsewhere = Path(folder, f"vggprep-{os.getpid()}-{path.name}")
+        with suppress(OSError):
+            elsewhere.parent.mkdir(parents=True, exist_ok=True)
+            _write(observation, elsewhere)
+            raise MachineError(f"{reason}; nothing is lost: make room, and move {elsewhere} there")
+    raise MachineError(f"{reason}; make room there, or choose another folder")
+
+
+def _write(observation: Observation, path: Path) -> None:
+    with replacing(path) as file:
+        header = {"format": FORMAT, "version": FORMAT_VERSION, "running": dict(observation.running)}
+        file.write(json_line(header))
+        file.writelines(json_line({"id": name, **row.to_json()}) for name, row in observation.rows.items())
+        file.write(json_line({"rows": len(observation.rows)}))
 
 
 def read(path: Path) -> Observation:

@@ -11,17 +11,19 @@ before the last answer was killed by the first row without one.
 """
 
 import base64
+import contextlib
 import importlib
 import json
 import os
 import platform
+import shutil
 import struct
 import sys
 import tempfile
 import time
 import warnings
 import zlib
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 # Run as a script, our own folder comes first on the path, and its modules would hide others of the same names.
 if sys.path and os.path.abspath(sys.path[0]) == os.path.dirname(os.path.abspath(__file__)):
@@ -39,6 +41,10 @@ class UnavailableError(Exception):
 
 class OutputShapeError(Exception):
     """A layer says of a model's input that another shape comes out than does."""
+
+
+class RoomError(Exception):
+    """A file for a row cannot be written here, which is no answer of Keras."""
 
 
 class SettingError(Exception):
@@ -382,14 +388,21 @@ def layer(target: Target, name: str) -> Any:
     return found
 
 
+def compare_shapes(said: Tuple[Optional[int], ...], came: Tuple[int, ...]) -> None:
+    """OutputShapeError, if another shape is said to come out than does; None and the length of a batch fit any."""
+    shown = str(said), str(came)
+    if len(said) == len(came) and said[1:-1] == came[1:-1] and said[-1] is not None:
+        shown = "{} channel{}".format(said[-1], "s" * (said[-1] != 1)), str(came[-1])
+    if len(said) != len(came) or any(a not in (None, b) for a, b in zip(said[1:], came[1:])):  # noqa: B905
+        raise OutputShapeError("a layer says that the output has {}, and it has {}".format(*shown))
+
+
 def run_layers(target: Target, made: List[Any], x: Any) -> Any:
     """Call layers on an array, and see that each says of a model's input what comes out of the array."""
     said, y = new_input(target, x), x
     for one in made:
         said, y = one(said), one(y)
-        shape = tuple(said.shape)
-        if len(shape) != len(y.shape) or any(a not in (None, b) for a, b in zip(shape[1:], y.shape[1:])):  # noqa: B905
-            raise OutputShapeError("a layer says that {} comes out, and it is {}".format(shape, tuple(y.shape)))
+        compare_shapes(tuple(said.shape), tuple(y.shape))
     return None, y
 
 
@@ -460,6 +473,23 @@ def found_in(target: Target, names: List[str]) -> Any:
     raise UnavailableError("this release has no {}".format(names[0]))
 
 
+@contextlib.contextmanager
+def folder_with(image: bytes) -> Iterator[str]:
+    """A folder of a class, with one image, for as long as it is needed."""
+    folder = ""
+    try:
+        try:
+            folder = tempfile.mkdtemp()
+            os.mkdir(os.path.join(folder, "class"))
+            with open(os.path.join(folder, "class", "image.png"), "wb") as file:
+                file.write(image)
+        except OSError as error:
+            raise RoomError(error.strerror)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_load_img(target: Target, function: Function, x: Any, row: Row) -> Any:
     load, to_array = (
         found_in(target, ["utils." + name, "preprocessing.image." + name]) for name in ("load_img", "img_to_array")
@@ -472,10 +502,8 @@ def run_load_img(target: Target, function: Function, x: Any, row: Row) -> Any:
         loading["color_mode"] = using
     elif using is not None:
         making["data_format" if using == "channels_first" else "dtype"] = using
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "image.png")
-        with open(path, "wb") as file:
-            file.write(png(x, row["file"]))
+    with folder_with(png(x, row["file"])) as folder:
+        path = os.path.join(folder, "class", "image.png")
         return None, only_if_installed(lambda: to_array(load(path, **loading), **making))
 
 
@@ -485,10 +513,7 @@ def run_directory(target: Target, function: Function, x: Any, row: Row) -> Any:
     options = {"image_size": SIZES.get(using or "", x.shape[:2])}  # type: Row
     if using in ("grayscale", "rgba"):
         options["color_mode"] = using
-    with tempfile.TemporaryDirectory() as folder:
-        os.mkdir(os.path.join(folder, "class"))
-        with open(os.path.join(folder, "class", "image.png"), "wb") as file:
-            file.write(png(x, row["file"]))
+    with folder_with(png(x, row["file"])) as folder:
         found = only_if_installed(lambda: make(folder, labels=None, label_mode=None, shuffle=False, **options))
         return None, next(iter(found))
 
@@ -549,9 +574,7 @@ def run_built(target: Target, function: Function, x: Any, row: Row) -> Any:
                 del one.__call__
             else:
                 one.__call__ = before
-    shape = tuple(outputs.shape)
-    if len(shape) != len(x.shape) or any(a not in (None, b) for a, b in zip(shape[1:], x.shape[1:])):  # noqa: B905
-        raise OutputShapeError("the model says that {} comes out of {}".format(shape, x.shape))
+    compare_shapes(tuple(outputs.shape), tuple(x.shape))
     return None, x.astype(np.float32) if outputs is inputs else call_model(target, inputs, outputs, x)
 
 
@@ -707,6 +730,8 @@ def answer(row: Row, arrays: Dict[str, Row], target: Target) -> Row:
                 said["aliasing"] = aliasing(passed, y, target)
         except UnavailableError as reason:
             said["skipped"] = str(reason)
+        except RoomError as reason:
+            said["no room"] = str(reason)
         except SettingError as refused:
             said["type"] = "setting"
             said["error"], said["message"] = error_name(refused.args[0]), first_line(refused.args[0])
@@ -747,7 +772,8 @@ def main() -> None:
         target.module("imagenet_utils")
         said = {"running": target.describe()}  # type: Row
     except BaseException as error:
-        say({"cannot": "{}: {}".format(type(error).__name__, first_line(error))})
+        missing = isinstance(error, ImportError) and error.name == work["target"].partition(".")[0]
+        say({"cannot": "{}: {}".format(type(error).__name__, first_line(error)), "missing": missing})
         return
     say(said)
     for line in sys.stdin:

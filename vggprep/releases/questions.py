@@ -12,7 +12,7 @@ import functools
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,13 @@ def parse(question_id: str) -> Question:
     if not {"path", "dtype", "pixels", "shape"} <= said.keys() <= set(_KEYS):
         raise ValueError(f"{question_id!r} is not the id of a question")
     shape = tuple(int(side) for side in said.pop("shape").split("x") if side)
-    return Question(shape=shape, **said)
+    # Not by the constructor of a frozen class, which takes its time for each attribute: a record has thousands.
+    found = object.__new__(Question)
+    found.__dict__.update(_DEFAULTS, shape=shape, **said)
+    return found
+
+
+_DEFAULTS = {one.name: one.default for one in fields(Question) if one.default is not MISSING}
 
 
 def _text(shape: Shape) -> str:

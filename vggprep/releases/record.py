@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -43,12 +43,16 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything recorded: the releases in order, line by line, and the runs of answers by question."""
+    """Everything recorded: the releases in order, line by line, and the runs of answers by question.
+
+    ``answers`` are rows as ``Row.to_json`` has them, made rows when a release is asked for.
+    """
 
     releases: tuple[Recorded, ...]
     runs: Mapping[str, Sequence[int]]
-    answers: Sequence[Row | None]
+    answers: Sequence[Mapping[str, Any]]
     not_run: Mapping[str, str]
+    _rows: dict[int, Row] = field(default_factory=dict, compare=False, repr=False)
 
     def names(self) -> list[str]:
         """Every recorded release, ``keras[torch]==3.15.1`` for instance."""
@@ -59,9 +63,12 @@ class Record:
         index = self.names().index(name)
         rows = {}
         for question_id, runs in self.runs.items():
-            row = self.answers[_at(runs, index)]
-            if row is not None:
-                rows[question_id] = row
+            at = _at(runs, index)
+            if at not in self._rows and self.answers[at]:
+                # An answer given by many releases is one object in all their observations: comparing them is fast.
+                self._rows[at] = Row.from_json(self.answers[at])
+            if at in self._rows:
+                rows[question_id] = self._rows[at]
         return Observation(self.releases[index].running, clarified(rows))
 
 
@@ -101,9 +108,7 @@ def unpack(data: bytes) -> Record:
     if whole["format"] != FORMAT or whole["version"] > FORMAT_VERSION:
         raise ObservationError("this vggprep cannot read this record of releases; install vggprep again")
     releases = tuple(Recorded(*release) for release in whole["releases"])
-    # An answer given by many releases is one object in all their observations, which makes comparing them fast.
-    answers = [Row.from_json(answer) if answer else None for answer in whole["answers"]]
-    return Record(releases, whole["runs"], answers, whole["not run"])
+    return Record(releases, whole["runs"], whole["answers"], whole["not run"])
 
 
 @cache
