@@ -7,6 +7,7 @@ imports ``oracle``, which judges it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ NAN_MESSAGE = "the array to restore holds NaN, which is not a valid pixel value;
 def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Preprocess ``x``, channels last, any shape ``(..., 3)``, computing in ``dtype``. Returns a new array."""
     with np.errstate(all="ignore"):
-        y = x[..., list(mode.order)].astype(dtype)
+        y = _in_order(x, mode.order, dtype)
         for step in mode.steps:
             constants = _rounded(step.constants, dtype)
             if step.operation == "divide":
@@ -35,6 +36,17 @@ def forward(x: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
             else:
                 y += constants
     return y
+
+
+def _in_order(x: Array, order: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """The channels of ``x`` in ``order``, in ``dtype``: a new array, one channel after the other in memory.
+
+    So each step goes through whole planes, and NumPy does not stop after three numbers.
+    """
+    planes = np.empty((3, *x.shape[:-1]), dtype)
+    for plane, channel in zip(planes, order, strict=True):
+        plane[...] = x[..., channel]
+    return np.moveaxis(planes, 0, -1)
 
 
 @cache
@@ -52,13 +64,14 @@ def _rounded(constants: tuple[str, str, str], dtype: np.dtype[Any]) -> Array:
 def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
     """Undo ``forward`` on ``y``, channels last, any shape ``(..., 3)``, computing in ``dtype``.
 
-    Returns a new array, neither rounded nor clipped: ``y + m``, ``(y + 1) * 127.5`` or ``(y * s + m) * 255``,
-    then the channels back to RGB. Of any mode: the opposite of each step, the last one first.
+    Returns a new array, neither rounded nor clipped: ``y + m``, ``(y + 1) * 127.5`` or ``(y * s + m) * 255``, with
+    the channels back in RGB. Of any mode: the opposite of each step, the last one first.
     """
-    x = y.astype(dtype)
+    back = [mode.order.index(channel) for channel in range(3)]
+    x = _in_order(y, back, dtype)
     with np.errstate(all="ignore"):
         for step in reversed(mode.steps):
-            constants = _rounded(step.constants, dtype)
+            constants = _rounded(step.constants, dtype)[back]
             if step.operation == "divide":
                 x *= constants
             elif step.operation == "multiply":
@@ -67,11 +80,12 @@ def inverse(y: Array, mode: Mode, dtype: np.dtype[Any]) -> Array:
                 x += constants
             else:
                 x -= constants
-    return x[..., [mode.order.index(channel) for channel in range(3)]]
+    return x
 
 
 def to_pixels(x: Array, dtype: np.dtype[Any]) -> Array:
     """Round half to even and saturate to 0..255, as an integer ``dtype``. NaN is an error."""
     if np.isnan(x).any():
         raise ValueError(NAN_MESSAGE)
-    return np.clip(np.rint(x), 0, 255).astype(dtype)
+    whole = np.rint(x)
+    return np.clip(whole, 0, 255, out=whole).astype(dtype)

@@ -75,6 +75,7 @@ def test_another_file_is_refused_in_one_line(path: Path) -> None:
         ({key: value for key, value in whole.items() if key != "rows"}, "'rows'"),
         ({**whole, "rows": [{**row, "colour": "red"}]}, "colour"),
         ({**whole, "rows": [{**row, "units": ["much", "7bff", "65504.0", 1]}]}, "much"),
+        ({**whole, "rows": [{**row, "units": [1.0, "7bff", "", 1]}]}, "could not convert string to float"),
         ({**whole, "rows": ["proven"]}, "not a complete certificate"),
     ]:
         path.write_text(json.dumps(other), encoding="utf-8")

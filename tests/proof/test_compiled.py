@@ -92,19 +92,53 @@ def test_what_is_wrong_is_found_as_without_the_loops(monkeypatch: pytest.MonkeyP
     assert found[0] == found[1]
 
 
+VALUES = np.linspace(-300, 300, 4096, dtype=np.float32)
+
+
+def flags(got: Array, exact: bool, worst: float = 8.0) -> list[int]:
+    watch = compiled.Watch("forward", "torch", 1024, worst, worst)
+    found = watch.floats(VALUES, VALUES, got, 1, exact=exact)
+    watch.finish()
+    return list(found)
+
+
 def test_a_plane_is_watched_for_each_kind_of_trouble() -> None:
-    values = np.linspace(-300, 300, 4096, dtype=np.float32)
-    right = compiled.exact_plane(values, "forward", "torch", 1)
-    watch = compiled.Watch("forward", "torch", 1024, 8.0, 1.0)
-    assert watch.floats(values, values, right, right, 1).tolist() == [0, 0, 0, 0]
-    assert watch.floats(values, values, right, None, 1).tolist() == [0, 0, 0, 0]
+    right = compiled.exact_plane(VALUES, "forward", "torch", 1)
+    assert flags(right, exact=True) == flags(right, exact=False) == [0, 0, 0, 0]
     off = right.copy()
     off[1500] = np.nextafter(off[1500], np.float32(9))
-    assert watch.floats(values, values, off, right, 1).tolist() == [0, compiled.WRONG, 0, 0]
-    assert watch.floats(values, values, off, None, 1).tolist() == [0, 0, 0, 0]  # within the bound
+    assert flags(off, exact=True) == [0, compiled.WRONG, 0, 0]
+    assert flags(off, exact=False) == [0, 0, 0, 0]  # within the bound
     off[3000] = np.nan
-    assert watch.floats(values, values, off, None, 1)[2] & compiled.WRONG
-    most = compiled.Watch("forward", "torch", 1024, 0.5, 1.0).floats(values, values, right, right, 1)
-    assert most.all()
-    first = compiled.Watch("forward", "torch", 1024, -1.0, -1.0).floats(values, values, right, right, 1)
-    assert first.tolist() == [compiled.WORSE] * 4
+    assert flags(off, exact=True) == [0, compiled.WRONG, compiled.WRONG | compiled.MISSING, 0]
+    assert flags(off, exact=False) == [0, 0, compiled.WRONG | compiled.MISSING, 0]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_of_a_plane_only_the_blocks_with_the_worst_errors_are_judged(exact: bool) -> None:
+    right = compiled.exact_plane(VALUES, "forward", "torch", 1)
+    target, scale = oracle.real_plane(VALUES.astype(np.float64), "forward", "torch", 1)
+    errors = np.abs(right - target)
+    worst = {int(np.argmax(kind)) // 1024 for kind in (errors, errors / scale)}
+    assert flags(right, exact, worst=-1.0) == [compiled.WORSE * (block in worst) for block in range(4)]
+
+
+def test_of_pixels_the_block_with_the_worst_error_and_those_that_lose_one_are_judged() -> None:
+    original = np.linspace(-20, 280, 4096, dtype=np.float32)
+    given = compiled.exact_plane(original, "forward", "caffe", 2)
+    got = np.clip(np.rint(compiled.exact_plane(given, "inverse", "caffe", 2)), 0, 255).astype(np.uint8)
+    errors = np.abs(got - np.clip(original, 0, 255))
+
+    def flagged(original: Array, got: Array, worst: float = -1.0) -> list[int]:
+        watch = compiled.Watch("inverse", "caffe", 1024, worst, worst)
+        found = watch.pixels(original, given, got, 2)
+        watch.finish()
+        return list(found)
+
+    assert flagged(original, got) == [compiled.WORSE * (block == np.argmax(errors) // 1024) for block in range(4)]
+    assert flagged(original, got, float(errors.max())) == [0, 0, 0, 0]
+    lost = original.copy()
+    lost[1500] = np.float32(got[1500]) + 1
+    assert flagged(lost, got, 2.0) == [0, compiled.WORSE, 0, 0]
+    got[3000] += 1
+    assert flagged(original, got, 2.0) == [0, 0, compiled.WRONG, 0]

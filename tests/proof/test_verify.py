@@ -121,11 +121,14 @@ def inside(document: Any, place: Places) -> Any:
 
 
 def refusal(document: dict[str, Any], path: Path, *, seal: bool = True) -> str:
-    """Why an edited certificate is refused, a line for each reason; empty if it is not. With ``seal``, a new one."""
+    """Why an edited certificate is refused, a line for each reason; empty if it is not.
+
+    With ``seal``, a new one; with the old one, which tells by itself, no part is repeated.
+    """
     again = {"seal": certificates.seal_of(document)} if seal and "seal" in document else {}
     path.write_text(json.dumps(document | again), encoding="utf-8")
     try:
-        return "\n".join(verify(certificates.read(path), executor=HERE).disagreements)
+        return "\n".join(verify(certificates.read(path), parts=None if seal else 0, executor=HERE).disagreements)
     except VggprepError as error:
         return f"{path.name}: {error}"
 

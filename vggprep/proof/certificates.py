@@ -252,6 +252,7 @@ def errors(written: Mapping[str, Any]) -> dict[str, Any]:
         if given.get(key):
             error, *where = given[key]
             given[key] = WorstError(float(error), *where)
+            float(given[key].value)  # a number, or this is no row
     return given
 
 

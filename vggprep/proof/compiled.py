@@ -1,14 +1,16 @@
 """The definition and the search for errors, compiled with numba: the bits of ``oracle.exact_plane``, and where to look.
 
-Nothing here decides. ``shards`` judges with NumPy the blocks in which these loops see something wrong, or errors worse
-than all before, and leaves out the others. Errors are computed here in fewer operations than there, so what comes as
-near to the worst as ``UNITS`` or ``LEVELS`` is looked at as well: many times what float64 blurs.
+Nothing here decides. ``shards`` judges with NumPy the blocks in which these loops see something wrong, or the largest
+error of an image if it is worse than all before, and leaves out the others. Errors are first computed in fewer
+operations than there, so what comes as near to the worst as ``UNITS`` or ``LEVELS`` is computed again as there: many
+times what float64 blurs.
 
 Imports numba, hence itself imported only for work that repays it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,10 +21,11 @@ from vggprep import oracle, tolerance
 from vggprep.cases import Array
 from vggprep.spec import Direction, ModeName
 
-UNITS, LEVELS = 1e-5, 1e-11
+UNITS, LEVELS = 1e-6, 1e-11
 
-WRONG, WORSE, _MAYBE = 1, 2, 4
-"""What is flagged of a block: a wrong value, an error that is the largest so far, and one that comes near to it."""
+WRONG, WORSE, MISSING, _MAYBE = 1, 2, 4, 8
+"""What is flagged of a block: a wrong value, an error that is the largest so far, a NaN, and that it may hold such an
+error."""
 
 _CHUNK = 1024
 """Values that go through one step after the other: they stay in the innermost cache."""
@@ -62,8 +65,29 @@ def _float(x: Array) -> Array:
     return x if x.dtype == np.float32 else x.astype(np.float64)
 
 
+def interleaved(planes: Sequence[Array]) -> Array:
+    """The pixels of three planes of any 32-bit dtype, channels last: ``np.stack(planes, axis=-1)``."""
+    pixels = np.empty((len(planes[0]), 3), planes[0].dtype)
+    _interleave(*(plane.view(np.uint32) for plane in planes), pixels.view(np.uint32).reshape(-1))
+    return pixels
+
+
+def planes_of(image: Array) -> list[Array]:
+    """Copies of the three planes of a contiguous image, channels last, of a dtype of 8 or 32 bits."""
+    unsigned = np.dtype(f"u{image.dtype.itemsize}")
+    planes = [np.empty(image.size // 3, image.dtype) for _ in range(3)]
+    _separate(image.reshape(-1).view(unsigned), *(plane.view(unsigned) for plane in planes))
+    return planes
+
+
+def equal_bits(a: Array, b: Array) -> bool:
+    """Whether two contiguous planes of one dtype, of 8 or 32 bits, are the same."""
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    return not _difference(a.view(unsigned), b.view(unsigned))
+
+
 class Watch:
-    """Which blocks of a plane NumPy has to judge.
+    """Which blocks of an image NumPy has to judge, plane by plane.
 
     ``units`` and ``levels`` are the worst errors so far, in ``u·S`` and in grey levels: -1 for none, infinite if no
     right value counts any more. Raises whatever numba raises when it cannot compile.
@@ -72,35 +96,54 @@ class Watch:
     def __init__(self, direction: Direction, mode: ModeName, block: int, units: float, levels: float) -> None:
         self.direction, self.mode, self.block = direction, mode, block
         self.units, self.levels = units, levels
+        self._worst: dict[str, tuple[Array, int]] = {}
 
-    def floats(self, original: Array, given: Array, got: Array, expected: Array | None, channel: int) -> Array:
-        """The flags of a float32 plane; without the ``expected`` bits, the bound decides."""
+    def floats(self, original: Array, given: Array, got: Array, channel: int, *, exact: bool) -> Array:
+        """The flags of a float32 plane: the definition says what is wrong or, unless ``exact``, the bound."""
         flags = np.zeros(-(-len(got) // self.block), np.uint8)
         forward, roundoff = self.direction == "forward", oracle.FORMATS["float32"].unit_roundoff
         line, values = affine(self.direction, self.mode, channel), _float(given)
+        names, constants = _named_steps(self.direction, self.mode, channel)
         limits = np.array([tolerance.limit("float32"), tolerance.PIXEL_LIKE])
-        if expected is not None:
-            _other_bits(got, expected, self.block, flags)
+        if exact:
+            _other_than_defined(values, got, names, constants, self.block, flags)
         else:
             bound = (tolerance.bound(self.mode) - UNITS) * roundoff
             _unfaithful(values, got, *line, limits[0], bound, self.block, flags)
+        if forward and not len(names):
+            return flags  # what is right is not off
         pixels = values if forward else _float(original)
         grey = float(oracle.grey_levels(self.mode)[channel]) if forward else 1.0
         near = np.array([_below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)])
         _larger(pixels, values, got, forward, *line, limits, near, self.block, flags)
-        most = np.array([self.units, self.levels])
-        for number in np.flatnonzero(flags & _MAYBE):
+        for number in np.flatnonzero(flags & _MAYBE).tolist():
             at = slice(number * self.block, (number + 1) * self.block)
             real = _real_steps(self.direction, self.mode, channel)
-            if _worse(pixels[at], values[at], got[at], forward, real, grey, limits, most, roundoff):
-                flags[number] |= WORSE
-        return flags & (WRONG | WORSE)
-
-    def pixels(self, original: Array, got: Array, expected: Array) -> Array:
-        """The flags of a plane of pixels."""
-        flags = np.zeros(-(-len(got) // self.block), np.uint8)
-        _other_pixels(_float(original), expected, got, tolerance.PIXEL_LIKE, self.levels, self.block, flags)
+            found = _maxima(pixels[at], values[at], got[at], forward, *real, grey, limits, roundoff)
+            self._note(flags, number, *found)
+        flags &= WRONG | MISSING
         return flags
+
+    def pixels(self, original: Array, given: Array, got: Array, channel: int) -> Array:
+        """The flags of a plane of pixels: the definition says what is wrong."""
+        flags = np.zeros(-(-len(got) // self.block), np.uint8)
+        steps = _named_steps(self.direction, self.mode, channel)
+        levels = np.full(len(flags), -1.0)
+        _other_pixels(_float(original), given, *steps, got, tolerance.PIXEL_LIKE, levels, self.block, flags)
+        for number in np.flatnonzero(levels > self.levels).tolist():
+            self._note(flags, number, -1.0, float(levels[number]))
+        return flags
+
+    def _note(self, flags: Array, number: int, units: float, levels: float) -> None:
+        if units > self.units:
+            self.units, self._worst["units"] = units, (flags, number)
+        if levels > self.levels:
+            self.levels, self._worst["levels"] = levels, (flags, number)
+
+    def finish(self) -> None:
+        """Flag the blocks with the worst errors of the image, in the flags that were given out."""
+        for flags, number in self._worst.values():
+            flags[number] |= WORSE
 
 
 def _below(worst: float, slack: float) -> float:
@@ -133,17 +176,48 @@ def _steps_in_turn(x: Any, names: Any, constants: Any, out: Any) -> None:
                     chunk[i] = np.float64(chunk[i]) + constant
 
 
+@njit(nogil=True, cache=True)
+def _interleave(first: Any, second: Any, third: Any, pixels: Any) -> None:
+    for i in range(len(first)):
+        pixels[3 * i] = first[i]
+        pixels[3 * i + 1] = second[i]
+        pixels[3 * i + 2] = third[i]
+
+
+@njit(nogil=True, cache=True)
+def _separate(pixels: Any, first: Any, second: Any, third: Any) -> None:
+    for i in range(len(first)):
+        first[i] = pixels[3 * i]
+        second[i] = pixels[3 * i + 1]
+        third[i] = pixels[3 * i + 2]
+
+
+@njit(nogil=True, cache=True)
+def _difference(a: Any, b: Any) -> Any:
+    found = a[0] ^ a[0]
+    for i in range(len(a)):
+        found |= a[i] ^ b[i]
+    return found
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _other_bits(got: Any, expected: Any, block: int, flags: Any) -> None:
-    """Flag the blocks in which the float32 bits differ; NaNs are all equal."""
+def _other_than_defined(given: Any, got: Any, names: Any, constants: Any, block: int, flags: Any) -> None:
+    """Flag the blocks in which the float32 bits are not the definition's, NaNs being all equal, and those with NaNs."""
+    defined = np.empty(_CHUNK, np.float32)
     for number in range(len(flags)):
-        at = slice(number * block, number * block + block)
-        bits, others = got[at].view(np.int32), expected[at].view(np.int32)
-        mine, right = got[at], expected[at]
-        wrong = np.int32(0)
-        for i in range(len(mine)):
-            wrong |= np.int32((bits[i] != others[i]) & ((mine[i] == mine[i]) | (right[i] == right[i])))
-        flags[number] |= WRONG * wrong
+        wrong, missing = np.int32(0), np.int32(0)
+        for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
+            at = slice(start, min(start + _CHUNK, (number + 1) * block))
+            mine, right = got[at], defined[: len(got[at])]
+            _steps_in_turn(given[at], names, constants, right)
+            bits, others = mine.view(np.int32), right.view(np.int32)
+            other = np.int32(0)
+            for i in range(len(bits)):
+                other |= bits[i] ^ others[i]
+                missing |= np.int32(mine[i] != mine[i])
+            for i in range(len(bits) if other else 0):
+                wrong |= np.int32((bits[i] != others[i]) & ((mine[i] == mine[i]) | (right[i] == right[i])))
+        flags[number] |= WRONG * wrong | MISSING * missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -165,9 +239,10 @@ def _unfaithful(
     for number in range(len(flags)):
         at = slice(number * block, number * block + block)
         values, results = given[at], got[at]
-        some = np.int64(0)
+        some, missing = np.int64(0), np.int64(0)
         for i in range(len(results)):
             value, result = np.float64(values[i]), np.float64(results[i])
+            missing |= np.int64(result != result)
             some |= np.int64(not (abs(result - (value * scale + offset)) <= bound * (abs(value * scale) + abs(offset))))
         wrong = np.int64(0)
         for i in range(len(results) if some else 0):
@@ -179,7 +254,7 @@ def _unfaithful(
             infinite = (abs(value) == np.inf) & (result != target)
             sign = (abs(result) == np.inf) & ((result > 0) != (target > 0))
             wrong |= np.int64(far & (within | other | infinite | sign))
-        flags[number] |= WRONG * wrong
+        flags[number] |= WRONG * wrong | MISSING * missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -187,7 +262,7 @@ def _larger(
     original: Any, given: Any, got: Any, forward: bool, scale: float, offset: float,
     limits: Any, most: Any, block: int, flags: Any,
 ) -> None:  # fmt: skip
-    """Flag the blocks with errors above ``most``: as a factor of ``S`` and in the output's units, a limit for each.
+    """Flag the blocks that may hold errors above ``most``: as a factor of ``S`` and in the output's units.
 
     ``scale`` and ``offset`` are the formula's. Forward ``got`` is compared with the formula, back with the original.
     A negative ``most`` stands for none so far: blocks with any value within its limit are flagged.
@@ -199,7 +274,7 @@ def _larger(
         if (levels < 0 and _any_between(pixels, -1.0, limits[1])) or (
             units < 0 and _any_between(pixels, -1.0, limits[0])
         ):
-            flags[number] |= WORSE
+            flags[number] |= _MAYBE
             continue
         worse = np.int64(0)
         if forward:
@@ -219,40 +294,76 @@ def _larger(
         flags[number] |= _MAYBE * worse
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _worse(
-    original: Any, given: Any, got: Any, forward: bool, real: Any, grey: float, limits: Any, most: Any, roundoff: float,
-) -> Any:  # fmt: skip
-    """``_larger`` of one block, by the operations of ``shards``; ``real``: those of the formula and of ``S``."""
-    names, constants, sizes, magnitudes = real
-    target, size = np.empty(len(got)), np.empty(len(got))
-    _steps_in_turn(given, names, constants, target)
-    _steps_in_turn(np.abs(given), sizes, magnitudes, size)
-    worse = np.int64(0)
-    for i in range(len(got)):
-        pixel, result = np.float64(original[i]), np.float64(got[i])
-        difference = abs(result - (target[i] if forward else pixel))
-        within = (abs(pixel) <= limits[0]) & (abs(target[i] if forward else result) <= limits[0])
-        worse |= np.int64(within & (difference / size[i] / roundoff > most[0]))
-        worse |= np.int64((abs(pixel) <= limits[1]) & (difference * grey > most[1]))
-    return worse != 0
+@njit(nogil=True, cache=True)
+def _largest(errors: Any, bits: Any) -> Any:
+    """The largest of numbers that are at least 0, or -1, which stands for none.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _other_pixels(original: Any, expected: Any, got: Any, limit: float, most: float, block: int, flags: Any) -> None:
-    """Flag the blocks with pixels other than the ``expected``, rounded and clipped, or further off than ``most``.
-
-    A block in which a whole number of 0..255 is not restored is flagged as well: these are counted.
+    ``bits``: of the same memory. They are in the order of the numbers, and have no NaN: several are compared at a time.
     """
-    for number in range(len(flags)):
-        at = slice(number * block, number * block + block)
-        pixels, right, results = original[at], expected[at], got[at]
-        wrong, worse = np.int32(0), np.int64(0)
+    at = 0
+    largest = bits[0]
+    for i in range(len(bits)):
+        largest = max(largest, bits[i])
+    while bits[at] != largest:
+        at += 1
+    return errors[at]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _maxima(
+    original: Any, given: Any, got: Any, forward: bool, names: Any, constants: Any, sizes: Any, magnitudes: Any,
+    grey: float, limits: Any, roundoff: float,
+) -> Any:  # fmt: skip
+    """The worst errors of a block, by the operations of ``shards``: in ``u·S`` and in grey levels; -1 for none.
+
+    ``names`` and ``constants`` are those of the formula, ``sizes`` and ``magnitudes`` those of ``S``.
+    """
+    target, size = np.empty(_CHUNK), np.empty(_CHUNK)
+    most_units = most_levels = -1.0
+    for start in range(0, len(got), _CHUNK):
+        at = slice(start, start + _CHUNK)
+        values, pixels, results = given[at], original[at], got[at]
+        units, levels = size[: len(values)], target[: len(values)]
+        _steps_in_turn(values, names, constants, levels)
+        _steps_in_turn(np.abs(values), sizes, magnitudes, units)
         for i in range(len(results)):
-            wrong |= np.int32(np.float32(results[i]) != min(max(np.rint(right[i]), np.float32(0)), np.float32(255)))
-        for i in range(len(results) if _any_between(pixels, -1.0, limit) else 0):
-            result, pixel = np.float64(results[i]), np.float64(pixels[i])
-            clipped = min(max(pixel, 0.0), 255.0)
-            worse |= np.int64((abs(pixel) <= limit) & (abs(result - clipped) > most))
-            worse |= np.int64((clipped == pixel) & (pixel == np.rint(pixel)) & (result != pixel))
-        flags[number] |= WRONG * wrong | WORSE * worse
+            pixel, result = np.float64(pixels[i]), np.float64(results[i])
+            difference = abs(result - (levels[i] if forward else pixel))
+            within = (abs(pixel) <= limits[0]) & (abs(levels[i] if forward else result) <= limits[0])
+            relative = difference / units[i] / roundoff
+            relative = relative if difference > 0 else 0.0
+            units[i] = relative if within else -1.0
+            levels[i] = difference * grey if abs(pixel) <= limits[1] else -1.0
+        most_units = max(most_units, _largest(units, units.view(np.int64)))
+        most_levels = max(most_levels, _largest(levels, levels.view(np.int64)))
+    return most_units, most_levels
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _other_pixels(
+    original: Any, given: Any, names: Any, constants: Any, got: Any, limit: float, levels: Any, block: int, flags: Any
+) -> None:
+    """Flag the blocks with pixels other than the definition's, rounded and clipped; ``levels``: how far each is off.
+
+    A block in which a whole number of 0..255 is not restored is flagged as well: these are counted. float32 is enough
+    for what is right, since the difference of numbers so near to each other has no rounding.
+    """
+    zero, most, farthest = np.float32(0), np.float32(255), np.float32(limit)
+    defined, errors = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
+    for number in range(len(flags)):
+        wrong, lost = np.int32(0), np.int32(0)
+        for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
+            at = slice(start, min(start + _CHUNK, (number + 1) * block))
+            results, right, pixels, off = got[at], defined[: len(got[at])], original[at], errors[: len(got[at])]
+            _steps_in_turn(given[at], names, constants, right)
+            for i in range(len(results)):
+                wrong |= np.int32(np.float32(results[i]) != min(max(np.rint(right[i]), zero), most))
+            if not _any_between(pixels, -1.0, limit):
+                continue
+            for i in range(len(results)):
+                result, pixel = np.float32(results[i]), np.float32(pixels[i])
+                clipped = min(max(pixel, zero), most)
+                off[i] = abs(result - clipped) if abs(pixel) <= farthest else np.float32(-1)
+                lost |= np.int32((clipped == pixel) & (pixel == np.rint(pixel)) & (result != pixel))
+            levels[number] = max(levels[number], _largest(off, off.view(np.int32)))
+        flags[number] |= WRONG * wrong | WORSE * lost

@@ -29,7 +29,7 @@ from vggprep.implementations.callables import NoArray, Outcome, as_array, call, 
 from vggprep.implementations.targets import TargetSpec, load_all
 from vggprep.oracle import FORMATS, Float64
 from vggprep.proof import environment
-from vggprep.proof.domains import domain
+from vggprep.proof.domains import BITS, domain
 from vggprep.spec import DataFormat, Direction, Mode, ModeName
 from vggprep.spec import definition as definition_of
 
@@ -251,10 +251,12 @@ class _Run:
             for data_format in part.data_formats
         )
 
-        self.loops = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
+        self.loops: Any = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
 
     def _is_plain(self) -> bool:
-        """Whether the compiled loops know the mode: no step of it is too narrow for ``S`` alone."""
+        """Whether the compiled loops know the dtype and the mode: no step of it is too narrow for ``S`` alone."""
+        if BITS.get(self.part.dtype) != 32:
+            return False
         directions: tuple[Direction, ...] = ("forward", "inverse")
         return all(tolerance.narrowness(direction, self.part.mode, "float32") is None for direction in directions)
 
@@ -290,7 +292,6 @@ class _Run:
         size = -(-count // width) * width
         originals = [self.domain.values(start, size, channel) for channel in range(3)]
         inputs = originals if self.forward else self._preprocessed(originals)
-        expected = definition(inputs, self.part.direction, self.part.mode, self.loops) if self.exact else None
         worst = [_least([getattr(found, name) for found in running.values()]) for name in ("units", "levels")]
         first: tuple[list[Array], _Running] | None = None
         for data_format, found in running.items():
@@ -303,10 +304,10 @@ class _Run:
                 found.add(self._of_wrong_dtype(originals, inputs, output, count))
             else:
                 # Equal bits in both data formats are judged once.
-                if first is None or not all(map(_equal_bits, output.planes, first[0])):
+                if first is None or not all(map(self._are_equal, output.planes, first[0])):
                     # Copies, since the function may use its memory again.
-                    planes = [plane.copy() for plane in output.planes]
-                    first = planes, self._judge(originals, inputs, expected, planes, count, worst)
+                    planes = [plane if plane.flags.owndata else plane.copy() for plane in output.planes]
+                    first = planes, self._judge(originals, inputs, planes, count, worst)
                 found.add(first[1])
 
     def _preprocessed(self, originals: list[Array]) -> list[Array]:
@@ -321,7 +322,10 @@ class _Run:
 
     def _call(self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool) -> _Output:
         mode, axis = self.part.mode, 1 if data_format == "channels_first" else -1
-        image = np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
+        if self.loops is not None and axis == -1:
+            image = self.loops.interleaved(planes).reshape(1, -1, width, 3)
+        else:
+            image = np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
         if carefully:
             outcome = call(self.function, image, mode, data_format)
             if outcome.output is None:
@@ -337,9 +341,20 @@ class _Run:
                 return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
             return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
-        results = [plane.reshape(-1) for plane in np.moveaxis(returned, axis, 0)]
+        if self._are_loops_for(returned) and axis == -1:
+            results = self.loops.planes_of(returned)
+        else:
+            results = [plane.reshape(-1) for plane in np.moveaxis(returned, axis, 0)]
         wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
         return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
+
+    def _are_loops_for(self, array: Array) -> bool:
+        return self.loops is not None and array.dtype in (np.float32, np.uint8) and array.flags.c_contiguous
+
+    def _are_equal(self, a: Array, b: Array) -> bool:
+        if a.dtype == b.dtype and self._are_loops_for(a) and self._are_loops_for(b):
+            return bool(self.loops.equal_bits(a, b))
+        return _equal_bits(a, b)
 
     def _culprit(self, planes: list[Array], data_format: DataFormat, output: _Output) -> tuple[int, _Output]:
         """Of an image without a usable output, a pixel that has none by itself, if there is one; and its output."""
@@ -371,26 +386,42 @@ class _Run:
             yield target, _Block(originals[image_channel], inputs[source], planes[target], channel, image_channel)
 
     def _judge(
-        self,
-        originals: list[Array],
-        inputs: list[Array],
-        expected: list[Array] | None,
-        planes: list[Array],
-        count: int,
-        worst: Sequence[float],
+        self, originals: list[Array], inputs: list[Array], planes: list[Array], count: int, worst: Sequence[float]
     ) -> _Running:
         running = _Running(patterns=count)
-        for plane in planes:
-            running.digest.update(_canonical(plane))
-        suspects = self._suspects(originals, inputs, expected, planes, worst)
+        flags = self._flags(originals, inputs, planes, worst)
+        for target, plane in enumerate(planes):
+            has_nan = flags is None or (flags[target] & self.loops.MISSING).any()
+            running.digest.update(_canonical(plane) if has_nan else _unsigned(plane))
+        suspects = None
+        # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
+        if flags is not None and not any((found & self.loops.WRONG).any() for found in flags):
+            suspects = [found & self.loops.WORSE for found in flags]
+        if suspects is None or any(found.any() for found in suspects):
+            self._judge_blocks(running, originals, inputs, planes, suspects)
+        return running
+
+    def _judge_blocks(
+        self,
+        running: _Running,
+        originals: list[Array],
+        inputs: list[Array],
+        planes: list[Array],
+        suspects: list[Array] | None,
+    ) -> None:
+        """Judge the blocks of each plane that are ``suspects``, or all."""
+        expected: dict[int, list[Array]] = {}
         for target, whole in self._channels(originals, inputs, planes):
             for number, start in enumerate(range(0, len(whole.got), _BLOCK)):
                 if suspects is not None and not suspects[target][number]:
                     continue
                 place = slice(start, start + _BLOCK)
                 block = whole.at(place)
-                if expected is not None:
-                    wrong = _other_bits(block.got, self._expected(expected[target][place]))
+                if self.exact:
+                    if start not in expected:
+                        some = [plane[place] for plane in inputs]
+                        expected[start] = definition(some, self.part.direction, self.part.mode, self.loops)
+                    wrong = _other_bits(block.got, self._expected(expected[start][target]))
                     if self.forward:
                         self._errors(running, block, wrong)
                 else:
@@ -401,35 +432,26 @@ class _Run:
                     running.wrong += int(wrong.sum())
                     pixel = _pixel(inputs, start + int(np.argmax(wrong)))
                     running.counterexample = running.counterexample or pixel
-        return running
 
-    def _suspects(
-        self,
-        originals: list[Array],
-        inputs: list[Array],
-        expected: list[Array] | None,
-        planes: list[Array],
-        worst: Sequence[float],
+    def _flags(
+        self, originals: list[Array], inputs: list[Array], planes: list[Array], worst: Sequence[float]
     ) -> list[Array] | None:
-        """Flags of the blocks of each plane that are to be judged; ``None`` for all.
+        """Flags of the blocks of each plane; ``None`` where the loops do not know.
 
-        What the others hold is right, and no error there is above ``worst``, in ``u·S`` and in grey levels.
+        What has none is right, and no error there is above ``worst``, in ``u·S`` and in grey levels.
         """
         dtypes = {plane.dtype for plane in planes}
-        if self.loops is None or (expected is None and (self.to_pixels or not self.steps)):
+        if self.loops is None or (not self.exact and (self.to_pixels or not self.steps)):
             return None
         if dtypes - {np.dtype(np.float32), np.dtype(np.uint8)} or (not self.to_pixels and np.uint8 in dtypes):
             return None
         watch = self.loops.Watch(self.part.direction, self.part.mode, _BLOCK, *worst)
         flags: list[Array] = [planes[0]] * 3
         for target, whole in self._channels(originals, inputs, planes):
-            right = None if expected is None else expected[target]
-            if self.to_pixels:
-                flags[target] = watch.pixels(whole.original, whole.got, right)
-            else:
-                flags[target] = watch.floats(whole.original, whole.input, whole.got, right, whole.channel)
-        # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
-        return None if any((found & self.loops.WRONG).any() for found in flags) else flags
+            values = whole.original, whole.input, whole.got, whole.channel
+            flags[target] = watch.pixels(*values) if self.to_pixels else watch.floats(*values, exact=self.exact)
+        watch.finish()
+        return flags
 
     def _of_wrong_dtype(self, originals: list[Array], inputs: list[Array], output: _Output, count: int) -> _Running:
         """Every value counts as wrong; the errors are searched all the same."""
