@@ -331,13 +331,13 @@ def with_nan(y: Array) -> Array:
 @pytest.mark.parametrize(
     ("array", "name", "said"),
     [
-        (np.dstack([TORCH(WAVES), np.ones((40, 56))]), "torch", "the fourth channel holds 1 everywhere: taken for alpha"),
-        (np.dstack([np.full((40, 56), 255), WAVES]), "raw", "the first channel holds 255 everywhere: taken for alpha"),
-        (np.moveaxis(np.dstack([TF(WAVES).array, NOISE[:40, :56, 0]]), -1, 0), "tf", "the fourth channel holds 0 to 255"),
-        (with_nan(TF(WAVES).array), "tf", "120 values are NaN or infinite, which no preprocessing step makes of pixels"),
+        (np.dstack([TORCH(WAVES), np.ones((40, 56))]), "torch", "fourth channel holds 1 everywhere: taken for alpha"),
+        (np.dstack([np.full((40, 56), 255), WAVES]), "raw", "first channel holds 255 everywhere: taken for alpha"),
+        (np.moveaxis(np.dstack([TF(WAVES).array, WAVES[..., 1]]), -1, 0), "tf", "fourth channel holds 30 to 210"),
+        (with_nan(TF(WAVES).array), "tf", "120 values are NaN or infinite, which no preprocessing step makes of pix"),
         (np.stack([with_nan(CAFFE(PHOTOGRAPH)), TORCH(PHOTOGRAPH)]), "mixed", "image 0 caffe (certain), image 1 torch"),
     ],
-)  # fmt: skip
+)
 def test_a_fourth_channel_or_values_that_are_no_numbers_do_not_hide_the_others(
     array: Array, name: str, said: str
 ) -> None:
