@@ -6,6 +6,7 @@ for image files.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import time
@@ -310,6 +311,42 @@ def white(name: ModeName) -> Array:
     return vggprep.preprocess_input(np.full((2, 2, 3), 255, np.uint8), mode=name)
 
 
+def cut(y: Array) -> Array:
+    """The upper half of each float32."""
+    return (f(y).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def clipped(y: Array) -> Array:
+    return np.clip(y, 0, 255).astype(np.uint8)
+
+
+TORCH, CAFFE = (functools.partial(vggprep.preprocess_input, mode=name) for name in ("torch", "caffe"))
+
+
+def with_nan(y: Array) -> Array:
+    y[:, 3] = np.nan
+    return y
+
+
+@pytest.mark.parametrize(
+    ("array", "name", "said"),
+    [
+        (np.dstack([TORCH(WAVES), np.ones((40, 56))]), "torch", "fourth channel holds 1 everywhere: taken for alpha"),
+        (np.dstack([np.full((40, 56), 255), WAVES]), "raw", "first channel holds 255 everywhere: taken for alpha"),
+        (np.moveaxis(np.dstack([TF(WAVES).array, WAVES[..., 1]]), -1, 0), "tf", "fourth channel holds 30 to 210"),
+        (with_nan(TF(WAVES).array), "tf", "120 values are NaN or infinite, which no preprocessing step makes of pix"),
+        (np.stack([with_nan(CAFFE(PHOTOGRAPH)), TORCH(PHOTOGRAPH)]), "mixed", "image 0 caffe (certain), image 1 torch"),
+    ],
+)
+def test_a_fourth_channel_or_values_that_are_no_numbers_do_not_hide_the_others(
+    array: Array, name: str, said: str
+) -> None:
+    found = identify_array(array)
+    assert (found.name, found.sure, found.shape) == (name, "likely", array.shape)
+    assert said in repr(found)
+    assert (found.pixels is None) == ("NaN" in found.why)
+
+
 @pytest.mark.parametrize(
     ("array", "sure", "name", "also", "has_pixels"),
     [
@@ -326,7 +363,20 @@ def white(name: ModeName) -> Array:
         pytest.param(NOISE, "guess", "raw", "quantised", False, id="bytes without neighbours alike"),
         pytest.param(WAVES - np.uint8(120), "guess", "raw", "integer_arithmetic", False, id="bytes that wrapped"),
         pytest.param(f(WAVES - np.uint8(120)), "guess", "raw", "swap_only", False, id="wrapped, then float"),
-        pytest.param(WAVES.astype(np.int8), "guess", "centred", "quantised", False, id="int8"),
+        pytest.param(WAVES.astype(np.int8), "guess", "", "centred", False, id="int8"),
+        pytest.param(clipped(TORCH(WAVES) * 255), "guess", "raw", "stretched", False, id="torch clipped to bytes"),
+        pytest.param(clipped((WAVES - f(128)) * 4 + 128), "guess", "raw", "stretched", False, id="clipped contrast"),
+        pytest.param(clipped(TF(WAVES).array), "guess", "", "quantised", False, id="tf cut to bytes"),
+        pytest.param(cut(TF(PHOTOGRAPH).array), "likely", "tf", "bgr_images", False, id="tf cut to bfloat16"),
+        pytest.param(cut(TORCH(WAVES)), "likely", "torch", "bgr_images", False, id="torch cut to bfloat16"),
+        pytest.param(cut(f(PHOTOGRAPH) / 255), "likely", "yolo", "unit_range_in_bgr", False, id="/255 cut to bfloat16"),
+        pytest.param((WAVES - f(127.5)) / 128, "likely", "facenet", "tf cut to bfloat16", True, id="facenet or tf cut"),
+        pytest.param(CAFFE(NOISE).astype(np.int32), "guess", "caffe", "integer_arithmetic", False, id="caffe cut"),
+        pytest.param(
+            TF(f(NOISE).mean(-1, keepdims=True) + f([0] * 3)).array, "guess", "tf", "", False, id="tf of grey"
+        ),
+        pytest.param(resized(TF(NOISE).array) * f(1.07), "guess", "tf", "torch", False, id="tf, then resized"),
+        pytest.param(TORCH(NOISE)[..., [1, 2, 0]], "certain", "torch_in_gbr", "", True, id="torch, channels permuted"),
         pytest.param(f(EIGHT).astype(np.int16) - 104, "guess", "", "quantised", False, id="int16 below 0"),
         pytest.param(EIGHT // 2, "likely", "raw", "quantised", False, id="dark bytes"),
         pytest.param((EIGHT // 2).astype(np.int8), "guess", "raw", "quantised", False, id="int8 not below 0"),
@@ -371,7 +421,7 @@ def test_unknown_constants_are_measured_in_their_published_form() -> None:
         ("standardised by image", "each image has mean 0 and deviation 1"),
         ("stretched to 0..1", "each image ranges from 0 to 1"),
         ("over its maximum", "the largest value of each image is 1"),
-        ("gamma of /255", "unevenly spaced: a curve (gamma) or a table"),
+        ("gamma of /255", "unevenly spaced, as by a curve (gamma), a table, clipping or few bits"),
         ("caffe, padded with 0", "448 pixels are (0, 0, 0), which is no pixel of it in rows 0-3 and 44-47: padded"),
         ("torch, a square cut out", "36 pixels are (0, 0, 0), which is no pixel of it: padded or cut out"),
         ("torch, clipped to -1..1", "then clipped at -1"),

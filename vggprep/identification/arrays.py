@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vggprep import html
 from vggprep.cases import from_format
 from vggprep.identification import lattice, png
-from vggprep.identification.lattice import Array, Candidate, Fit, Precision, Values
+from vggprep.identification.lattice import Array, Fit, Precision, Values
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Mode, ModeName, definition, known
 
 SHIFTED = "itself plus whole grey levels"
@@ -85,7 +85,7 @@ def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) 
 
     Raises:
         TypeError: text, objects, complex numbers or times.
-        ValueError: a rank other than 3 or 4, no channel axis of length 3, no pixels.
+        ValueError: a rank other than 3 or 4, no channel axis of length 3 or (with alpha) 4, no pixels.
 
     >>> import numpy as np, vggprep
     >>> image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
@@ -95,6 +95,8 @@ def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) 
     """
     own = tuple(definition(known(mode)) for mode in modes)
     a = array if isinstance(array, np.memmap) else np.asarray(array)
+    if a.ndim in (3, 4) and a.size and 3 not in (a.shape[-1], a.shape[-3]) and (a.shape[-1] == 4) != (a.shape[-3] == 4):
+        return _without_alpha(a, own)
     with np.errstate(over="ignore", invalid="ignore"):
         answers = [_identify(a, data_format, own) for data_format in _data_formats(a)]
         if len(answers) == 1:
@@ -114,6 +116,19 @@ def identify_array(array: npt.ArrayLike, modes: Iterable[ModeName | Mode] = ()) 
 
 
 _WORDS = ("certain", "likely", "guess")
+
+
+def _without_alpha(a: Array, own: tuple[Mode, ...]) -> ArrayIdentification:
+    """Of four channels, what three have been through; the last is taken for alpha, or a first of one value alone."""
+    axis = -1 if a.shape[-1] == 4 else -3
+    first, last = (a.take(k, axis) for k in (0, 3))
+    leading = bool((first == first.flat[0]).all() and (last != last.flat[0]).any())
+    alpha, rest = (first, (1, 2, 3)) if leading else (last, (0, 1, 2))
+    found = identify_array(a.take(rest, axis), own)
+    low, high = alpha.min(), alpha.max()
+    held = f"{low:.6g} everywhere" if low == high else f"{low:.6g} to {high:.6g}"
+    note = f"; the {'first' if leading else 'fourth'} channel holds {held}: taken for alpha, and left out"
+    return replace(found, shape=a.shape, why=found.why + note)
 
 
 def _in_other_places(a: Array, found: ArrayIdentification) -> ArrayIdentification:
@@ -194,30 +209,42 @@ def _identify(a: Array, data_format: DataFormat, own: tuple[Mode, ...] = ()) -> 
     batch = last if last.ndim == 4 else last[None]
     dtype = a.dtype.name
     unknown = ArrayIdentification("", "", data_format, "guess", "", a.shape, dtype)
+    pixels = list(batch)
     values: list[Values | None] = []
     bad = 0
-    for image in _in_turn(batch, a):
+    for n, image in enumerate(_in_turn(batch, a)):
         image = image.astype(np.float32) if dtype == "bfloat16" else image
-        bad += int(image.size - np.isfinite(image).sum()) if a.dtype.kind not in "biu" else 0
-        each = [lattice.distinct(image[..., k]) for k in range(3)] if not bad else [None]
+        finite = np.isfinite(image).all(axis=-1)
+        if not finite.all():  # its other pixels may tell
+            bad += int(image.size - np.isfinite(image).sum())
+            pixels[n] = image = image[finite][None]
+        each = [lattice.distinct(image[..., k]) for k in range(3)]
         values.append(None if any(v is None for v in each) else (each[0], each[1], each[2]))  # type: ignore[arg-type]
-    if bad:
-        why = f"{bad} values are NaN or infinite, which no preprocessing step makes of pixels"
-        return replace(unknown, why=why, why_not="some values are not numbers")
-    images = _Images(list(batch), values, dtype, own)
+    images = _Images(pixels, values, dtype, own)
     if a.dtype.kind in "biu":
         return _integers(unknown, images)
-    answer = _known(unknown, images) or _unknown_constants(unknown, images)
-    if answer is None and len(batch) > 1:
-        return _one_by_one(unknown, images, last.ndim)
-    if answer is None:
-        return _by_range(unknown, images)
+    if bad:
+        why = f"{bad} values are NaN or infinite, which no preprocessing step makes of pixels"
+        found = unknown
+        if all(image.size for image in pixels):
+            found = _floats(unknown, images, last.ndim).found
+            why += f"; of the other pixels: {found.why}"
+        sure = "likely" if found.sure == "certain" else found.sure
+        return replace(found, sure=sure, why=why, pixels=None, why_not="some values are not numbers")
+    answer = _floats(unknown, images, last.ndim)
     if answer.fit is None:
         return answer.found
     out = np.empty(batch.shape, np.uint8)
     for n, image in enumerate(_in_turn(batch, a)):
-        out[n] = _undone(image, answer.fit.candidate)
+        out[n] = _undone(image, answer.fit)
     return replace(answer.found, pixels=out if last.ndim == 4 else out[0])
+
+
+def _floats(unknown: ArrayIdentification, images: _Images, rank: int) -> _Answer:
+    """What floats have been through: all images the same, or each its own."""
+    if answer := _known(unknown, images) or _unknown_constants(unknown, images):
+        return answer
+    return _Answer(_one_by_one(unknown, images, rank) if len(images.pixels) > 1 else _by_range(unknown, images))
 
 
 def _in_turn(batch: Array, a: Array) -> Iterator[Array]:
@@ -237,19 +264,22 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
     values = images.together()
     if values is None:
         return None
-    for parts in (1, 2, 4, 9, 16):
+    grey = all((image == image[..., :1]).all() for image in images.pixels)
+    for parts in (1, 2, *([3] * grey), 4, 9, 16):
         for precision in lattice.precisions(values, images.dtype):
             if parts > 1 and precision.cast > 2.0**-20:
                 continue
             fits = lattice.fits(values, precision, parts, images.own)
-            found = [f for f in fits if parts == 1 or f.candidate.is_odd(parts)]
-            answer = _answer(unknown, images, found, precision) if found else None
+            found = [f for f in fits if parts == 1 or f.candidate.is_odd(parts) or parts == 3]
+            answer = _answer(unknown, images, values, found, precision) if found else None
             if answer is not None:
                 return answer
     return None
 
 
-def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], precision: Precision) -> _Answer | None:
+def _answer(
+    unknown: ArrayIdentification, images: _Images, values: Values, found: list[Fit], precision: Precision
+) -> _Answer | None:
     """The best of what fits, and how sure it is."""
     count = max(len(v) for v in found[0].levels)
     if count <= 2:
@@ -269,14 +299,15 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     stretched = not foreign and ends in ({0, 1}, {-1, 1}) and (low, high) != (0, 255)
     half = precision.cast > 2.0**-20
     sure: Literal["certain", "likely", "guess"] = "likely"
-    wrapped = [n for n, image in enumerate(images.pixels) if c.name == "raw" and _turned(image) == "wrapped"]
+    jumps = _jumps(images.pixels) if c.name == "raw" else ""
     if (
         not same
         or whole_shift
-        or wrapped
+        or jumps
         or stretched
         or (np.sqrt(levels) % 1 == 0).all()  # of a picture, or of another one squared
-        or (high - low < 64 and not c.is_whole and _is_held(images, "bfloat16"))  # so few bits hold much
+        or (high - low < 64 and not c.is_whole and lattice.half_precision(values) == "bfloat16")  # few bits hold much
+        or (best.parts > 1 and not c.is_odd(best.parts))
         or (half and (count < 8 or best.bits < 80))
         or (not c.is_odd() and (coarse or (half and len(others) > 3)))
     ):
@@ -287,12 +318,13 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     what = "whole numbers" if best.parts == 1 else f"multiples of 1/{best.parts}"
     why = f"undoing it gives {what} from {low / best.parts:.4g} to {high / best.parts:.4g}, "
     why += f"to within {best.error / best.parts:.2g} grey levels, in {size} values"
-    why += f" with the precision of {precision.name}" if half and unknown.dtype != precision.name else ""
+    if half and (precision.cut or unknown.dtype != precision.name):
+        why += f"{', cut to' if precision.cut else ' with'} the precision of {precision.name}"
     why += f"; {note}" if note else ""
     why_not = ""
-    if wrapped:
-        why += f", {_JUMPS} ({_images(wrapped)})"
-        why_not = "bytes that wrapped do not tell what was subtracted"
+    if jumps:
+        why += f", {jumps}"
+        why_not = _TURNED
     elif foreign:
         why_not = foreign
     elif best.parts > 1:
@@ -309,16 +341,14 @@ def _answer(unknown: ArrayIdentification, images: _Images, found: list[Fit], pre
     elif sure == "guess":
         why_not = "its levels fit other constants as well, such as those of its own range"
     also = tuple(dict.fromkeys((*c.twins, *(name for o in others for name in (o.candidate.name, *o.candidate.twins)))))
+    if lattice.half_precision(values) == "bfloat16" and not (half or c.is_whole):
+        cut = lattice.fits(values, lattice.CUT, best.parts, images.own)
+        also = (*also, *(f"{f.candidate.name} cut to bfloat16" for f in cut if f.candidate.name != c.name))
     if best.parts == 1 and high - low < 255:
         also = (SHIFTED, *also)
     story = c.story + (f", of an image whose levels are multiples of 1/{best.parts}" if best.parts > 1 else "")
     answer = replace(unknown, name=c.name, story=story, sure=sure, why=why, also=also, why_not=why_not)
     return _Answer(answer, best if not why_not else None)
-
-
-def _is_held(images: _Images, name: str) -> bool:
-    """Whether a 16-bit format holds all values."""
-    return (values := images.together()) is not None and lattice.half_precision(values) == name
 
 
 def _is_extreme(fit: Fit) -> bool:
@@ -342,7 +372,9 @@ def _outside(images: _Images, fit: Fit) -> tuple[str, str] | None:
         masks = [np.isin(image[..., k].astype(np.float64), fit.outside[k]) for k in range(3)]
         if not all(np.array_equal(masks[0], mask) for mask in masks[1:]):
             extremes = [{float(v[0]), float(v[-1])} for v in values]
-            if all(bad <= end for bad, end in zip(ends, extremes, strict=True)) and len(set().union(*ends)) <= 2:
+            inside = all(fit.candidate.reaches(k, end) for k in range(3) for end in ends[k])
+            at_ends = all(bad <= end for bad, end in zip(ends, extremes, strict=True))
+            if at_ends and inside and len(set().union(*ends)) <= 2:
                 clipped = " and ".join(f"{end:.6g}" for end in sorted(set().union(*ends)))
                 return f"values are clipped at {clipped}", f"then clipped at {clipped}"
             return None
@@ -363,7 +395,9 @@ def _one_colour(images: _Images) -> str:
 
 def _edges(mask: npt.NDArray[np.bool_]) -> str:
     """The rows and columns at the edges that are wholly in the mask, in words; "" for none."""
-    parts = []
+    parts: list[str] = []
+    if len(mask) == 1:
+        return ""
     for name, axis in (("rows", 1), ("columns", 0)):
         full: npt.NDArray[np.bool_] = np.asarray(mask.all(axis=axis))
         if full.all() or not (full[0] or full[-1]):
@@ -374,10 +408,10 @@ def _edges(mask: npt.NDArray[np.bool_]) -> str:
     return f" in {' and '.join(parts)}" if parts else ""
 
 
-def _undone(image: Array, candidate: Candidate) -> Array:
-    x = np.empty(image.shape, np.uint8)
+def _undone(image: Array, fit: Fit) -> Array:
+    x, candidate = np.empty(image.shape, np.uint8), fit.candidate
     for k, source in enumerate(candidate.sources):
-        x[..., source] = np.rint((image[..., k].astype(np.float64) - candidate.offset[k]) / candidate.scale[k])
+        x[..., source] = np.rint((fit.precision.middle(image[..., k]) - candidate.offset[k]) / candidate.scale[k])
     return x
 
 
@@ -404,13 +438,14 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         means.append(_short(-float(v[0]) / step.size / 255, 2**-22 * float(abs(v).max()) / step.size / 255))
         open_by.append(255 - step.span)
     shifts = _list([f"{n}" for n in open_by])
-    darkest = f"n is the darkest grey level of the channel, from 0 to {shifts}; no array tells which, nor the sign"
-    formula = f"(x/255 - mean) / std with std {_list(deviations)} and mean {_list(means)}, each plus n/255, where"
+    formula, n = f"(x/255 - mean) / std with std {_list(deviations)} and mean {_list(means)}", "n/255"
     if all(scale == "1" for scale in scales):
         shift = [_short(-float(v[0]), 2**-22 * float(abs(v).max())) for v in values]
-        formula = f"x - mean with mean {_list(shift)}, each plus n, where"
+        formula, n = f"x - mean with mean {_list(shift)}", "n"
+    open_to = f", each plus {n}, where n is the darkest grey level of the channel, from 0 to {shifts}"
     why = (
-        f"its channels hold evenly spaced values, {_list(scales)} apart; if that is one grey level: {formula} {darkest}"
+        f"its channels hold evenly spaced values, {_list(scales)} apart; if that is one grey level: {formula}"
+        f"{open_to if any(open_by) else ''}; no array tells {'which, nor ' if any(open_by) else ''}the sign"
     )
     note = _statistics(images)
     answer = replace(
@@ -448,7 +483,7 @@ def _statistics(images: _Images) -> str:
         for low, high in ((0, 1), (-1, 1), (0, 255)):
             if all((x.min(axis=axis) == low).all() and (x.max(axis=axis) == high).all() for x in flat):
                 return f"; each {each} ranges from {low} to {high}, as after stretching its own minimum and maximum"
-    if all(x.max() == 1 for x in flat):
+    if all(x.max() == 1 and x.min() >= 0 for x in flat):
         return "; the largest value of each image is 1, as after dividing by it"
     return ""
 
@@ -490,13 +525,13 @@ def _one_by_one(unknown: ArrayIdentification, images: _Images, rank: int) -> Arr
         also=tuple(dict.fromkeys(name for answer, _ in answers for name in answer.found.also)),
         why_not="; ".join(f"{_images(w)}: {a.found.why_not}" for a, w in answers if a.fit is None),
     )
-    if found.why_not:
+    if found.why_not or len({image.shape for image in images.pixels}) > 1:
         return found
     out = np.empty((len(images.pixels), *images.pixels[0].shape), np.uint8)
     for answer, which in answers:
         for n in which:
             assert answer.fit is not None
-            out[n] = _undone(images.pixels[n], answer.fit.candidate)
+            out[n] = _undone(images.pixels[n], answer.fit)
     return replace(found, pixels=out if rank == 4 else out[0])
 
 
@@ -514,104 +549,153 @@ def _images(which: Sequence[int]) -> str:
 
 
 def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentification:
-    """Integers tell little: they may be pixels, wrapped, quantised or cut."""
-    low = min(int(image.min()) for image in images.pixels)
-    high = max(int(image.max()) for image in images.pixels)
+    """Integers tell little: they may be pixels, wrapped, quantised, stretched or cut."""
+    ends = [
+        (min(int(x[..., k].min()) for x in images.pixels), max(int(x[..., k].max()) for x in images.pixels))
+        for k in range(3)
+    ]
+    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     why = f"integers from {low} to {high}"
     if unknown.dtype == "bool":
         return replace(unknown, story="two levels: a mask", why=why, why_not="they are two levels, not pixels")
+    also = ("quantised", "integer_arithmetic")
+    if low > -4 and high < 4:
+        story = "few whole numbers: a mask, labels, or numbers of a few units cut to whole ones"
+        return replace(unknown, story=story, why=why, also=also, why_not="they are too few levels for pixels")
     signed = images.pixels[0].dtype.kind == "i"
     if low < 0 or (signed and high <= 151):  # what the caffe mode makes of white
-        name, story = (
-            ("raw", "whole numbers from 0 to 255, as in an image file") if low >= 0 else ("", "integers, some below 0")
-        )
-        if unknown.dtype == "int8" and low < 0:
-            name, story = "centred", "x - 128: bytes made signed"
-        return replace(
+        found = replace(
             unknown,
-            name=name,
-            story=story,
+            name="raw" if low >= 0 else "",
+            story=_BYTES if low >= 0 else "integers, some below 0",
             why=f"{why}: pixels, less any whole number, cut off, or quantised with a model's scale and zero point",
-            also=("quantised", "integer_arithmetic"),
+            also=also,
             why_not="integers do not say what was subtracted, nor whether they were quantised, wrapped or cut off",
         )
+        if low < 0 and unknown.dtype == "int8":
+            story = "signed bytes: x - 128, or quantised with a model's scale and zero point; they do not tell which"
+            why = f"{why}; if quantised, (array - zero_point) * scale is what to identify"
+            return replace(found, story=story, why=why, also=("centred", *also))
+        touched = sum(
+            int(e - mean) == got or round(e - mean) == got
+            for mean, two in zip(_CAFFE, ends, strict=True)
+            for e, got in zip((0, 255), two, strict=True)
+        )
+        if (
+            low < 0
+            and touched > 1
+            and all(-mean - 0.5 <= a and b <= 255.5 - mean for mean, (a, b) in zip(_CAFFE, ends, strict=True))
+        ):
+            said = ", ".join(f"{a}..{b}" for a, b in ends)
+            why = f"its channels hold {said}, within what caffe makes of 0..255 and with {touched} of its 6 ends"
+            story = f"{MODES['caffe'].summary}; cut or rounded to whole numbers"
+            return replace(found, name="caffe", story=story, why=why)
+        return found
     if high > 255:
         widened = all(bool((image % 257 == 0).all()) for image in images.pixels)
         story = "bytes times 257, as 8-bit images widened to 16 bits" if widened else "levels beyond 255, as of 16 bits"
         return replace(
             unknown, story=story, why=why, why_not="it does not hold bytes: divide by 257 where it is a 16-bit image"
         )
+    black, white = (float(np.mean([(image == end).mean() for image in images.pixels])) for end in (0, 255))
+    clipped = min(black, white) > 0.04 and black + white < 0.9
+    if max(black, white) > 0.04:
+        why += f", {black:.0%} of them 0 and {white:.0%} 255{', as after clipping' if clipped else ''}"
     found = replace(
         unknown,
         name="raw",
-        story="whole numbers from 0 to 255, as in an image file, not preprocessed",
-        sure="likely",
-        why=f"{why}; YCbCr or inverted: bytes do not tell",
-        also=("integer_arithmetic", "quantised"),
+        story=_BYTES,
+        sure="guess" if clipped else "likely",
+        why=f"{why}; a picture's own, or stretched, quantised, inverted or of YCbCr: bytes do not tell",
+        also=("integer_arithmetic", "quantised", "stretched"),
+        why_not="bytes that were clipped do not tell what they were" if clipped else "",
     )
+    if jumps := _jumps(images.pixels):
+        return replace(found, sure="guess", why=f"{why}, {jumps}", why_not=_TURNED)
     turned = [_turned(image) for image in images.pixels]
-    if wrapped := [n for n, each in enumerate(turned) if each == "wrapped"]:
-        why = f"{why}, {_JUMPS} ({_images(wrapped)})"
-        why_not = "bytes that wrapped do not tell what was subtracted"
-        return replace(found, sure="guess", why=why, why_not=why_not)
     if noisy := [n for n, each in enumerate(turned) if each == "noise"]:
         why = f"{why}; neighbours are too unlike to tell pixels from bytes that wrapped modulo 256 ({_images(noisy)})"
         return replace(found, sure="guess", why=why, why_not=_MAY_HAVE_WRAPPED)
-    if "smooth" in turned:
-        return replace(found, why_not=_MAY_HAVE_WRAPPED)
+    if clipped or "smooth" in turned:
+        return replace(found, why_not=found.why_not or _MAY_HAVE_WRAPPED)
     out = np.stack([np.asarray(image).astype(np.uint8) for image in images.pixels])
     return replace(found, pixels=out if len(unknown.shape) == 4 else out[0])
 
 
+_BYTES = "whole numbers from 0 to 255, as in an image file"
+_CAFFE = (103.939, 116.779, 123.68)
 _MAY_HAVE_WRAPPED = "bytes may have wrapped when something was subtracted, and these do not show that they have not"
-_JUMPS = "with jumps between neighbours as of differences wrapped modulo 256"
+_TURNED = "bytes that wrapped or were clipped do not tell what they were"
 
 
-def _turned(image: Array) -> Literal["plain", "smooth", "wrapped", "noise"]:
+def _jumps(images: Sequence[Array]) -> str:
+    """Which images have neighbours that are nearer to each other modulo 256, in words."""
+    wrapped = "with jumps between neighbours as of differences wrapped modulo 256"
+    for kind, words in (("wrapped", wrapped), ("clipped", "with 0 beside 255")):
+        if which := [n for n, image in enumerate(images) if _turned(image) == kind]:
+            return f"{words} ({_images(which)})"
+    return ""
+
+
+def _turned(image: Array) -> Literal["plain", "smooth", "wrapped", "clipped", "noise"]:
     """Whether neighbours are nearer to each other as they are, or after the means that may have been subtracted.
 
-    Those are the caffe means as bytes; of what is neither, whether it is smooth.
+    Those are the caffe means as bytes; of what is neither, whether it is smooth. Where values are clipped, 0 and 255
+    are neighbours as they are where values wrapped: what the others show decides.
     """
     levels = np.asarray(image).astype(np.int16)
-    as_is = float(np.abs(np.diff(levels, axis=1)).mean()) if levels.shape[1] > 1 else 0.0
-    if as_is == 0:
-        return "smooth"
-    back = min(float(np.abs(np.diff((levels + mean) % 256, axis=1)).mean()) for mean in (104, 116, 123))
-    if back < 0.8 * as_is:
-        return "wrapped"
-    if back > 1.1 * as_is:
-        return "plain"
-    return "smooth" if as_is < 32 else "noise"
+    inside = (levels % 255 != 0)[:, 1:] & (levels % 255 != 0)[:, :-1]
+    found: list[Literal["plain", "smooth", "wrapped", "noise"]] = []
+    for which in (inside, np.ones_like(inside)):
+        as_is = float(np.abs(np.diff(levels, axis=1)[which]).sum())
+        back = [float(np.abs(np.diff((levels + mean) % 256, axis=1)[which]).sum()) for mean in (104, 116, 123)]
+        if as_is == 0 or 0.8 * as_is <= min(back) <= 1.1 * as_is:
+            found.append("smooth" if as_is < 32 * np.count_nonzero(which) or as_is == 0 else "noise")
+        else:
+            found.append("wrapped" if min(back) < as_is else "plain")
+    return "clipped" if found[1] == "wrapped" != found[0] else found[1]
 
 
-_RANGES = (
-    ("yolo", 0.0, 1.0, "scaled to 0..1, as for YOLO and many others"),
-    ("tf", -1.0, 1.0, MODES["tf"].summary),
-    ("torch", -2.12, 2.65, MODES["torch"].summary),
-    ("raw", 0.0, 255.0, "the pixels, resized or averaged, not preprocessed"),
-    ("caffe", -123.68, 151.07, MODES["caffe"].summary),
-)
+_RANGES = ("yolo", "tf", "torch", "raw", "caffe")
 
 
 def _by_range(unknown: ArrayIdentification, images: _Images) -> ArrayIdentification:
-    """The values are not evenly spaced: resized, augmented, curved. Judge by range."""
-    low = min(float(image.min()) for image in images.pixels)
-    high = max(float(image.max()) for image in images.pixels)
+    """The values are not evenly spaced: resized, augmented, curved. Judge by range: of what fits, the widest first."""
+    ends = [
+        (min(float(x[..., k].min()) for x in images.pixels), max(float(x[..., k].max()) for x in images.pixels))
+        for k in range(3)
+    ]
+    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     why = f"no known step undone gives whole numbers, so it is judged by its range alone, {low:.4g} to {high:.4g}"
     values = images.together()
     few = max(map(len, values)) if values is not None else 4097
     if few < 8:
         return replace(unknown, why=f"{few} values in a channel are too few to tell", why_not="it holds too few values")
     if few <= 256 and images.pixels[0].size >= 6 * few:
-        why = f"at most {few} values in a channel, unevenly spaced: a curve (gamma) or a table"
+        why = (
+            f"at most {few} values in a channel, unevenly spaced, as by a curve (gamma), a table, clipping or few bits"
+        )
         return replace(unknown, why=why, why_not="no known step undone gives whole numbers")
+    found: dict[str, str] = {}
+    for name in _RANGES:
+        c = next(c for c in lattice.candidates() if c.name == name)
+        levels = [(e - o) / s for two, s, o in zip(ends, c.scale, c.offset, strict=True) for e in two]
+        if min(levels) >= -_OVERSHOT and max(levels) <= 255 + _OVERSHOT and max(levels) - min(levels) > 51:
+            found[name] = f"grey levels {min(levels):.4g} to {max(levels):.4g} before {name}"
+    why += f": {', '.join(found.values())}" if found else ""
+    if all((x == x[..., :1]).all() for x in images.pixels):
+        why += "; its channels are equal, as of a grey picture"
     unknown = replace(
         unknown,
         why=why + _statistics(images),
         why_not="its values do not lie as whole grey levels do: resized, changed, or too few bits or values to tell",
     )
-    for name, bottom, top, story in _RANGES:
-        slack = 0.03 * (top - bottom)
-        if bottom - slack <= low and high <= top + slack and high - low > 0.2 * (top - bottom):
-            return replace(unknown, name=name, story=story)
-    return unknown
+    if not found:
+        return unknown
+    name, *others = found
+    story = next(c.story for c in lattice.candidates() if c.name == name)
+    return replace(unknown, name=name, story=story, also=tuple(others))
+
+
+_OVERSHOT = 25.0
+"""Grey levels beyond 0 and 255 that resizing makes."""

@@ -47,27 +47,28 @@ class Candidate:
         places = [2 * parts * o / s for s, o in zip(self.scale, self.offset, strict=True)]
         return any(abs(place - round(place)) > 1e-3 for place in places)
 
+    def reaches(self, channel: int, value: float) -> bool:
+        """Whether some pixel of 0..255 gives this value or a higher, and some this or a lower."""
+        return 0 <= (value - self.offset[channel]) / self.scale[channel] <= 255
+
     @property
     def is_whole(self) -> bool:
         """Whether it adds whole numbers and nothing else."""
         return all(s == 1 and o == round(o) for s, o in zip(self.scale, self.offset, strict=True))
 
-    def reversed(self) -> Candidate:
-        """The same constants for the same colours, in the other channel order."""
-        red, green, blue = self.sources[::-1]
-        order = "rgb" if red == 0 else "bgr"
+    def reordered(self, a: int, b: int, c: int) -> Candidate:
+        """The same constants for the same colours, in another channel order."""
+        order = "".join("rgb"[self.sources[k]] for k in (a, b, c))
         name, story = f"{self.name}_in_{order}", f"{self.story}; with channels and constants in {order.upper()} order"
-        return Candidate(name, story, _flip(self.scale), _flip(self.offset), (red, green, blue), common=self.common)
-
-
-def _flip(three: tuple[float, float, float]) -> tuple[float, float, float]:
-    return three[2], three[1], three[0]
+        scale, offset = ((each[a], each[b], each[c]) for each in (self.scale, self.offset))
+        sources = self.sources[a], self.sources[b], self.sources[c]
+        return Candidate(name, story, scale, offset, sources, common=self.common)
 
 
 def _from_map(known: affine.KnownMap) -> Candidate:
     first, second, third = known.channels
     name, story = (
-        ("raw", "whole numbers from 0 to 255, as in an image file, not preprocessed")
+        ("raw", "whole numbers from 0 to 255, as in an image file")
         if known.name == "identity"
         else (known.name, known.story)
     )
@@ -139,7 +140,9 @@ def candidates(own: tuple[Mode, ...] = ()) -> tuple[Candidate, ...]:
         first = found.setdefault(key, one)
         if one.name not in (first.name, *first.twins):
             found[key] = replace(first, twins=(*first.twins, one.name))
-    for one in (*(s.reversed() for s in singles), *_compositions({s.name: s for s in reversed(singles)})):
+    orders = [(2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1)]
+    turned = [s.reordered(*order) for order in orders for s in singles if order == orders[0] or s.name in MODES]
+    for one in (*turned, *_compositions({s.name: s for s in reversed(singles)})):
         found.setdefault(_key(one), one)
     return tuple(found.values())
 
@@ -152,11 +155,36 @@ def _key(one: Candidate) -> tuple[float, ...]:
 
 
 class Precision(NamedTuple):
-    """What the values have been rounded to: at the end (``cast``) and in each step (``each``); unit roundoffs."""
+    """What the values have been rounded to: at the end (``cast``) and in each step (``each``); unit roundoffs.
+
+    ``cut``: at the end, bits were dropped.
+    """
 
     name: str
     cast: float
     each: float
+    cut: bool = False
+
+    @property
+    def is_once(self) -> bool:
+        """Whether only the last step has few bits."""
+        return self.each < 2.0**-20 < self.cast
+
+    def rounded(self, exact: Float64) -> Float64:
+        """What becomes of a number at the end."""
+        if not self.cut:
+            return np.asarray(oracle.round_array(exact.copy(), oracle.FORMATS[self.name]))
+        grain = np.maximum(_grain(exact, self.name), 1e-300)
+        return np.asarray(np.trunc(exact / grain) * grain)
+
+    def middle(self, v: Array) -> Float64:
+        """What the values were, as likely as not, before they were cut."""
+        v = v.astype(np.float64)
+        return v + np.sign(v) * _grain(v, self.name) / 2 if self.cut else v
+
+
+CUT = Precision("bfloat16", 2.0**-8, 2.0**-24, cut=True)
+"""As where the lower half of a float32 is dropped."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,7 @@ class Fit:
     exact: bool
     bits: float
     misfit: float
+    precision: Precision
 
 
 def precisions(values: Values, dtype: str) -> Iterator[Precision]:
@@ -188,6 +217,8 @@ def precisions(values: Values, dtype: str) -> Iterator[Precision]:
     half = half_precision(values)
     if half and max(map(len, values)) > 2:
         yield Precision(half, u[half], u["float32"])
+        if half == CUT.name:
+            yield CUT
         yield Precision(half, u[half], u[half])
 
 
@@ -213,19 +244,25 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
     everyone = [c for c in candidates(own) if c.common or (parts == 1 and precision.each == precision.cast < 2.0**-20)]
     alive = np.arange(len(everyone))
     scale, offset = (np.array([getattr(c, what) for c in everyone]) for what in ("scale", "offset"))
+    given, values = values, _values([precision.middle(v) for v in values])
     few = tuple(v[:: max(1, len(v) // 12)] for v in values)
     for k in range(3):  # a few values first: most candidates need no more
         near = _distance(few[k], scale[alive, k], offset[alive, k], precision, parts)[2]
         alive = alive[near.sum(axis=1) >= len(few[k]) - 2]
-    half = half_precision(values)
+    half = half_precision(given)
     found = []
     for index in alive:
         candidate = everyone[index]
-        measured = [_distance(values[k], scale[[index], k], offset[[index], k], precision, parts) for k in range(3)]
-        good = [m[2][0] for m in measured]
-        bad = [int((~g).sum()) for g in good]
-        if any(b > 2 or (b and len(g) < 8 + b) for b, g in zip(bad, good, strict=True)):
+        measured = []
+        for v, s, o in zip(values, scale[index], offset[index], strict=True):
+            measured.append(_distance(v, s[None], o[None], precision, parts))
+            bad = len(v) - int(np.count_nonzero(measured[-1][2]))
+            if bad > 2 or (bad and (precision.cut or len(v) < 8 + bad)):
+                measured = []
+                break
+        if not measured:
             continue
+        good = [m[2][0] for m in measured]
         levels = tuple(m[0][0] for m in measured)
         slack = [m[1][0] for m in measured]
         resolved = max(float(s.max()) for s in slack) <= 0.45
@@ -247,12 +284,13 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
             Fit(
                 candidate,
                 _values([np.where(g, level, -1.0) for g, level in zip(good, levels, strict=True)]),
-                _values([v[~g] for v, g in zip(values, good, strict=True)]),
+                _values([v[~g] for v, g in zip(given, good, strict=True)]),
                 float(max(off)),
                 parts,
                 resolved or (max(off) <= 0.25 and count >= 30),
                 bits,
-                _misfit(candidate, values, levels, good, precision, parts),
+                _misfit(candidate, given, levels, good, precision, parts),
+                precision,
             )
         )
     if not found:
@@ -261,9 +299,9 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
     found = [f for f in found if sum(map(len, f.outside)) == fewest]
     best = min(f.misfit for f in found)
     found = [f for f in found if f.misfit <= 1.5 * best + 0.02]
-    if precision.each < 2.0**-20 < precision.cast:
+    if precision.is_once:
         if best > 0.3:
-            return []  # what is rounded once, at the end, is hardly ever rounded otherwise
+            return []
         found.sort(key=lambda f: f.misfit > 1.1 * best + 0.005)  # stable: the plainest first
     simple = [f for f in found if f.candidate.common]
     return simple or found
@@ -279,11 +317,11 @@ def _distance(
     """For each map and value the nearest level, how far off rounding may take it, and whether that explains it."""
     s, o = scale[:, None], offset[:, None]
     x = (v - o) / s * parts
-    levels = np.rint(x)
+    levels = np.minimum(np.maximum(np.rint(x), 0), 255 * parts)
     roundings = 3 if precision.each > 2.0**-20 else 6  # of halves few are wanted, for they explain too much
     slack = (precision.cast * abs(v) + roundings * precision.each * (abs(v) + abs(o))) / abs(s) * parts
-    good = (abs(x - levels) <= np.minimum(slack, 0.45)) | (slack > 0.45)
-    return levels, slack, good & (levels >= 0) & (levels <= 255 * parts)
+    most = np.maximum(slack, 0.5) if precision.cut else 0.5  # above, what is 255 may seem to be more
+    return levels, slack, abs(x - levels) <= np.where(slack > 0.45, most, slack)
 
 
 def _misfit(
@@ -294,16 +332,21 @@ def _misfit(
     precision: Precision,
     parts: int,
 ) -> float:
-    """How far the values are from what the map gives, rounded likewise; in roundings, the root mean square."""
-    total, count = 0.0, 0
-    fmt = oracle.FORMATS[precision.name]
+    """How far the values are from what the map gives, rounded likewise; in roundings, the root mean square.
+
+    Of values that were rounded once, at the end, the largest: they are hardly ever rounded otherwise.
+    """
+    total, count, worst = 0.0, 0, 0.0
     for k in range(3):
         exact = levels[k][good[k]] / parts * candidate.scale[k] + candidate.offset[k]
         v = values[k][good[k]]
         size = precision.cast * abs(v) + precision.each * (abs(v) + abs(candidate.offset[k])) + 1e-30
-        total += float((((oracle.round_array(exact, fmt) - v) / size) ** 2).sum())
-        count += len(v)
-    return float(np.sqrt(total / max(count, 1)))
+        # What is rounded once had a neighbour in float32, which may go to the other side.
+        reach = 2 * precision.each * (abs(exact) + abs(candidate.offset[k])) if precision.is_once else 0 * exact
+        near = exact + reach * np.array([[-1], [1]])
+        off = (((precision.rounded(near) - v) / size) ** 2).min(axis=0)
+        total, count, worst = total + float(off.sum()), count + len(v), max(worst, float(off.max(initial=0.0)))
+    return float(np.sqrt(worst if precision.is_once else total / max(count, 1)))
 
 
 # Unknown constants ----------------------------------------------------------------------------------------------------
