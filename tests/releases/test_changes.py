@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from stand_in import RAISES, RIGHT, WRONG, observed, question
 
-from vggprep.releases.changes import KINDS, PATHS, Difference, common, compare, unchanged
+from vggprep.releases.changes import KINDS, PATHS, Difference, State, common, compare, state, unchanged
 from vggprep.releases.observation import Observation, Row
-from vggprep.releases.questions import Question, parse
+from vggprep.releases.questions import Question, Shape, parse
 from vggprep.releases.record import shipped
 
 
@@ -173,3 +173,19 @@ def test_variables_of_two_libraries_are_not_compared() -> None:
     )
     assert compare(old, new) == []
     assert len(compare(Observation(new.running, old.rows), new)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "came", "words"),
+    [
+        ((3, 1, 5), (3, 3, 5), "3 times as high"),
+        ((3, 1, 1), (3, 3, 3), "3 times as high and 3 times as wide"),
+        ((2, 3, 4, 1), (2, 3, 4, 3), "3 times as wide"),
+        ((3, 1, 5), (3, 5), "the shape 3x5"),
+        ((2, 3, 4, 5), (6, 3, 4, 5), "the shape 6x3x4x5"),
+        ((2, 3, 4, 5), (2, 3, 8, 5), "2 times as high"),
+    ],
+)
+def test_a_shape_that_is_wrong_is_told(given: Shape, came: Shape, words: str) -> None:
+    asked = question("tensor", shape=given, data_format="channels_first")
+    assert state(asked, Row("float32", came, "a", verdict="wrong", cause="another shape")) == State("result", words)

@@ -75,6 +75,7 @@ def test_a_result_is_held_to_the_precision_of_its_dtype() -> None:
         ("torch", X[..., ::-1].astype("int32") - np.array([103, 116, 123], "int32"), f"{CAFFE}, computed in integers"),
         ("caffe", preprocess_input(X, mode="caffe").astype("int32"), "cut to whole numbers"),
         ("caffe", np.rint(preprocess_input(X, mode="caffe")).astype("int32"), "rounded to whole numbers"),
+        ("tf", X.astype("int32") // 127 - 1, "computed in integers"),
         ("caffe", X.astype("int32") * 3, "integers for no known reason"),
         ("caffe", X[:2], "another shape"),
     ],
@@ -94,6 +95,15 @@ def test_a_suspicion_may_hold_to_a_lower_precision_only() -> None:
     assert found.cause == "x / 128 - 1, only as precise as float16"
 
 
+def test_of_two_causes_that_fit_none_is_named() -> None:
+    bright = X + 300
+    assert judged(bright, bright - 1, "tf").cause == "x - 1, nothing divided"
+    # To bfloat16, x - 1 is as near as x.
+    assert judged(bright, bright - 1, "tf", y_dtype="bfloat16").cause == "wrong values for no known reason"
+    # Cut to even numbers, which bfloat16 does from 256 on.
+    assert judged(X + 200, (X + 199) // 2 * 2, "tf").cause == "wrong values for no known reason"
+
+
 def _off(mean: Any = 0, scale: Any = 1) -> Any:
     return (X[..., ::-1] - MEAN - np.float32(mean)) * np.float32(scale)
 
@@ -104,6 +114,8 @@ def _off(mean: Any = 0, scale: Any = 1) -> Any:
         (_off(1), "computes B - 104.939, G - 117.779, R - 124.68"),
         (_off(0.5), "computes B - 104.439, G - 117.279, R - 124.18"),
         (_off(scale=1.002), "computes B*1.002 - 104.147, G*1.002 - 117.013, R*1.002 - 123.927"),
+        # Nearer to zero by less than bfloat16 cuts off, but not among its numbers.
+        (_off(scale=0.999), "computes B*0.999 - 103.835, G*0.999 - 116.662, R*0.999 - 123.556"),
         # Whole numbers, which bfloat16 holds; but to it the means are 104, 117 and 123.5.
         (X[..., ::-1] - np.array([104, 117, 124], "float32"), "computes B - 104, G - 117, R - 124"),
         (np.rint(_off()), "computes B - 104, G - 117, R - 124"),

@@ -252,10 +252,11 @@ def compare(old: Observation, new: Observation) -> list[Difference]:
 def compare_backends(steps: Mapping[str, tuple[Observation, Observation]]) -> list[Difference]:
     """``compare`` for the same two releases on several backends: what changed on more than one is one difference."""
     changed: list[_Changed] = []
+    both = {backend: common(*step) for backend, step in steps.items()}
     for backend, (old, new) in steps.items():
         one_processor = old.running.get("processor") == new.running.get("processor")
         told = {"probe"} <= old.running.keys() & new.running.keys()
-        for name in common(old, new):
+        for name in both[backend]:
             before, after = old.rows[name], new.rows[name]
             if before is after:
                 continue
@@ -265,7 +266,12 @@ def compare_backends(steps: Mapping[str, tuple[Observation, Observation]]) -> li
                     changed.append(_Changed((backend, name), kind, states, before, after))
     if not changed:
         return []
-    ran = {backend: _mask([(backend, name) for name in common(*step)]) for backend, step in steps.items()}
+    # A selection names its paths, and those of these rows: what ran on others is none of its business.
+    paths = {f"path={one.question.path}" for one in changed}
+    ran = {
+        backend: _mask([(backend, name) for name in names if not paths.isdisjoint(name.split(" ", 2)[:2])])
+        for backend, names in both.items()
+    }
     differences = [_difference(rows, ran) for rows in _merged(_grouped(changed))]
     return _worst_first(differences)
 
@@ -542,6 +548,8 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
     changed = {name for difference in differences for name in difference.rows}
     cells: dict[tuple[Any, ...], list[bool]] = {}
     for name in common(old, new):
+        if _PECULIAR.search(name):
+            continue
         asked = questions.parse(name)
         if _is_ordinary(asked):
             image = (len(asked.shape), asked.effective_format or DATA_FORMATS[0], asked.dtype, asked.known_mode)
@@ -579,17 +587,11 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
     return words and f"{words} ({_rows(best[1])})"
 
 
+_PECULIAR = re.compile(" (?:policy|using|layout|floatx|after|signature)=")
+
+
 def _is_ordinary(asked: Question) -> bool:
-    peculiar = (
-        asked.policy
-        or asked.using
-        or asked.layout
-        or asked.floatx
-        or asked.after
-        or asked.signature
-        or 0 in asked.shape
-    )
-    return not peculiar and not input_category(asked)
+    return not input_category(asked) and 0 not in asked.shape
 
 
 def _family(

@@ -269,7 +269,7 @@ def _narrowed(y: Float64, suspicion: Suspicion, u: float, dtype: str) -> bool:
         # Or cut off, as bits are: towards zero.
         last = np.maximum(np.frexp(y)[1] - 1, FORMATS[dtype].emin) - FORMATS[dtype].precision + 1
         beyond = np.abs(values) - np.abs(y)
-        cut = (beyond >= -u * off) & (beyond < np.ldexp(1.0, last) + u * off)
+        cut = (beyond >= -u * off) & (beyond < np.ldexp(1.0, last))
         finite, same = np.isfinite(values), (y == values) | (np.isnan(y) & np.isnan(values))
         on_grid = np.where(finite, rounded(y) == y, same).all()
     return bool(on_grid and any(inside[finite].all() for inside in (nearest, cut)))
