@@ -22,6 +22,7 @@ from vggprep.explanation.statements import (
     Seen,
     Statement,
     said_end,
+    same,
     unit_roundoff,
 )
 from vggprep.faults import FAULTS, Fault, in_mode
@@ -104,19 +105,25 @@ def _statement(
 
 def _predict(function: Function, mode: ModeName, seen: Seen) -> Array | None:
     array, output = seen.array, seen.outcome.output
-    if output is not None and _is_narrower(array, output):
-        array = array.astype(output.dtype)  # it computes with more bits than it was given; so must the candidate
-    try:
-        with np.errstate(all="ignore"):
-            return function(array, seen.case.data_format, mode)
-    except Exception:  # whatever it does on purpose
-        return None
-
-
-def _is_narrower(array: Array, output: Array) -> bool:
-    names = [z.dtype.name for z in (array, output)]
-    known = [oracle.FORMATS[name].precision for name in names if name in oracle.FORMATS]
-    return len(known) == 2 and known[0] < known[1]
+    arrays = [array]
+    if (
+        output is not None
+        and array.dtype != output.dtype
+        and {array.dtype.name, output.dtype.name} <= {*oracle.FORMATS}
+    ):
+        given, returned = (oracle.FORMATS[z.dtype.name].precision for z in (array, output))
+        if given < returned:  # it computes with more bits than it was given; so must the candidate
+            arrays = [array.astype(output.dtype)]
+        elif given > returned and seen.case.regime == "huge":  # in which it computes decides what overflows
+            arrays += [array.astype(output.dtype)]
+    found: list[Array] = []
+    for each in arrays:
+        try:
+            with np.errstate(all="ignore"):
+                found.append(function(each, seen.case.data_format, mode))
+        except Exception:  # whatever it does on purpose
+            return None
+    return next((z for z in found[:-1] if output is not None and same(output, z)), found[-1])
 
 
 # Constants of other people, and two steps in a row -----------------------------------------------------------------
@@ -190,6 +197,19 @@ _AFTER = (
         "over_255_to_bytes",
         "divided by 255, clipped to 0..1 and cut to whole bytes, so that all but white becomes 0",
         lambda y: np.clip(y / 255, 0, 1).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step("absolute", "of which it takes the absolute values", np.abs),
+    _Step(
+        "absolute_to_bytes",
+        "of which it takes the absolute values, clipped to 0..255 and cut to whole bytes",
+        lambda y: np.clip(np.abs(y), 0, 255).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step(
+        "absolute_to_rounded_bytes",
+        "of which it takes the absolute values, clipped to 0..255 and rounded to whole bytes",
+        lambda y: np.rint(np.clip(np.abs(y), 0, 255)).astype(np.uint8),
         cuts=True,
     ),
     _Step("in_half", "rounded to float16", lambda y: y.astype(np.float16).astype(np.float64), cuts=True),
