@@ -627,8 +627,9 @@ def _two_pixels(subject: Subject, finding: Finding) -> str | None:
     shown = shown and finding.kind != "overwritten_result"
     if not hint and outcome.refusal is None:
         again = subject.unusable(plain, outcome, array.shape) or subject.wrong_dtype(plain, outcome)
-        shown = again is not None and again.kind == finding.kind
-        hint = predicate(again) if again is not None else ""
+        as_said = type(outcome.returned).__name__ == finding.about.get("got")  # a list, which is judged as an array
+        shown = as_said or (again is not None and again.kind == finding.kind)
+        hint = predicate(again or finding)
     if not shown:
         return None
     lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))
