@@ -176,6 +176,11 @@ class _Causes:
                 self._of_cells[key] = next((s for s in self._near.get(kind, ()) if self._fits(s, *key)), None)
             if self._of_cells[key] is None and (found := self._search_usual(*key)):
                 self._partly[key] = found
+        for (direction, cell), partly in self._partly.items():  # what explains all of another cell, too, is one cause
+            for key in keys:
+                same_mode = (key[0], key[1].mode) == (direction, cell.mode)
+                if same_mode and self._of_cells[key] not in (None, partly) and self._fits(partly, *key):
+                    self._of_cells[key] = partly
 
     def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
         """What is stated of usual values alone."""
@@ -608,7 +613,7 @@ _CALLS = 40  # of the same image, to see whether one is wrong
 def _two_pixels(subject: Subject, finding: Finding) -> str | None:
     """Lines that show what shape, dtype or memory comes back, on two pixels side by side."""
     case = finding.case
-    of_form = finding.kind.startswith("returned_") or finding.kind == "shape" or finding.kind.startswith("dtype_")
+    of_form = finding.kind.startswith(("returned_", "dtype_")) or finding.kind == "shape"
     if case is None or not (finding.kind in _HINTS or of_form):
         return None
     shape = (1,) * (case.rank - 2) + (2, 3)
@@ -622,8 +627,9 @@ def _two_pixels(subject: Subject, finding: Finding) -> str | None:
     shown = shown and finding.kind != "overwritten_result"
     if not hint and outcome.refusal is None:
         again = subject.unusable(plain, outcome, array.shape) or subject.wrong_dtype(plain, outcome)
-        shown = again is not None and again.kind == finding.kind
-        hint = predicate(again) if again is not None else ""
+        as_said = type(outcome.returned).__name__ == finding.about.get("got")  # a list, which is judged as an array
+        shown = as_said or (again is not None and again.kind == finding.kind)
+        hint = predicate(again or finding)
     if not shown:
         return None
     lines = _lines(subject, case.direction, case.mode, case.data_format, literal(array))

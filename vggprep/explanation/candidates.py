@@ -23,6 +23,7 @@ from vggprep.explanation.statements import (
     Statement,
     kept_of_small,
     said_end,
+    same,
     unit_roundoff,
     values_of,
 )
@@ -106,9 +107,19 @@ def _statement(
 
 def _predict(function: Function, mode: ModeName, seen: Seen) -> Array | None:
     output = seen.outcome.output
-    # Where it computes with more bits than it was given, so must the candidate.
-    wider = output is not None and _is_narrower(dtype_of(seen.case.dtype), output.dtype)
-    return _returned(function, mode, output.dtype if output is not None and wider else None, seen.case)
+    given = dtype_of(seen.case.dtype)
+    dtypes: list[np.dtype[Any] | None] = [None]
+    if output is not None and _is_narrower(given, output.dtype):
+        dtypes = [output.dtype]  # it computes with more bits than it was given; so must the candidate
+    elif output is not None and seen.case.regime == "huge" and _is_narrower(output.dtype, given):
+        dtypes += [output.dtype]  # in which it computes decides what overflows
+    found: list[Array] = []
+    for dtype in dtypes:
+        predicted = _returned(function, mode, dtype, seen.case)
+        if predicted is None:
+            return None
+        found.append(predicted)
+    return next((z for z in found[:-1] if output is not None and same(output, z)), found[-1])
 
 
 @kept_of_small
@@ -122,8 +133,7 @@ def _returned(function: Function, mode: ModeName, dtype: np.dtype[Any] | None, c
 
 @functools.cache
 def _is_narrower(dtype: np.dtype[Any], other: np.dtype[Any]) -> bool:
-    names = [dtype.name, other.name]
-    known = [oracle.FORMATS[name].precision for name in names if name in oracle.FORMATS]
+    known = [oracle.FORMATS[name].precision for name in (dtype.name, other.name) if name in oracle.FORMATS]
     return len(known) == 2 and known[0] < known[1]
 
 
@@ -203,6 +213,19 @@ _AFTER = (
         "over_255_to_bytes",
         "divided by 255, clipped to 0..1 and cut to whole bytes, so that all but white becomes 0",
         lambda y: np.clip(y / 255, 0, 1).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step("absolute", "of which it takes the absolute values", np.abs),
+    _Step(
+        "absolute_to_bytes",
+        "of which it takes the absolute values, clipped to 0..255 and cut to whole bytes",
+        lambda y: np.clip(np.abs(y), 0, 255).astype(np.uint8),
+        cuts=True,
+    ),
+    _Step(
+        "absolute_to_rounded_bytes",
+        "of which it takes the absolute values, clipped to 0..255 and rounded to whole bytes",
+        lambda y: np.rint(np.clip(np.abs(y), 0, 255)).astype(np.uint8),
         cuts=True,
     ),
     _Step("in_half", "rounded to float16", lambda y: y.astype(np.float16).astype(np.float64), cuts=True),

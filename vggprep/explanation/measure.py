@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,26 @@ def _axes(words: str, change: Callable[[Array], Array], back: Callable[[Array], 
     return Geometry(words, undo, back)
 
 
+def _exchanged(words: str, where: Callable[[int, int], bool]) -> Geometry:
+    """Height and width exchanged of some images alone."""
+
+    def turned(y: Array, shape: tuple[int, ...]) -> Array:
+        return np.swapaxes(y, -3, -2) if where(shape[-3], shape[-2]) else y
+
+    return Geometry(
+        f"exchanges height and width of images that are {words}",
+        lambda y, shape: found if y.ndim >= 3 and (found := turned(y, shape)).shape == shape else None,
+        lambda y: turned(y, y.shape),
+    )
+
+
+def _paired(y: Array, axis: int) -> Array:
+    """Every second line before the one above or left of it."""
+    order = np.arange(y.shape[axis])
+    order[: len(order) // 2 * 2] ^= 1
+    return y.take(order, axis)
+
+
 def _planes(y: Array) -> Array:
     """Pixels whose memory holds planes, as pixels."""
     *lead, height, width, channels = y.shape
@@ -76,6 +96,13 @@ GEOMETRIES: tuple[Geometry, ...] = (
     _axes("turns the image upside down", lambda y: y[..., ::-1, :, :], lambda y: y[..., ::-1, :, :]),
     _axes("mirrors the image", lambda y: y[..., ::-1, :], lambda y: y[..., ::-1, :]),
     _axes("turns the image by 180 degrees", lambda y: y[..., ::-1, ::-1, :], lambda y: y[..., ::-1, ::-1, :]),
+    *(
+        _axes(f"exchanges each pair of {lines}", of, of)
+        for lines, of in (("rows", lambda y: _paired(y, -3)), ("columns", lambda y: _paired(y, -2)))
+    ),
+    _exchanged("square", lambda height, width: height == width),
+    _exchanged("wider than high", lambda height, width: height < width),
+    _exchanged("higher than wide", lambda height, width: height > width),
     _axes("returns planes in the shape of pixels", _planes, _as_planes),
     _axes("returns pixels in the shape of planes", _as_planes, _planes),
     _axes(
@@ -138,13 +165,17 @@ def _statistic(values: Float64, words: str) -> Float64:
     if words.startswith("p"):
         return np.percentile(values, float(words[1:]), axis=1, keepdims=True)
     of: dict[str, Callable[..., Float64]] = {"norm": np.linalg.norm, "mean": np.mean, "median": np.median}
-    of |= {"minimum": np.min, "maximum": np.max, "deviation": np.std, "sum": np.sum}
+    of |= {"minimum": np.min, "maximum": np.max, "deviation": np.std, "sum": np.sum, "adjusted": _adjusted}
     return np.asarray(of[words](values, axis=1, keepdims=True))
 
 
-def _by_its_own(axes: tuple[int, ...] | None, less: str, over: str, x: Float64) -> Float64:
-    """Values less a statistic of theirs, and over another, image by image or as ``axes`` say."""
-    axes = tuple(range(-x.ndim, 0)) if axes is None else axes
+def _adjusted(values: Float64, **along: Any) -> Float64:
+    return np.asarray(np.maximum(np.std(values, **along), values.shape[1] ** -0.5))
+
+
+def _by_its_own(axes: tuple[int, ...], less: str, over: str, x: Float64) -> Float64:
+    """Values less a statistic of theirs, and over another, along those of ``axes`` that there are."""
+    axes = tuple(axis for axis in axes if axis >= -x.ndim)
     last = np.moveaxis(x, axes, range(-len(axes), 0))
     rows = last.reshape(-1, int(np.prod(last.shape[x.ndim - len(axes) :])))
     low = _statistic(rows, less) if less else np.zeros((len(rows), 1))
@@ -159,6 +190,7 @@ def _by_its_own(axes: tuple[int, ...] | None, less: str, over: str, x: Float64) 
 _OWN = (
     ("stretched from its own minimum and maximum to 0..1", "minimum", "maximum"),
     ("standardised by its own mean and deviation", "mean", "deviation"),
+    ("standardised by its own mean and deviation, of at least 1/sqrt(size)", "mean", "adjusted"),
     ("divided by its own maximum", "", "maximum"),
     ("less its own minimum", "minimum", ""),
     ("less its own mean", "mean", ""),
@@ -169,8 +201,9 @@ _OWN = (
     ("divided by its own sum", "", "sum"),
     *((f"stretched from its own percentiles {p} and {100 - p} to 0..1", f"p{p}", f"p{100 - p}") for p in (1, 2, 5)),
 )
-_OF: tuple[tuple[str, tuple[int, ...] | None], ...] = (
-    ("the image", (-3, -2, -1)), ("the batch", None), ("each channel", (-3, -2)), ("each pixel", (-1,))
+_OF: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("the image", (-3, -2, -1)), ("the batch", (-4, -3, -2, -1)), ("each channel", (-3, -2)),
+    ("each channel of the batch", (-4, -3, -2)), ("each pixel", (-1,))
 )  # fmt: skip
 
 
@@ -181,6 +214,15 @@ def _shifted(number: int | tuple[int, ...], case: Case) -> Float64:
         return values_of(case) - np.array(number, np.float64)
     with np.errstate(all="ignore"):
         return oracle.as_float64(values - np.array(number).astype(values.dtype))
+
+
+def _times(number: int, case: Case) -> Float64:
+    """``x * number`` in an integer dtype of its own, which wraps around."""
+    values = case.view()
+    if values.dtype.kind not in "iu":
+        return number * values_of(case)
+    with np.errstate(all="ignore"):
+        return oracle.as_float64(values * np.array(number).astype(values.dtype))
 
 
 def _signed(case: Case) -> Float64:
@@ -209,8 +251,9 @@ _SUBTRACTED: dict[str, int | tuple[int, ...]] = {
     "R's 124, G's 117 and B's 104 are": (124, 117, 104),
     "R's 103, G's 116 and B's 123 are": (103, 116, 123),
 }
+AS_IT_IS = _of("", lambda x: x)
 _BEFORES: tuple[_Before, ...] = (
-    _of("", lambda x: x),
+    AS_IT_IS,
     _of("of the image with its fractions cut off", np.trunc),
     _of("of the image clipped to 0..255", lambda x: np.clip(x, 0, 255)),
     _of("of the image clipped to at least 0", lambda x: np.maximum(x, 0)),
@@ -241,16 +284,21 @@ _BEFORES: tuple[_Before, ...] = (
         for said, number in _SUBTRACTED.items()
     ),
     _Before("of an image whose bytes are taken as signed", _signed),
+    *(
+        _Before(f"of an image whose integers wrap around when they are multiplied by {n}", functools.partial(_times, n))
+        for n in (2, 255)
+    ),
+)
+READ: tuple[_Before, ...] = (
+    _of("of an image whose memory is read as planes", _planes),
+    _of("of an image whose planes are read as pixels", _as_planes),
 )
 
 
 def affine_maps(
-    evidence: Sequence[Seen], direction: Direction, mode: ModeName, *, thorough: bool = True
+    evidence: Sequence[Seen], direction: Direction, mode: ModeName, befores: Sequence[_Before] = _BEFORES
 ) -> Iterator[Statement]:
-    """Affine maps of each channel, of the image or something made of it, perhaps clipped, that fit the first image.
-
-    Without ``thorough``, of the image itself alone.
-    """
+    """Affine maps of each channel, of the image or something made of it, perhaps clipped, that fit the first image."""
     plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
     if plain is None or plain.outcome.output is None:
         return
@@ -266,7 +314,7 @@ def affine_maps(
         return
     slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
     for extremes in (None, _ends(y)):
-        for before in _BEFORES if thorough else _BEFORES[:1]:
+        for before in befores:
             ends = extremes
             with np.errstate(all="ignore"):
                 z = before.compute(plain)
@@ -279,12 +327,19 @@ def affine_maps(
                 continue
             steep = slack / max(float(np.ptp(z)), 1e-30)
             rows = fitted if isinstance(fitted, np.ndarray) else _rows(fitted)
+            near = (
+                64
+                * max(unit_roundoff(output.dtype), 2.0**-24)
+                * (8 * max(abs(low), abs(high)) + np.abs(rows[:, 3]).max())
+            )
+            if (np.abs(z @ rows[:, :3].T + rows[:, 3] - y)[inside] > near).any():
+                continue
             if ends is not None and (ends := _seen_ends(before, rows, evidence, ends, 4 * slack)) is None:
                 continue
             if isinstance(fitted, np.ndarray):
                 yield _mixing(before, fitted, ends, steep, slack, direction, mode)
                 continue
-            channels = affine.readable(fitted, steep, slack)
+            channels = affine.readable(fitted, steep, 4 * slack if "its own" in before.words else slack)
             if ends is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
             text = _whole_text(_listed(channels, direction, mode), before, ends)
@@ -496,18 +551,20 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
 
 def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
     """The mode, but in some rows, columns or images the input, nothing, or another mode."""
-    plain = next((seen for seen in evidence if seen.y is not None and seen.tells), None)
-    if plain is None or (y := plain.y) is None or not np.isfinite(y).all():
+    offs = []
+    for seen in evidence:
+        if seen.case.regime == "huge" or (y := seen.y) is None or not y.size or not np.isfinite(y).all():
+            continue
+        slack = 16 * unit_roundoff(np.asarray(seen.outcome.output).dtype) * float(np.abs(y).max())
+        off = (np.abs(y - oracle.real(seen.x, direction, mode)[0]) > slack).any(axis=-1)
+        offs.append((y, off))
+    if not any(off.any() for _, off in offs) or all(off.all() for _, off in offs):
         return
-    slack = 16 * unit_roundoff(np.asarray(plain.outcome.output).dtype) * float(np.abs(y).max())
     others: list[tuple[str, Callable[[Float64], Float64]]] = [("its input", lambda x: x), ("0", np.zeros_like)]
     others += [(f"mode {m}", functools.partial(_of_mode, direction, m)) for m in MODES if m not in (mode, "identity")]
-    off = (np.abs(y - oracle.real(plain.x, direction, mode)[0]) > slack).any(axis=-1)
-    if off.all() or not off.any():
-        return
     right = f"mode {mode}" if direction == "forward" else f"the inverse of mode {mode}"
     for where, places in _PLACES.items():
-        if (off & ~_mask(places, y)).any():
+        if any((off & ~_mask(places, y)).any() for y, off in offs):
             continue
         for what, other in others:
             text = f"computes {right}, but {what} in {where}"
@@ -517,6 +574,48 @@ def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
                 return np.where(mask, other(seen.x), oracle.real(seen.x, direction, mode)[0])
 
             yield on_seen(f"{what} in {where}", text, compute)
+
+
+_NO_NUMBERS: dict[str, Callable[[Float64], Array]] = {
+    "NaN": np.isnan,
+    "infinity": np.isposinf,
+    "minus infinity": np.isneginf,
+}
+
+
+def of_no_numbers(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
+    """The mode, but of NaN or infinities a number of its own for each channel."""
+    expected = expected_map(direction, mode)
+    shown = [(seen.x, y) for seen in evidence if (y := seen.y) is not None and not np.isfinite(seen.x).all()]
+    if expected is None or not shown:
+        return
+    sources = [c.source for c in expected]
+    found: dict[str, Float64] = {}
+    said = []
+    for name, is_it in _NO_NUMBERS.items():
+        each = [np.concatenate([y[..., k][is_it(x[..., s])] for x, y in shown]) for k, s in enumerate(sources)]
+        met = [k for k in range(3) if len(each[k])]
+        if not met or all(is_it(each[k]).all() for k in met):
+            continue
+        values = np.array([each[k][0] if k in met else np.nan for k in range(3)])
+        if not np.isfinite(values[met]).all() or any(np.ptp(each[k]) > 1e-6 * abs(values[k]) for k in met):
+            return
+        found[name] = values
+        levels = [(values[k] - expected[k].offset) / expected[k].scale for k in met]
+        numbers = dict.fromkeys(f"{values[k]:.6g}" for k in met)
+        alike = len(numbers) > 1 and np.ptp(levels) < 1e-3
+        as_what = f"is taken for {affine.shortest(levels[0], 1e-3):.6g}" if alike else f"becomes {', '.join(numbers)}"
+        said.append(f"{name} {as_what}")
+
+    def compute(seen: Seen) -> Float64:
+        y, x = oracle.real(seen.x, direction, mode)[0], seen.x[..., sources]
+        for name, values in found.items():
+            y = np.where(_NO_NUMBERS[name](x) & ~np.isnan(values), values, y)
+        return y
+
+    what = f"{'the inverse of ' * (direction == 'inverse')}mode {mode}"
+    if found:
+        yield on_seen("no_numbers", f"computes {what}, but {' and '.join(said)}", compute)
 
 
 _Place = Callable[[Array, Array, Array, tuple[int, ...]], Array]
@@ -531,6 +630,15 @@ _PLACES: dict[str, _Place] = {
     "the last image of a batch": lambda n, i, j, of: n == of[0] - 1,
     "the first image of a batch": lambda n, i, j, of: n == 0,
     "all images of a batch but the first": lambda n, i, j, of: n > 0,
+    "square images": lambda n, i, j, of: (n >= 0) & (of[1] == of[2]),
+    "images that are not square": lambda n, i, j, of: (n >= 0) & (of[1] != of[2]),
+    "images wider than high": lambda n, i, j, of: (n >= 0) & (of[1] < of[2]),
+    "images higher than wide": lambda n, i, j, of: (n >= 0) & (of[1] > of[2]),
+    "images of odd height": lambda n, i, j, of: (n >= 0) & (of[1] % 2 == 1),
+    "images of odd width": lambda n, i, j, of: (n >= 0) & (of[2] % 2 == 1),
+    "images of even height": lambda n, i, j, of: (n >= 0) & (of[1] % 2 == 0),
+    "images of even width": lambda n, i, j, of: (n >= 0) & (of[2] % 2 == 0),
+    "batches of more than one image": lambda n, i, j, of: (n >= 0) & (of[0] > 1),
 }
 
 

@@ -15,7 +15,17 @@ import numpy as np
 from vggprep import oracle
 from vggprep.cases import from_format, to_format
 from vggprep.explanation.candidates import candidates, clipped, quantised
-from vggprep.explanation.measure import GEOMETRIES, Geometry, affine_maps, in_places, nearly, offsets_along_an_axis
+from vggprep.explanation.measure import (
+    AS_IT_IS,
+    GEOMETRIES,
+    READ,
+    Geometry,
+    affine_maps,
+    in_places,
+    nearly,
+    of_no_numbers,
+    offsets_along_an_axis,
+)
 from vggprep.explanation.statements import Array, Float64, Seen, Statement, same, unit_roundoff
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
@@ -81,7 +91,7 @@ def plainer(statement: Statement, shown: Sequence[Seen], direction: Direction, m
     """The statement, or that all is one number, where that says as much as two steps in a row would."""
     if statement.kind != "steps":
         return statement
-    first = next(affine_maps(shown, direction, mode, thorough=False), statement)
+    first = next(affine_maps(shown, direction, mode, (AS_IT_IS,)), statement)
     return first if first.name == "constant" and reproduces(first, shown) else statement
 
 
@@ -125,11 +135,14 @@ def measured(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> Sta
     if not telling:
         return None
     for single in (False, True) if is_wide(shown) else (False,):
-        measures = (clipped, affine_maps, offsets_along_an_axis, quantised, in_places)
+        measures = (clipped, affine_maps, offsets_along_an_axis, quantised, in_places, of_no_numbers)
         for statement in chain.from_iterable(measure(shown, direction, mode) for measure in measures):
             if reproduces(found := replace(statement, single=single), shown):
                 return found
-    return _moved(shown, direction, mode) or _nowhere_finite(telling) or nearly(telling, direction, mode)
+    if (other := _moved(shown, direction, mode) or _nowhere_finite(telling)) is not None:
+        return other
+    read = affine_maps(shown, direction, mode, READ)
+    return next((e for e in read if reproduces(e, shown)), None) or nearly(telling, direction, mode)
 
 
 LOWEST: dict[Direction, float] = {"forward": 0.0, "inverse": -255.0}
@@ -233,7 +246,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     known = candidates(direction, mode)
     plain = [each for each in known if each.kind in ("rounding", "mode", "family")]
     telling = [seen for seen in shown if seen.tells]
-    telling = [next((s for s in telling if s.y is None), *telling[:1])]
+    telling = [s for s in telling if s.y is None] or telling
     if any(reproduces(replace(each, single=True), telling) for each in plain if each.kind == "rounding"):
         return None
     predicted: dict[object, tuple[Array | None, float, float]] = {}
@@ -262,7 +275,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
             if found is not None and numbers is single:
                 found = replace(found, text=f"{found.text}, but only to the precision of float32")
             if found is None and numbers is (single or known):
-                maps = affine_maps(back, direction, mode, thorough=False)
+                maps = affine_maps(back, direction, mode, (AS_IT_IS,))
                 found = next((each for each in maps if reproduces(each, back)), None)
             if found is not None:
                 return _at_another_place(geometry, found)

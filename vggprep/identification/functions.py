@@ -277,6 +277,8 @@ def _named(
     channels: Affine | None,
     large: _Shown | None = None,
     own: Sequence[ModeName] = (),
+    *,
+    blame: bool = True,
 ) -> Answer | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
@@ -290,7 +292,8 @@ def _named(
     known = [replace(e, single=search.is_wide(evidence)) for mode in modes for e in candidates("forward", mode)]
     if conforming:  # beside it, only what has other constants is named
         known = [e for e in known if (e.name, e.mode) in maps]
-    fitting = search.fitting([e for e in known if e.kind != "rounding"], [*evidence, *also_large])
+    wrong = [e for e in known if e.kind != "rounding" and (blame or e.kind != "fault")]
+    fitting = search.fitting(wrong, [*evidence, *also_large])
     # A published mode is what was meant if nothing was asked for; else a fault in what was asked for says more.
     fitting.sort(key=lambda e: _RANKS.index("fault" if asked and e.kind == "mode" and e.name in PUBLISHED else e.kind))
     near = search.closest(fitting, evidence)
@@ -303,7 +306,7 @@ def _named(
         return replace(made, also=tuple(dict.fromkeys(names))[:4], story=_of_mode(conforming))
     if not evidence or not evidence[0].tells:
         return None
-    best = next(iter(near), None) or search.measured(evidence, "forward", modes[0])
+    best = next(iter(near), None) or (search.measured(evidence, "forward", modes[0]) if blame else None)
     best = best and search.plainer(best, evidence, "forward", modes[0])
     if best is None or best.channels is not None or not search.reproduces(best, also_large):
         return None  # an affine map of no name is written out with what is near it
@@ -342,7 +345,9 @@ def _by(
         evidence = _evidence(of_kind)
         if not evidence or not evidence[0].tells:
             continue
-        found = _named(of_kind, asked, Answer("other", "", asked), None, own=own)
+        # As check does, which blames a fault, whose story is about all images, only if it holds elsewhere.
+        found = _named(of_kind, asked, Answer("other", "", asked), None, own=own, blame=False)
+        found = found or _named(of_kind, asked, Answer("other", "", asked), None, own=own)
         if found is None:
             statement = search.measured(evidence, "forward", asked or "identity")
             text = statement.text if statement is not None else _UNKNOWN
