@@ -448,6 +448,15 @@ def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
     raise AssertionError(geometry.words)
 
 
+def test_no_axis_is_said_to_be_dropped_where_there_was_none() -> None:
+    along_height = next(fault for fault in FAULTS if fault.name == "rank_3_means_along_height").preprocess
+    images: list[tuple[str, tuple[int, ...]]] = [("bytes", (3, 3, 3)), ("bytes", (3, 4, 3)), ("dim", (3, 2, 3))]
+    cases = [Case("forward", "caffe", "channels_first", "float32", "c", regime, shape) for regime, shape in images]
+    shown = [Seen(case, call(along_height, case.array(), "caffe", "channels_first")) for case in cases]
+    found = explain(shown, "forward", "caffe", admit=lambda statement: statement.kind != "fault")
+    assert found is None or "length 1" not in found.text
+
+
 def test_what_is_right_but_for_precision_is_no_fault_that_is_right_there_too() -> None:
     """In channels_last, a fault of channels_first is right: it is likely elsewhere, and not told from right here."""
     fault = next(each for each in candidates("forward", "torch") if each.name == "rank_4_means_along_width")

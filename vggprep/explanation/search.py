@@ -268,6 +268,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
     single = _to_precision(direction, mode, True) if is_wide(shown) else ()
     undone = [(geometry, [_undone(geometry, seen) for seen in shown]) for geometry in GEOMETRIES]
     moved = [(geometry, [s for s in seen if s is not None]) for geometry, seen in undone if all(seen)]
+    moved = [(geometry, back) for geometry, back in moved if any(map(_differ, back, shown))]
     for numbers in (plain, known, single):
         for geometry, back in moved:
             extremes = _extremes(np.asarray(back[0].outcome.output))
@@ -298,6 +299,11 @@ def _undone(geometry: Geometry, seen: Seen) -> Seen | None:
     if found is None:
         return None
     return Seen(case, Outcome(np.ascontiguousarray(to_format(found, case.data_format))))
+
+
+def _differ(one: Seen, other: Seen) -> bool:
+    a, b = np.asarray(one.outcome.output), np.asarray(other.outcome.output)
+    return a.shape != b.shape or not np.array_equal(a, b, equal_nan=a.dtype.kind not in "iub")
 
 
 def _at_another_place(geometry: Geometry, numbers: Statement) -> Statement:
