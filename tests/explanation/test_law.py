@@ -449,7 +449,7 @@ def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
 
 
 def test_no_axis_is_said_to_be_dropped_where_there_was_none() -> None:
-    along_height = next(fault for fault in FAULTS if fault.name == "rank_3_means_along_height").preprocess
+    along_height = next(fault for fault in FAULTS if fault.name == "rank_3_means_along_height").make()
     images: list[tuple[str, tuple[int, ...]]] = [("bytes", (3, 3, 3)), ("bytes", (3, 4, 3)), ("dim", (3, 2, 3))]
     cases = [Case("forward", "caffe", "channels_first", "float32", "c", regime, shape) for regime, shape in images]
     shown = [Seen(case, call(along_height, case.array(), "caffe", "channels_first")) for case in cases]
