@@ -78,6 +78,10 @@ class _Verbs(click.Group):
             said = str(error)
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 said = f"cannot write the output: {error.strerror}; make room, or send it to another disk"
+            try:
+                sys.stdout.flush()
+            except OSError:  # Python tries again at its end, and would complain of it
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             click.echo(f"vggprep: {printable(said)}", err=True)
             sys.exit(2)
 

@@ -129,7 +129,7 @@ def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...]
 
 
 _ELSEWHERE = {
-    ".npz": "a .npz file holds several arrays: save one with numpy.save('x.npy', numpy.load(FILE)['NAME'])",
+    ".npz": "a .npz file holds arrays by name: save one with numpy.save('x.npy', numpy.load(FILE)['NAME'])",
     ".pt": "a pickle is not opened, for it may run code: save the tensor with numpy.save('x.npy', tensor.numpy())",
     ".pkl": "a pickle is not opened, for it may run code: save the array with numpy.save('x.npy', array)",
     ".py": "a program is named as module:function",

@@ -10,7 +10,7 @@ import json
 import lzma
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -41,7 +41,7 @@ class Recorded:
     running: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """Everything recorded: the releases in order, line by line, and the runs of answers by question.
 
@@ -52,7 +52,7 @@ class Record:
     runs: Mapping[str, Sequence[int]]
     answers: Sequence[Mapping[str, Any]]
     not_run: Mapping[str, str]
-    _rows: dict[int, Row] = field(default_factory=dict, compare=False, repr=False)
+    _rows: dict[int, Row] = field(default_factory=dict, repr=False)
 
     def names(self) -> list[str]:
         """Every recorded release, ``keras[torch]==3.15.1`` for instance."""
@@ -220,7 +220,12 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
 
     ``mode`` and ``path`` keep the differences that touch such rows (``"caffe"``; ``"tensor"``).
     """
-    recorded = of or shipped()
+    changes = _changes(of or shipped())
+    return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
+
+
+@lru_cache(maxsize=1)
+def _changes(recorded: Record) -> Sequence[Change]:
     steps: list[_Step] = []
     for _, releases in groupby(recorded.releases, lambda release: release.line):
         observations = [(release, recorded.observation(release.name)) for release in releases]
@@ -235,7 +240,7 @@ def history(mode: str | None = None, path: str | None = None, of: Record | None 
             lines = tuple(step.after.line for step in (first, *others))
             is_next, also = adjacent(first.before.name, first.after.name), beside(first.old, first.new)
             changes.append(Change(lines, first.before.name, first.after.name, is_next, also, found))
-    return [change for change in changes if _touches(change, "mode", mode) and _touches(change, "path", path)]
+    return changes
 
 
 def between(old: str, new: str) -> list[Change]:
