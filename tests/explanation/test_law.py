@@ -448,6 +448,13 @@ def test_what_has_not_moved_is_not_said_to_have(geometry: Geometry) -> None:
     raise AssertionError(geometry.words)
 
 
+def test_a_map_that_is_clipped_at_one_end_alone_is_stated_exactly() -> None:
+    found = stated(after(times(0.01, -0.7), clipped(0, np.inf)), "tf", "forward")
+    assert found is not None
+    assert found.text.endswith("clipped to at least 0")
+    assert not found.within
+
+
 def test_no_axis_is_said_to_be_dropped_where_there_was_none() -> None:
     along_height = next(fault for fault in FAULTS if fault.name == "rank_3_means_along_height").make()
     images: list[tuple[str, tuple[int, ...]]] = [("bytes", (3, 3, 3)), ("bytes", (3, 4, 3)), ("dim", (3, 2, 3))]

@@ -12,11 +12,10 @@ from enumerated import proven
 
 from vggprep import vectors
 from vggprep.cases import available_dtypes
-from vggprep.checks import CHECKS
-from vggprep.conformance.engine import Selection, run
+from vggprep.conformance import judging
+from vggprep.conformance.engine import Selection
 from vggprep.conformance.report import causes
 from vggprep.conformance.results import Report
-from vggprep.explanation import search
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import call
 from vggprep.proof.report import failures
@@ -69,16 +68,12 @@ FAR = "beyond any number of grey levels"
     ],
 )
 def test_the_three_doors_say_the_same_number(
-    name: str, direction: Direction, dtype: str, check: str, levels: str, vectors_folder: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    # Numbers are asked for here, not causes: to measure what has no name would take most of the time.
-    monkeypatch.setattr(search, "measured", lambda *evidence: None)
+    name: str, direction: Direction, dtype: str, check: str, levels: str, vectors_folder: Path, tmp_path: Path
+) -> None:
     if dtype not in available_dtypes():
         pytest.skip(f"NumPy has no {dtype} here")
     implementation = getattr(enumerated, name)
-    only = [each for each in CHECKS if each.name == check]
-    report = run(implementation, checks=only, selection=Selection(dtypes=(dtype,)), examples=0)
+    report = judging.judge(implementation, known=(), selection=Selection(dtypes=(dtype,)), examples=0)
     assert said(direction, of_report(report, check)) == {levels}
     if dtype != "bfloat16":  # of which there are no vectors
         found = of_verify(vectors_folder, tmp_path / "outputs", implementation, direction)
