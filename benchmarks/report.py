@@ -272,9 +272,12 @@ def charts(results: dict[str, Any], folder: Path) -> list[Path]:
     # Text stays text and nothing depends on the time: small files that can be compared.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "vggprep", "font.size": 9})
     written = []
+    noisy = quiet.why_noisy(noise(results))
     for name, figure in (("speed", _speed_chart(rows(results))), ("batch", _batch_chart(rows(results)))):
         if figure is None:
             continue
+        if noisy:
+            figure.text(0.5, -0.02, f"A noisy run: {noisy}.", ha="center", va="top", fontsize=8)
         for suffix in ("svg", "png"):
             path = folder / f"{name}.{suffix}"
             figure.savefig(path, dpi=150, bbox_inches="tight", metadata={"Date": None} if suffix == "svg" else None)
@@ -352,7 +355,7 @@ def _draw_speeds(ax: Any, bars: Sequence[Row]) -> None:
 
 
 def _batch_chart(found: list[Row]) -> Any:
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     curves = max(
         grouped(found, "images", "output").values(),
@@ -379,12 +382,13 @@ def _batch_chart(found: list[Row]) -> Any:
             width = 1 if _colour(last) == _GREY else 1.8
             ax.plot(x, y, "-" if last["fresh"] else "--", marker=".", color=_colour(last), linewidth=width)
             ends.append((x[-1], y[-1], name, _colour(last)))
-    _label_ends(ax, ends)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(sizes, [str(size) for size in sizes])
-    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        axis("{x:g}")
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
+    _label_ends(ax, ends)
     ax.set_xlabel("images of 224x224x3 in the batch")
     ax.set_ylabel("ns per element, median")
     first = curves[0]
@@ -394,12 +398,21 @@ def _batch_chart(found: list[Row]) -> Any:
     return figure
 
 
+_APART = 1.16
+"""Of two names beside a logarithmic axis, how many times higher one is to be than the other."""
+
+
 def _label_ends(ax: Any, ends: list[tuple[float, float, str, str]]) -> None:
     """The lines' names next to their ends, moved apart where they would overlap, each joined to its end."""
-    least = 0.0
-    for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
-        at = max(y, least)
-        least = at * 1.16
+    ends = sorted(ends, key=lambda end: end[1])
+    places: list[float] = []
+    for _, y, *_ in ends:
+        places.append(max(y, places[-1] * _APART if places else 0.0))
+    highest = ax.get_ylim()[1]
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], highest)
+        highest = places[number] / _APART
+    for (x, y, name, colour), at in zip(ends, places, strict=True):
         line = {
             "arrowstyle": "-",
             "color": colour,

@@ -46,7 +46,7 @@ def _in_order(x: Array, order: Sequence[int], dtype: np.dtype[Any]) -> Array:
     planes = np.empty((3, *x.shape[:-1]), dtype)
     for plane, channel in zip(planes, order, strict=True):
         plane[...] = x[..., channel]
-    return np.moveaxis(planes, 0, -1)
+    return planes.transpose(*range(1, x.ndim), 0)
 
 
 @cache

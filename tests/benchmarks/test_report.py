@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -111,6 +112,24 @@ def test_a_noisy_run_has_tables_and_charts_only_if_told_to(
     assert why in done.stderr
     assert ("| ~1.000 / " in (tmp_path / "results.md").read_text()) is (spread > 1.05)
     assert make(tmp_path / "run.json", "-o", tmp_path, "--noisy").exit_code == 0
+    assert ("A noisy run: " in (tmp_path / "speed.svg").read_text()) is bool(why)
+
+
+def test_names_beside_the_lines_are_apart_in_the_order_of_the_lines_and_not_above_the_axis() -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
+
+    _, ax = pyplot.subplots()
+    ax.set_yscale("log")
+    ax.set_ylim(0.1, 20)
+    ends = [(1.0, y, f"{y:g}", "black") for y in (19, 0.2, 18, 18.5, 0.21, 17)]
+    report._label_ends(ax, ends)
+    placed = {text.get_text(): text.xyann[1] for text in ax.texts}
+    assert sorted(placed, key=placed.__getitem__) == ["0.2", "0.21", "17", "18", "18.5", "19"]
+    heights = sorted(placed.values())
+    assert heights[-1] <= 20
+    assert all(b / a > 1.159 for a, b in itertools.pairwise(heights))
+    pyplot.close()
 
 
 def row(label: str, ns: float, **more: Any) -> dict[str, Any]:
