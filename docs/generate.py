@@ -24,7 +24,7 @@ from vggprep import cases, oracle, tolerance
 from vggprep.checks import CHECKS
 from vggprep.cli import VERBS
 from vggprep.conformance import ledger
-from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.profiles import PROFILES
 from vggprep.conformance.words import WORDS
 from vggprep.faults import FAULTS
 from vggprep.spec import DATA_FORMATS, DIRECTIONS, DTYPES, FLOATS, INTEGERS, MODES, RANKS, Direction, Mode, Step

@@ -22,8 +22,8 @@ import vggprep as package
 from vggprep import spec, strategies
 from vggprep.conformance import exploration, ledger
 from vggprep.conformance.engine import Selection, run
-from vggprep.conformance.exploration import PROFILES
 from vggprep.conformance.judging import check_implementation, judge
+from vggprep.conformance.profiles import PROFILES
 from vggprep.conformance.report import failure_text, print_report
 from vggprep.errors import VggprepError
 from vggprep.implementations.targets import TargetSpec, load

@@ -280,7 +280,12 @@ def test_each_verb_has_the_summary_of_its_help_and_an_example(verb: str, folder:
 
 def test_help_and_a_plain_verb_import_no_more_than_they_need(folder: Path) -> None:
     code = "import sys; from vggprep.cli import main\ntry: main({!r})\nexcept SystemExit: print(*sys.modules)"
-    for words, absent in ((["--help"], "numpy"), (["modes", "--json"], "numpy"), (["history", "--help"], "hypothesis")):
+    unexplored = ["check", "reference", "--dtype", "bool", "--mode", "tf", "--examples", "0"]
+    for words, absent in (
+        *((["--help"], "numpy"), (["modes", "--json"], "numpy"), (["history", "--help"], "hypothesis")),
+        *(([verb, "--help"], "hypothesis") for verb in ("check", "identify", "prove")),
+        (unexplored, "hypothesis"),
+    ):
         run = subprocess.run([sys.executable, "-c", code.format(words)], capture_output=True, text=True, check=True)
         assert absent not in run.stdout.splitlines()[-1].split()
 

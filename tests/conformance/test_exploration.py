@@ -19,7 +19,7 @@ from vggprep import (
 )
 from vggprep.conformance import engine, judging
 from vggprep.conformance.engine import Selection, run
-from vggprep.conformance.exploration import PROFILES, Profile
+from vggprep.conformance.profiles import PROFILES, Profile
 from vggprep.spec import ModeName
 
 ABOUT_VALUES = [check for check in CHECKS if check.name in ("value", "restores_pixels", "restores_floats")]

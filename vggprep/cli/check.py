@@ -28,7 +28,7 @@ from vggprep.cli.common import (
 from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.conformance import ledger, report
 from vggprep.conformance.engine import Selection
-from vggprep.conformance.exploration import PROFILES
+from vggprep.conformance.profiles import PROFILES
 from vggprep.conformance.results import Report, exit_code
 from vggprep.implementations import keras
 from vggprep.implementations.targets import TargetSpec, load_all

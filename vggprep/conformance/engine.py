@@ -17,8 +17,8 @@ from vggprep.cases import Cell, available_dtypes, cells, panel
 from vggprep.checks import CHECKS, Check, Finding, Skipped, Subject, Unusable, clauses_broken
 from vggprep.checks.subject import nearest_mode
 from vggprep.conformance.diagnosis import UNEXPLAINED, Explanation, explain, named
-from vggprep.conformance.exploration import PROFILES, Profile, explore
 from vggprep.conformance.ledger import Entry
+from vggprep.conformance.profiles import PROFILES, Profile
 from vggprep.conformance.results import Report, Result, Status
 from vggprep.conformance.words import cause_of, directed, sentence
 from vggprep.implementations import Implementation
@@ -305,6 +305,8 @@ def _explored(
     subject: Subject, judgements: Sequence[Judgement], profile: Profile, seed: int | None
 ) -> dict[tuple[str, Cell], Finding]:
     """What Hypothesis finds in the cells in which nothing has failed."""
+    from vggprep.conformance.exploration import explore
+
     bad = {judgement.cell for judgement in judgements if judgement.status in ("failed", "error")}
     found = {}
     for direction in subject.directions:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import unittest
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
@@ -18,32 +17,11 @@ from hypothesis.errors import Flaky
 from vggprep import strategies
 from vggprep.cases import LAYOUTS, PANEL, Case, Cell
 from vggprep.checks import Finding, Subject
+from vggprep.conformance.profiles import Profile
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import Outcome
 from vggprep.implementations.commands import answers_at_end, foresee
 from vggprep.spec import DataFormat, Direction, ModeName, definitions
-
-
-class Profile(NamedTuple):
-    """How Hypothesis explores on top of the corpus.
-
-    ``examples``: cases drawn for each direction of an implementation. ``random``: new ones in every run, and failures
-    are saved in the example database. ``replay``: the cases in the database come first.
-    """
-
-    examples: int
-    random: bool
-    replay: bool
-
-
-PROFILES: Mapping[str, Profile] = MappingProxyType(
-    {
-        "dev": Profile(40, random=False, replay=True),
-        "ci": Profile(400, random=False, replay=False),
-        "nightly": Profile(4000, random=True, replay=True),
-    }
-)
-"""``dev`` is the default. The verdict of ``ci`` depends on nothing but the code."""
 
 
 def explore(
