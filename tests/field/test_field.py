@@ -43,6 +43,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Row:
     return made
 
 
+def test_a_long_cause_is_cut_at_a_word_and_a_short_one_is_whole() -> None:
+    cause = {"fault": "", "words": "raises error: " + "/io/build/arithm.cpp:688 " * 40, "dtypes": ["float16"]}
+    said = results.cause_words({"causes": [cause], "crashes": []})
+    assert said.endswith("/io/build/arithm.cpp:688 … (float16)")
+    assert len(said) < 220
+    cause["words"] = "computes R - 104. And more."
+    assert results.cause_words({"causes": [cause], "crashes": []}) == "computes R - 104 (float16)"
+
+
 def row(found: Row, name: str) -> Row:
     (one,) = (r for r in found["rows"] if r["name"] == name)
     return one  # type: ignore[no-any-return]

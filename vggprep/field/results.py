@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -131,6 +132,10 @@ def cause_words(row: Row, brief: bool = True, most: int = 2) -> str:
     return "; ".join([*row["crashes"], *said[:most]]) + more
 
 
+_MOST = 200
+"""Characters of a cause in the table: the messages of exceptions are longer, and hold the paths of a build."""
+
+
 def _where(dtypes: Sequence[str]) -> str:
     """The dtypes of a cause, if they are few."""
     return f" ({', '.join(dtypes)})" if len(dtypes) <= _FEW_DTYPES else ""
@@ -138,7 +143,7 @@ def _where(dtypes: Sequence[str]) -> str:
 
 def _sentence(words: str) -> str:
     first, dot, _ = words.partition(". ")
-    return first if dot else words.rstrip(".")
+    return textwrap.shorten(first if dot else words.rstrip("."), _MOST, placeholder=" …")
 
 
 def speed_words(row: Row) -> str:
