@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from judged import Array, correct, essence, failed, judge
@@ -17,9 +16,9 @@ from vggprep import (
     deprocess_input,
     preprocess_input,
 )
-from vggprep.conformance import engine, judging
+from vggprep.conformance import judging
 from vggprep.conformance.engine import Selection, run
-from vggprep.conformance.exploration import PROFILES, Profile
+from vggprep.conformance.exploration import PROFILES
 from vggprep.spec import ModeName
 
 ABOUT_VALUES = [check for check in CHECKS if check.name in ("value", "restores_pixels", "restores_floats")]
@@ -199,10 +198,10 @@ def test_as_many_cases_are_drawn_as_the_profile_or_the_caller_says(
 
     implementation = Implementation("counting", preprocess)
     tf = Selection(modes=("tf",), data_formats=("channels_last",), dtypes=("float32",))
-    run(implementation, selection=tf, examples=0)
+    judging.judge(implementation, selection=tf, examples=0)
     corpus = len(counts)
     counts.clear()
-    run(implementation, selection=tf, profile=profile, examples=examples)
+    judging.judge(implementation, selection=tf, profile=profile, examples=examples)
     assert len(counts) - corpus == (examples or PROFILES[profile].examples)
 
 
@@ -222,18 +221,3 @@ def test_what_is_wrong_once_and_right_again_fails(tmp_path: Path, monkeypatch: p
     corpus, calls[0] = calls[0], 0
     failed = [result for result in run(implementation).results if result.status == "failed"]
     assert [result.check for result in failed] == ["value"]
-
-
-def test_hypothesis_draws_as_many_as_the_profile_says_or_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Profile] = []
-
-    def explored(subject: object, judgements: object, profile: Profile, seed: object) -> dict[object, object]:
-        drawn.append(profile)
-        return {}
-
-    monkeypatch.setattr(engine, "_explored", explored)
-    selection = Selection(("tf",), ("channels_last",), ("uint8",))
-    every: list[dict[str, Any]] = [{}, {"profile": "ci"}, {"examples": 3}, {"examples": 0}]
-    for asked in every:
-        judging.judge(preprocess_input, selection=selection, **asked)
-    assert drawn == [PROFILES["dev"], PROFILES["ci"], PROFILES["dev"]._replace(examples=3)]

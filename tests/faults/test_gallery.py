@@ -6,7 +6,7 @@ The proof: every fault fails the check it names, every check is named by some fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -111,16 +111,7 @@ def panel(mode: ModeName, direction: Direction) -> tuple[tuple[str, Array, Any, 
     return tuple(rows)
 
 
-def right(x: Array, data_format: DataFormat, mode: ModeName) -> Array:
-    return preprocess_input(x, data_format, mode)
-
-
-def right_pixels(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
-    return deprocess_input(y, data_format, mode)
-
-
-def right_floats(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
-    return deprocess_input(y, data_format, mode, dtype=None)
+right_floats = partial(deprocess_input, dtype=None)
 
 
 def outcome(function: Callable[..., Array], x: Array, data_format: DataFormat, mode: ModeName) -> Outcome:
@@ -201,7 +192,7 @@ def test_a_fault_returns_an_array_in_every_mode_it_claims(fault: Fault) -> None:
 @pytest.mark.filterwarnings("error")
 def test_a_stateless_fault_is_wrong_somewhere_in_every_mode_it_claims(fault: Fault) -> None:
     for mode in fault.modes:
-        for answer in (right,) if fault.direction == "forward" else (right_pixels, right_floats):
+        for answer in (preprocess_input,) if fault.direction == "forward" else (deprocess_input, right_floats):
             given = outcomes(function_of(fault), mode, fault.direction)
             assert not all(map(are_alike, given, known(answer, mode, fault.direction))), mode
 
@@ -270,7 +261,7 @@ def test_rows_in_short_are_rows_of_the_table() -> None:
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("mode", MODES)
 def test_no_two_faults_are_the_same(mode: ModeName, direction: Direction) -> None:
-    correct = known(right if direction == "forward" else right_pixels, mode, direction)
+    correct = known(preprocess_input if direction == "forward" else deprocess_input, mode, direction)
     before: dict[str, dict[int, Outcome]] = {}
     for fault in STATELESS:
         if fault.direction != direction or mode not in fault.modes:
@@ -324,7 +315,7 @@ def test_stale_faults_show_between_calls() -> None:
         results = [function(small, "channels_last", "caffe"), function(large, "channels_last", "caffe")]
         function(small, "channels_last", "tf" if name.startswith("constants") else "caffe")
         results += [function(small, "channels_last", "caffe"), function(large, "channels_last", "caffe")]
-        expected = [right(x, "channels_last", "caffe") for x in (small, large)] * 2
+        expected = [preprocess_input(x, "channels_last", "caffe") for x in (small, large)] * 2
         assert not all(map(np.array_equal, results, expected)), name
 
 
