@@ -165,24 +165,21 @@ def test_a_counterexample_that_one_worker_finds_is_the_first_case_of_the_next_ru
     assert again.index(True) == len(calls)
 
 
-def test_the_verdict_of_profile_ci_owes_nothing_to_the_database(folder: Path) -> None:
-    calls_of(folder, "found", "vggprep", "check", "odd:rare", "--profile", "nightly")
-    assert (folder / ".hypothesis" / "examples").is_dir()
-    first = calls_of(folder, "first", "vggprep", "check", "odd:rare", "--profile", "ci")
-    (folder / ".hypothesis").rename(folder / "elsewhere")
-    second = calls_of(folder, "second", "vggprep", "check", "odd:rare", "--profile", "ci")
-    assert list(first[1].values()) == list(second[1].values())
-
-
-def test_counterexamples_of_one_implementation_are_not_tried_on_another(
+def test_the_database_bears_neither_on_another_implementation_nor_on_the_verdict_of_profile_ci(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls_of(folder, "found", "vggprep", "check", "odd:rare", "--profile", "nightly")
     monkeypatch.chdir(folder)
     before = sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file())
+    assert before
     right = Implementation("right", preprocess_input, modes=["caffe"], data_formats=["channels_last"], dtypes=["uint8"])
     assert run(right, profile="dev").conforms
     assert sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file()) == before
+
+    first = calls_of(folder, "first", "vggprep", "check", "odd:rare", "--profile", "ci")
+    (folder / ".hypothesis").rename(folder / "elsewhere")
+    second = calls_of(folder, "second", "vggprep", "check", "odd:rare", "--profile", "ci")
+    assert list(first[1].values()) == list(second[1].values())
 
 
 @pytest.mark.parametrize(("profile", "examples"), [("dev", None), ("ci", None), ("nightly", 150)])

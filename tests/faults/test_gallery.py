@@ -178,7 +178,6 @@ def test_a_fault_is_one_direction_in_known_modes(fault: Fault) -> None:
 
 
 @NAMED
-@pytest.mark.filterwarnings("error")
 def test_a_fault_returns_an_array_in_every_mode_it_claims(fault: Fault) -> None:
     function = function_of(fault)
     for mode in fault.modes:
@@ -186,15 +185,6 @@ def test_a_fault_returns_an_array_in_every_mode_it_claims(fault: Fault) -> None:
             image = colours((4, 5, 3)).astype(dtype)
             given = image if fault.direction == "forward" else preprocess_input(image, mode=mode)
             assert isinstance(function(given, data_format="channels_last", mode=mode), np.ndarray)
-
-
-@NAMED_STATELESS
-@pytest.mark.filterwarnings("error")
-def test_a_stateless_fault_is_wrong_somewhere_in_every_mode_it_claims(fault: Fault) -> None:
-    for mode in fault.modes:
-        for answer in (preprocess_input,) if fault.direction == "forward" else (deprocess_input, right_floats):
-            given = outcomes(function_of(fault), mode, fault.direction)
-            assert not all(map(are_alike, given, known(answer, mode, fault.direction))), mode
 
 
 def assert_equal_bits(first: Iterable[Outcome], second: Iterable[Outcome]) -> None:
@@ -260,14 +250,16 @@ def test_rows_in_short_are_rows_of_the_table() -> None:
 @pytest.mark.no_cover
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("mode", MODES)
-def test_no_two_faults_are_the_same(mode: ModeName, direction: Direction) -> None:
-    correct = known(preprocess_input if direction == "forward" else deprocess_input, mode, direction)
+def test_a_stateless_fault_is_wrong_somewhere_and_no_two_are_the_same(mode: ModeName, direction: Direction) -> None:
+    answers = (preprocess_input,) if direction == "forward" else (deprocess_input, right_floats)
+    right = [known(answer, mode, direction) for answer in answers]
     before: dict[str, dict[int, Outcome]] = {}
     for fault in STATELESS:
         if fault.direction != direction or mode not in fault.modes:
             continue
-        pairs = enumerate(zip(outcomes(function_of(fault), mode, direction), correct, strict=True))
-        wrong = {place: given for place, (given, expected) in pairs if not are_alike(given, expected)}
+        given = tuple(outcomes(function_of(fault), mode, direction))
+        assert not any(all(map(are_alike, given, answer)) for answer in right), f"{fault.name} is right in mode {mode}"
+        wrong = {place: one for place, one in enumerate(given) if not are_alike(one, right[0][place])}
         for name, other in before.items():
             same = wrong.keys() == other.keys() and all(are_alike(wrong[place], other[place]) for place in wrong)
             assert not same, f"{fault.name} and {name} are one fault in mode {mode}"
@@ -321,7 +313,6 @@ def test_stale_faults_show_between_calls() -> None:
 
 @NAMED_HONEST
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.filterwarnings("error")
 def test_an_honest_variant_is_within_rounding_of_the_definition(honest: Implementation, mode: ModeName) -> None:
     spec = MODES[mode]
     assert honest.preprocess is not None
