@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def name_of(path: Path) -> str:
 OURS = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
+@cache
 def arrows(*, everywhere: bool = True) -> dict[str, set[str]]:
     """What each module of ours imports of ours; a name that is no module counts for the module that has it."""
     found = {}

@@ -120,7 +120,10 @@ def test_reference_and_the_public_functions_conform(folder: Path) -> None:
         (["angry:f"], "angry fails to import: SystemExit: no"),
         (["keras:nowhere"], "is neither a path of Keras (ndarray, tensor, graph, xla, model) nor a constructor"),
         ([], "name at least one TARGET"),
-        (["--inverse", "keras"], "no inverse"),
+        *(
+            (["--inverse", it], "Keras has no inverse")
+            for it in ("keras", "keras:ndarray", "keras:VGG16", "keras-hub:X")
+        ),
         (["--inverse", "right"], "is not a valid inverse"),
         (["reference", "--known", "nowhere.toml"], "cannot read the ledger nowhere.toml"),
         (["reference", "--known", "right.py"], "is not a TOML ledger"),

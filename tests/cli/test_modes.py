@@ -93,6 +93,7 @@ def test_a_translation_that_loses_says_what_and_how_much_and_ends_with_1(tmp_pat
         (["tf", "torch", "--as", "timm"], "--as writes one mode"),
         (["--as", "timm"], "--as writes one mode"),
         (["tf", "--as", "timm", "--json"], "--as writes one mode"),
+        *((["--models", *more], "--models prints one table: leave") for more in (["tf"], ["--as", "timm"])),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -329,11 +329,6 @@ def test_tf_keras_has_the_same_paths() -> None:
     np.testing.assert_array_equal(got, preprocess_input(colourful(), mode="tf"))
 
 
-def test_keras_has_no_inverse_to_judge() -> None:
-    with pytest.raises(VggprepError, match="no inverse"):
-        targets.load_inverse("keras:ndarray")
-
-
 # Verdicts ---------------------------------------------------------------------------------------------------------
 
 
