@@ -109,7 +109,9 @@ def preprocess(x, data_format=None, mode="caffe"):
         file.write(f"{os.getpid()} {int(wrong)}\\n")
     return y
 
-rare = vggprep.Implementation("rare", preprocess, modes=["caffe"], data_formats=["channels_last"], dtypes=["uint8"])
+claims = {"modes": ["caffe"], "data_formats": ["channels_last"], "dtypes": ["uint8"]}
+rare = vggprep.Implementation("rare", preprocess, **claims)
+right = vggprep.Implementation("right", vggprep.preprocess_input, **claims)
 """
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("CI", "PYTEST_ADDOPTS")}
@@ -124,6 +126,7 @@ def folder(tmp_path: Path) -> Path:
 def calls_of(folder: Path, name: str, *words: str) -> tuple[str, dict[str, list[bool]]]:
     """Run Python with the words; return what it printed, and whether each call in each process was a wrong one."""
     record = folder / name
+    record.touch()
     done = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=folder,
@@ -165,16 +168,15 @@ def test_a_counterexample_that_one_worker_finds_is_the_first_case_of_the_next_ru
     assert again.index(True) == len(calls)
 
 
-def test_the_database_bears_neither_on_another_implementation_nor_on_the_verdict_of_profile_ci(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_database_bears_neither_on_another_implementation_nor_on_the_verdict_of_profile_ci(folder: Path) -> None:
+    def saved() -> set[Path]:
+        return {path for path in (folder / ".hypothesis" / "examples").rglob("*") if path.is_file()}
+
     calls_of(folder, "found", "vggprep", "check", "odd:rare", "--profile", "nightly")
-    monkeypatch.chdir(folder)
-    before = sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file())
+    before = saved()
     assert before
-    right = Implementation("right", preprocess_input, modes=["caffe"], data_formats=["channels_last"], dtypes=["uint8"])
-    assert run(right, profile="dev").conforms
-    assert sorted(path for path in Path(".hypothesis/examples").rglob("*") if path.is_file()) == before
+    assert "right conforms" in calls_of(folder, "right", "vggprep", "check", "odd:right")[0]
+    assert saved() == before  # what is tried and does not fail is deleted
 
     first = calls_of(folder, "first", "vggprep", "check", "odd:rare", "--profile", "ci")
     (folder / ".hypothesis").rename(folder / "elsewhere")
