@@ -9,9 +9,12 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.measure import Outcome, measure
-from benchmarks.peers import KERAS, LIMIT, PEERS, Adapter, can, limit, own_peers
+from benchmarks.peers import PEERS, can, own_peers
 from benchmarks.tasks import Task, all_tasks, usual_tasks
 from vggprep.field import quiet
+from vggprep.field.adapters import KERAS
+from vggprep.field.limit import LIMIT, limit
+from vggprep.field.setup import Adapter
 from vggprep.machine import versions
 
 

@@ -27,10 +27,12 @@ from typing import Any
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.peers import KERAS, LIMIT, PEERS, USUAL, Adapter, Call, UnavailableError, limit, limit_label
+from benchmarks.peers import PEERS
 from benchmarks.tasks import Arrays, Task, Verdict, judge
+from vggprep.field.adapters import KERAS, USUAL
+from vggprep.field.limit import LIMIT, limit, limit_label
 from vggprep.field.quiet import settled
-from vggprep.field.setup import Array
+from vggprep.field.setup import Adapter, Array, Call, UnavailableError
 from vggprep.machine import processor, versions
 
 LEAST_ROUNDS, MOST_ROUNDS = 5, 200

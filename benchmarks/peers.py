@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 
 from benchmarks.tasks import Task
-from vggprep.field.adapters import ADAPTERS, KERAS, USUAL
-from vggprep.field.limit import LIMIT, limit, limit_label
-from vggprep.field.setup import MODES, Adapter, Array, Call, Setup, UnavailableError, load
+from vggprep.field.adapters import ADAPTERS
+from vggprep.field.setup import MODES, Adapter, Array, Call, Setup
 from vggprep.implementations import Implementation
 from vggprep.implementations.callables import keywords
 from vggprep.spec import DATA_FORMATS, DIRECTIONS
@@ -53,19 +52,3 @@ def own_peers(target: str) -> list[Adapter]:
         build = functools.partial(_own, own)
         found.append(Adapter(f"yours: {own.name}", build, "numpy", "numpy", directions, modes, formats))
     return found
-
-
-__all__ = [
-    "KERAS",
-    "LIMIT",
-    "PEERS",
-    "USUAL",
-    "Adapter",
-    "Call",
-    "UnavailableError",
-    "can",
-    "limit",
-    "limit_label",
-    "load",
-    "own_peers",
-]

@@ -17,10 +17,10 @@ import click
 
 from vggprep.errors import VggprepError
 from vggprep.field import quiet
+from vggprep.field.adapters import KERAS
+from vggprep.field.limit import LIMIT
 
-LIMIT = "limit"
 OURS = "vggprep"
-KERAS = "keras ndarray"
 
 Row = dict[str, Any]
 
@@ -133,13 +133,9 @@ def _machine(results: dict[str, Any]) -> list[str]:
 
 def noise(results: dict[str, Any]) -> quiet.Noise | None:
     """How quiet the machine was; None in the files of older runs."""
-    found = results.get("machine_info", {}).get("noise")
+    found = quiet.read(results.get("machine_info", {}).get("noise"))
     timed = rows(results)
-    if found is None:
-        return None
-    return replace(
-        quiet.Noise(**found), unsettled=round(sum(not _settled(row) for row in timed) / max(1, len(timed)), 3)
-    )
+    return found and replace(found, unsettled=round(sum(not _settled(row) for row in timed) / max(1, len(timed)), 3))
 
 
 def _settled(row: Row) -> bool:

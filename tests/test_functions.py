@@ -252,15 +252,6 @@ def test_a_subclass_gives_a_plain_array(function: Function) -> None:
 
 @BOTH
 @EACH_MODE
-@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 2, 2, 3), (2, 0, 2, 3), (2, 2, 0, 3), (0, 0, 0, 3)])
-def test_an_empty_image_gives_an_empty_result(function: Function, mode: ModeName, shape: tuple[int, ...]) -> None:
-    for threads in (1, 2):
-        got = function(np.zeros(shape, np.float32), mode=mode, dtype="float32", threads=threads)
-        assert bits(got) == bits(np.zeros(shape, np.float32))
-
-
-@BOTH
-@EACH_MODE
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_input_is_never_written_to_and_its_layout_does_not_matter(
     function: Function, mode: ModeName, layout: str
@@ -277,19 +268,6 @@ def test_the_input_is_never_written_to_and_its_layout_does_not_matter(
 
 
 # out --------------------------------------------------------------------------------------------------------------
-
-
-@BOTH
-@EACH_MODE
-@EACH_FORMAT
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_out_is_filled_and_returned(function: Function, mode: ModeName, data_format: DataFormat, dtype: str) -> None:
-    x = colours(*((2, 4, 5, 3) if data_format == "channels_last" else (2, 3, 4, 5)))
-    batches = np.full((3, *x.shape), 77, dtype)
-    out = batches[1]
-    assert function(x, data_format, mode, dtype=dtype, out=out) is out
-    assert bits(out) == bits(function(x, data_format, mode, dtype=dtype))
-    assert (batches[[0, 2]] == 77).all()
 
 
 def unsuitable_outs() -> dict[str, tuple[Array, str]]:

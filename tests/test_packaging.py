@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def name_of(path: Path) -> str:
 OURS = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
+@cache
 def arrows(*, everywhere: bool = True) -> dict[str, set[str]]:
     """What each module of ours imports of ours; a name that is no module counts for the module that has it."""
     found = {}
@@ -197,25 +199,33 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-def test_importing_vggprep_imports_nothing_heavier_than_numpy() -> None:
-    assert not loaded_by("import vggprep") & {*HEAVY, "hypothesis", "click", "rich", "pytest", "numpy"}
-    loaded = loaded_by("import vggprep; vggprep.preprocess_input")
-    assert "numpy" in loaded
-    assert not loaded & {*HEAVY, "hypothesis", "click", "rich", "pytest"}
+def verb(*words: str) -> str:
+    return f"""import sys; sys.argv = {["vggprep", *words]!r}
+from contextlib import redirect_stdout, suppress; from io import StringIO
+from vggprep.cli import main
+with redirect_stdout(StringIO()), suppress(SystemExit): main()"""
 
 
-def test_the_pytest_plugin_imports_nothing_of_the_suite() -> None:
-    assert not loaded_by("import vggprep.pytest_plugin") & {*HEAVY, "hypothesis", "click", "rich", "numpy"}
+OTHERS = {"hypothesis", "click", "rich", "pytest"}
+CLIP = str(ROOT / "tests" / "configurations" / "data" / "transformers_clip.json")
 
 
-def test_check_reference_imports_no_framework() -> None:
-    code = (
-        "import sys; sys.argv = ['vggprep', 'check', 'reference', '--examples', '1', '--dtype', 'uint8']\n"
-        "from contextlib import redirect_stdout, suppress; from io import StringIO\n"
-        "from vggprep.cli import main\n"
-        "with redirect_stdout(StringIO()), suppress(SystemExit): main()"
-    )
-    assert not loaded_by(code) & set(HEAVY)
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import vggprep", {*HEAVY, *OTHERS, "numpy"}),
+        ("import vggprep; vggprep.preprocess_input([[[0, 0, 0]] * 4096], threads=2)", {*HEAVY, *OTHERS}),
+        ("import vggprep.pytest_plugin", {*HEAVY, *OTHERS - {"pytest"}, "numpy"}),
+        (verb("check", "reference", "--examples", "1", "--dtype", "uint8"), {*HEAVY}),
+        (verb("--help"), {"numpy"}),
+        *((verb(name, "--help"), {"hypothesis"}) for name in ("check", "identify", "prove", "history")),
+        (verb("check", "reference", "--examples", "0", "--dtype", "bool"), {"hypothesis"}),
+        (verb("modes", "--json"), {"numpy"}),
+        (verb("modes", CLIP), {*HEAVY, "numpy", "rich", "hypothesis"}),
+    ],
+)
+def test_no_more_is_imported_than_is_needed(code: str, absent: set[str]) -> None:
+    assert not loaded_by(code) & absent
 
 
 @pytest.mark.parametrize("module", MODULES)

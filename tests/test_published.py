@@ -78,9 +78,3 @@ def test_no_two_have_the_same_values_but_those_whose_summaries_say_so() -> None:
     same = {name: [other for other in same_as(mode) if other != name] for name, mode in PUBLISHED.items()}
     assert {name: others for name, others in same.items() if others} == {"half": ["tf"], "mmdetection": ["torch"]}
     assert all(other in PUBLISHED[name].summary for name, others in same.items() for other in others)
-
-
-def test_the_table_cannot_be_changed() -> None:
-    table: Any = PUBLISHED
-    with pytest.raises(TypeError):
-        table["clip"] = MODES["tf"]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+# Each run in this process forgets what it imported: what cannot be imported twice, or takes long, is there before.
+import ml_dtypes  # noqa: F401
 import pytest
+
+import vggprep.cli.check
+import vggprep.conformance.judging  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -39,7 +44,7 @@ def folder(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_the_option_adds_an_item_for_each_check_even_without_test_files(folder: pytest.Pytester) -> None:
     from vggprep import CHECKS
 
-    result = folder.runpytest_subprocess("--implementation", "mine:quick", "-v")
+    result = folder.runpytest_inprocess("--implementation", "mine:quick", "-v")
     assert result.ret == 0
     forward = [check for check in CHECKS if "forward" in check.directions]
     result.assert_outcomes(passed=len(forward))
@@ -47,20 +52,20 @@ def test_the_option_adds_an_item_for_each_check_even_without_test_files(folder: 
 
 
 def test_a_failure_shows_the_cause_and_no_traceback(folder: pytest.Pytester) -> None:
-    result = folder.runpytest_subprocess("--implementation", "mine:unswapped")
+    result = folder.runpytest_inprocess("--implementation", "mine:unswapped")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*behaves like*", "*expected*"])
     result.stdout.no_fnmatch_line("*conformance.py*")
 
 
 def test_a_check_that_is_refused_everywhere_passes_and_says_so(folder: pytest.Pytester) -> None:
-    result = folder.runpytest_subprocess("--implementation", "mine:picky", "-rA")
+    result = folder.runpytest_inprocess("--implementation", "mine:picky", "-rA")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*refused in all * cells: TypeError: float32 only*"])
 
 
 def test_a_target_that_cannot_be_loaded_is_a_usage_error(folder: pytest.Pytester) -> None:
-    result = folder.runpytest_subprocess("--implementation", "mine:nothing")
+    result = folder.runpytest_inprocess("--implementation", "mine:nothing")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*mine has no attribute 'nothing'*"])
 
@@ -70,10 +75,9 @@ def test_the_rows_are_those_of_the_command_line(folder: pytest.Pytester) -> None
 
     from vggprep.cli import main
 
-    for name, arguments in (("plain", []), ("workers", ["-n", "2"])):
-        folder.runpytest_subprocess(
-            "--implementation", "mine:wrong", "--implementation-report", f"{name}.jsonl", *arguments
-        )
+    options = ("--implementation", "mine:wrong", "--implementation-report")
+    folder.runpytest_inprocess(*options, "plain.jsonl")
+    folder.runpytest_subprocess(*options, "workers.jsonl", "-n", "2")
     report = str(folder.path / "command.jsonl")
     CliRunner().invoke(main, ["check", "mine:wrong", "--report", report])
 
@@ -102,8 +106,8 @@ def test_the_level_can_be_chosen(folder: pytest.Pytester) -> None:
         tf = vggprep.Implementation("reciprocal", f, modes=["tf"], dtypes=["float32"])
         """
     )
-    faithful = folder.runpytest_subprocess("--implementation", "approximate:tf")
-    exact = folder.runpytest_subprocess("--implementation", "approximate:tf", "--implementation-level", "exact")
+    faithful = folder.runpytest_inprocess("--implementation", "approximate:tf")
+    exact = folder.runpytest_inprocess("--implementation", "approximate:tf", "--implementation-level", "exact")
     assert (faithful.ret, exact.ret) == (0, 1)
 
 
@@ -143,7 +147,7 @@ def test_an_expected_failure_that_passes_fails(folder: pytest.Pytester) -> None:
             check(implementation)
         """
     )
-    result = folder.runpytest_subprocess("-rf")
+    result = folder.runpytest_inprocess("-rf")
     assert result.parseoutcomes()["failed"] == 1
     result.stdout.fnmatch_lines(["FAILED *purity*"])
     result.stdout.fnmatch_lines(["*stale ledger entry*mended long ago*"])
@@ -180,6 +184,6 @@ def test_a_mode_of_a_configuration_file_is_judged_in_the_workers(folder: pytest.
 
 
 def test_a_mode_that_is_none_is_a_usage_error(folder: pytest.Pytester) -> None:
-    result = folder.runpytest_subprocess("--implementation", "mine:quick", "--implementation-mode", "vgg")
+    result = folder.runpytest_inprocess("--implementation", "mine:quick", "--implementation-mode", "vgg")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --implementation-mode: 'vgg' is not one of 'caffe', 'tf', *"])

@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import one_line, vggprep
 from ports import port_fixture  # noqa: F401
 from support import bits
 
-import vggprep
-from vggprep import faults
-from vggprep.cli import main
+from vggprep import deprocess_input, faults, preprocess_input
 from vggprep.conformance.report import cause_text, causes
 from vggprep.implementations import npy
 from vggprep.spec import DataFormat, ModeName
-from vggprep.vectors import VectorsError, verify, write
+from vggprep.vectors import verify, write
 
 Manifest = list[dict[str, Any]]
 Function = Callable[..., Any]
@@ -38,11 +36,11 @@ def manifest(folder: Path) -> Manifest:
 
 
 def restore(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
-    return vggprep.deprocess_input(y, data_format, mode, dtype=None if np.isnan(y).any() else "uint8")
+    return deprocess_input(y, data_format, mode, dtype=None if np.isnan(y).any() else "uint8")
 
 
 def floats(y: Any, data_format: DataFormat, mode: ModeName) -> Any:
-    return vggprep.deprocess_input(y, data_format, mode, dtype=None)
+    return deprocess_input(y, data_format, mode, dtype=None)
 
 
 def answer(
@@ -108,9 +106,7 @@ def test_what_is_expected_is_what_vggprep_gives(folder: Path, manifest: Manifest
     for row in manifest:
         x, expected = (npy.read(folder / row[key]["npy"]) for key in ("input", "expected"))
         inverse = restore if expected.dtype == np.uint8 else floats
-        got = (vggprep.preprocess_input if row["direction"] == "forward" else inverse)(
-            x, row["data_format"], row["mode"]
-        )
+        got = (preprocess_input if row["direction"] == "forward" else inverse)(x, row["data_format"], row["mode"])
         assert bits(got, one_nan=True) == bits(expected, one_nan=True), row["name"]
 
 
@@ -125,7 +121,7 @@ def test_every_fault_of_values_is_caught_by_a_vector_that_names_it(manifest: Man
 def test_the_right_answers_are_verified_in_either_form(
     folder: Path, manifest: Manifest, tmp_path: Path, raw: bool, inverse: Any
 ) -> None:
-    outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input, inverse, raw)
+    outputs = answer(folder, manifest, tmp_path / "out", preprocess_input, inverse, raw)
     report = verify(folder, outputs, "exact")
     assert report.conforms, [r for r in report.results if r.status == "failed"][:3]
     assert not report.notes
@@ -148,7 +144,7 @@ def test_a_fault_is_diagnosed_as_check_would(folder: Path, manifest: Manifest, t
 
 def test_what_no_fault_does_is_measured_as_check_would(folder: Path, manifest: Manifest, tmp_path: Path) -> None:
     def preprocess(x: Any, data_format: DataFormat, mode: ModeName) -> Any:
-        y = vggprep.preprocess_input(x, data_format, mode)
+        y = preprocess_input(x, data_format, mode)
         return y if mode != "tf" else (y * np.asarray(0.9, y.dtype)).astype(y.dtype)
 
     outputs = answer(folder, manifest, tmp_path / "out", preprocess, keep=lambda row: row["direction"] == "forward")
@@ -161,7 +157,7 @@ def test_what_no_fault_does_is_measured_as_check_would(folder: Path, manifest: M
 def test_missing_extra_short_and_wrongly_shaped_files_are_named(
     folder: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
-    outputs = answer(folder, manifest, tmp_path / "out", vggprep.preprocess_input)
+    outputs = answer(folder, manifest, tmp_path / "out", preprocess_input)
     gone, short, shaped, html = (
         f"forward-tf-channels_last-uint8-{rest}"
         for rest in ("dark-2x8x16x3", "white-2x8x16x3", "bytes-3x3x3", "bytes-1x17x1x3")
@@ -172,8 +168,8 @@ def test_missing_extra_short_and_wrongly_shaped_files_are_named(
     np.save(outputs / f"{shaped}.npy", np.zeros((3, 9), np.float32))
     (outputs / f"{html}.npy").write_text("<html>")
     (outputs / "hello.npy").write_text("")
-    result = CliRunner().invoke(main, ["verify", str(folder), str(outputs)])
-    assert result.exit_code == 1
+    result = vggprep("verify", str(folder), str(outputs))
+    assert result.returncode == 1
     said = " ".join(result.output.split())
     assert f"missing: {gone}.npy" in said
     assert f"{short}.bin is too short: shape (2, 8, 16, 3) takes 3072 bytes as float32, and it has 100" in said
@@ -183,9 +179,7 @@ def test_missing_extra_short_and_wrongly_shaped_files_are_named(
 
 
 def test_a_program_may_leave_out_whole_kinds(folder: Path, manifest: Manifest, tmp_path: Path) -> None:
-    outputs = answer(
-        folder, manifest, tmp_path / "out", vggprep.preprocess_input, keep=lambda r: r["dtype"] == "float32"
-    )
+    outputs = answer(folder, manifest, tmp_path / "out", preprocess_input, keep=lambda r: r["dtype"] == "float32")
     report = verify(folder, outputs)
     assert report.conforms
     assert "taken as refused" in report.notes[0]
@@ -211,12 +205,7 @@ def test_bad_folders_are_one_line_and_code_2(folder: Path, tmp_path: Path) -> No
         (["verify", tampered, tmp_path / "empty"], "is not what the manifest says"),
         (["verify", broken, tmp_path / "empty"], "cannot be read"),
     ):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        assert result.exit_code == 2, arguments
-        assert words in result.stderr
-        assert len(result.stderr.splitlines()) == 1
-    with pytest.raises(VectorsError):
-        verify(folder, tmp_path / "nowhere")
+        assert words in one_line(vggprep(*map(str, arguments))), arguments
 
 
 def test_the_cpp_port_is_verified_from_files_alone(folder: Path, tmp_path: Path, port: Any) -> None:

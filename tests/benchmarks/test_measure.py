@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("pytest_benchmark")
 
 from benchmarks.measure import measure, peak_bytes
-from benchmarks.peers import KERAS, USUAL, Adapter, Call, UnavailableError
 from benchmarks.tasks import Task
 from vggprep import preprocess_input
-from vggprep.field.setup import Array, Setup
+from vggprep.field.adapters import KERAS, USUAL
+from vggprep.field.setup import Adapter, Array, Call, Setup, UnavailableError
 
 
 def returning(function: Callable[[Array], Array]) -> Callable[[Setup], Call]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.peers import PEERS, UnavailableError, can, load, own_peers
+from benchmarks.peers import PEERS, can, own_peers
 from benchmarks.tasks import Arrays, Task, judge
-from vggprep.field.setup import MODES
+from vggprep.field.setup import MODES, UnavailableError, load
 from vggprep.field.snippets import inverse_truncating
 from vggprep.spec import DATA_FORMATS, DataFormat, Direction, ModeName
 

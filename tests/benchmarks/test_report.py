@@ -19,8 +19,9 @@ from support import ROOT
 pytest.importorskip("pytest_benchmark")
 
 from benchmarks import report
-from benchmarks.peers import KERAS, LIMIT
 from benchmarks.report import Row
+from vggprep.field.adapters import KERAS
+from vggprep.field.limit import LIMIT
 
 
 @pytest.fixture(scope="module")

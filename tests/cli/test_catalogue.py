@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import shlex
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
-from command_line import one_line, vggprep
+from command_line import on_terminal, one_line, vggprep
 
 from vggprep.checks import CHECKS, Check
 from vggprep.faults import FAULTS, HONEST, Fault
@@ -79,29 +76,11 @@ def test_the_list_is_whole_where_it_is_no_terminal(verb: str, known: tuple[Check
     "arguments", [["faults"], ["checks"], ["faults", "no_swap"], ["checks", "value"], ["spec"]], ids=str
 )
 def test_on_a_terminal_nothing_is_wider_than_it(arguments: list[str], tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
-    command = [sys.executable, "-m", "vggprep", *arguments]
-    with subprocess.Popen(command, stdout=theirs, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
-        os.close(theirs)
-        printed = b""
-        while part := _read(ours):
-            printed += part
-    os.close(ours)
-    assert process.returncode == 0
-    lines = re.sub(r"\x1b\[[\d;]*m", "", printed.decode()).splitlines()
+    lines = re.sub(r"\x1b\[[\d;]*m", "", on_terminal(arguments, {"TERM": "xterm"}, subprocess.DEVNULL)).splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= len(FAULTS) + 10
     names = arguments[1:] or [line.split()[0] for line in vggprep(*arguments, cwd=tmp_path).stdout.splitlines()[1:]]
     assert all(any(line.startswith(name[:30]) for line in lines) for name in names)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:  # Linux says so where the other end is closed
-        return b""
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
-from command_line import one_line, vggprep
+from command_line import vggprep
 
 from vggprep.constructors import CONSTRUCTORS, KERAS
 
@@ -74,9 +74,3 @@ def test_it_says_by_which_constructors_the_installed_keras_differs(
     printed = " ".join(vggprep("modes", "--models", cwd=tmp_path).stdout.split())
     assert said in printed
     assert "keras" not in set(sys.modules) - before
-
-
-@pytest.mark.parametrize("given", [["clip"], ["--as", "timm"]])
-def test_it_is_one_table(given: list[str], tmp_path: Path) -> None:
-    line = one_line(vggprep("modes", "--models", *given, cwd=tmp_path))
-    assert line == "vggprep: --models prints one table: leave names, files and --as out"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import re
@@ -21,7 +20,9 @@ from typing import Any
 import enumerated
 import pytest
 from click.testing import CliRunner, Result
+from command_line import one_line
 from enumerated import timeless
+from support import interruptible
 
 import vggprep
 from vggprep.cli import main
@@ -69,14 +70,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "vggprep", "prove", *arguments]
-
-
 def vggprep_prove(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **more
-    )
+    command = [sys.executable, "-m", "vggprep", "prove", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **more)
 
 
 def proven(output: str, *arguments: str, cwd: Path, **more: Any) -> Certificate:
@@ -89,15 +85,6 @@ def proven(output: str, *arguments: str, cwd: Path, **more: Any) -> Certificate:
 def invoke(*arguments: str) -> Result:
     """A run in this process, on targets of the tests."""
     return CliRunner().invoke(main, ["prove", *arguments])
-
-
-def one_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
-    """The message of a run that ended with an error: one line, on standard error, no traceback."""
-    assert done.returncode == code, done.stdout + done.stderr
-    assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if line]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
@@ -306,16 +293,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 @contextmanager
 def running(*arguments: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A run in a session of its own, as on a terminal of its own; what is left of it is killed."""
-    process = subprocess.Popen(
-        command(*arguments),
-        cwd=cwd,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # nohup may ignore it
-    )
+    process = interruptible(["prove", *arguments], cwd=cwd, env={**os.environ, **environment}, start_new_session=True)
     try:
         yield process
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import signal
@@ -13,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import one_line, vggprep
 from stand_in import RIGHT, question, write_interpreter, write_script, write_stand_in
+from support import interruptible
 
-from vggprep.cli import main
 from vggprep.releases.changes import MEANINGS
 from vggprep.releases.observation import Observation, read, write
 from vggprep.releases.questions import parse
@@ -24,17 +23,6 @@ from vggprep.releases.record import shipped
 
 NEWEST = "keras==3.7.0 on TensorFlow, 2024-11-26"
 UPGRADE = ("keras==2.15.0", "keras==3.15.1")
-
-
-def vggprep(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, prog_name="vggprep")
-
-
-def one_line(done: Result) -> str:
-    assert done.exit_code == 2, done.output
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +44,7 @@ def observed(folder: Path) -> Path:
 
 def test_diff_says_what_an_upgrade_changes_and_exits_with_1() -> None:
     done = vggprep("diff", "keras==2.15.0", "keras==3.15.1")
-    assert done.exit_code == 1
+    assert done.returncode == 1
     assert done.stderr == ""
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[0].startswith("keras==2.15.0 -> keras==3.15.1: ")
@@ -74,12 +62,12 @@ def test_what_was_not_observed_of_one_side_is_said_to_be_so() -> None:
     done = vggprep("diff", "keras==3.0.0", "keras[torch]==3.0.5", "--path", "graph", "--path", "ndarray")
     assert done.stdout.splitlines()[-1] == "Not compared, as it was not observed of keras[torch]==3.0.5: graphs."
     assert "Not compared" not in vggprep("diff", "keras==3.14.1", "keras==3.15.1").stdout
-    assert vggprep("diff", "keras[torch]==3.0.5", "keras==3.0.0", "--path", "graph").exit_code == 2
+    assert vggprep("diff", "keras[torch]==3.0.5", "keras==3.0.0", "--path", "graph").returncode == 2
 
 
 def test_a_release_does_not_differ_from_itself() -> None:
     done = vggprep("diff", "keras[jax]==3.15.1", "keras[jax]==3.15.1", "--strict")
-    assert done.exit_code == 0
+    assert done.returncode == 0
     assert done.stdout.endswith("\nnothing differs\n")
 
 
@@ -88,7 +76,7 @@ def test_strict_exits_with_1_for_any_difference(observed: Path) -> None:
     other = {**whole.rows, question("graph").id: replace(RIGHT, digest="b")}
     write(Observation(whole.running, other), observed.with_name("other.jsonl"))
     lax, strict = (vggprep("diff", "now.jsonl", "other.jsonl", *more) for more in ([], ["--strict"]))
-    assert (lax.exit_code, strict.exit_code) == (0, 1)
+    assert (lax.returncode, strict.returncode) == (0, 1)
     assert lax.stdout == strict.stdout
     assert "rounding only\n" in lax.stdout
     assert "\n1 difference, none that matters\nNot changed: ordinary eager tensors (1 row).\n" in lax.stdout
@@ -96,7 +84,7 @@ def test_strict_exits_with_1_for_any_difference(observed: Path) -> None:
 
 def test_diff_prints_json() -> None:
     done = vggprep("diff", "keras==3.11.3", "keras==3.12.0", "--json")
-    assert done.exit_code == 1
+    assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["old"]["keras"] == "3.11.3"
     assert document["new"]["keras"] == "3.12.0"
@@ -166,7 +154,7 @@ def test_what_a_baseline_accepts_is_not_reported_again(folder: Path) -> None:
     document = vggprep("diff", *UPGRADE, "--json").stdout
     (folder / "all.json").write_text(document)
     done = vggprep("diff", *UPGRADE, "--baseline", "all.json", "--strict")
-    assert done.exit_code == 0
+    assert done.returncode == 0
     assert "\nnothing differs but what all.json accepts\nNot changed: " in done.stdout
 
     float32 = [
@@ -194,9 +182,9 @@ def test_another_wrong_value_than_the_accepted_one_is_new_and_an_entry_without_a
         write(Observation({}, {**read(observed).rows, **rows}), observed.with_name(name))
     observed.with_name("accepted.json").write_text(vggprep("diff", "now.jsonl", "both", "--json").stdout)
     assert "0x7f" not in observed.with_name("accepted.json").read_text()  # what belongs to the machine
-    assert vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").exit_code == 0
+    assert vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").returncode == 0
     done = vggprep("diff", "now.jsonl", "one", "--baseline", "accepted.json")
-    assert done.exit_code == 1
+    assert done.returncode == 1
     assert "eager tensors in caffe mode: now another; before, right. 1 row" in done.stdout
     assert "accepted.json accepts what is no longer so; delete that entry: 3-D channels_last float32" in done.stdout
     assert "no longer so" not in vggprep("diff", "now.jsonl", "both", "--baseline", "accepted.json").stdout
@@ -207,7 +195,7 @@ def test_another_wrong_value_than_the_accepted_one_is_new_and_an_entry_without_a
 
 def test_show_says_what_one_release_does_wrong_and_what_it_overwrites() -> None:
     done = vggprep("show", "keras[torch]==3.15.1")
-    assert (done.exit_code, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (1, "")
     titles = [line for line in done.stdout.splitlines()[1:] if line and not line.startswith(" ")]
     wanted = ("wrong values", "what is defined raises", "the input is overwritten")
     assert titles[:3] == [f"{title} (this matters)" for title in wanted]
@@ -217,10 +205,10 @@ def test_show_says_what_one_release_does_wrong_and_what_it_overwrites() -> None:
 
 def test_show_can_be_narrowed_to_what_is_right_and_prints_json() -> None:
     right = vggprep("show", "keras==3.15.1", "--path", "model", "--mode", "tf", "--dtype", "float32")
-    assert (right.exit_code, right.stdout.splitlines()[-1]) == (0, "nothing is wrong, or otherwise than with arrays")
+    assert (right.returncode, right.stdout.splitlines()[-1]) == (0, "nothing is wrong, or otherwise than with arrays")
     narrow = ("--path", "model", "--dtype", "float32", "--mode", "caffe", "--data-format", "channels_first", "--json")
     done = vggprep("show", "keras==3.15.1", *narrow)
-    assert done.exit_code == 1
+    assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["release"]["keras"] == "3.15.1"
     assert [fault["new"] for fault in document["faults"][:1]] == ["the mean along the width"]
@@ -230,7 +218,7 @@ def test_show_can_be_narrowed_to_what_is_right_and_prints_json() -> None:
 
 def test_show_says_what_comes_out_of_loaders_and_models_where_they_are_asked_for() -> None:
     done = vggprep("show", "keras==3.15.1", "--path", "load_img", "--path", "built")
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert "(this matters)" not in done.stdout
     assert (
         "  load_img and img_to_array of 16-bit files: grey three times, 16 bits cut to 255 as float32. 1 row."
@@ -248,7 +236,7 @@ def test_show_says_what_comes_out_of_loaders_and_models_where_they_are_asked_for
 
 def test_history_names_the_releases_that_made_the_changes() -> None:
     done = vggprep("history")
-    assert done.exit_code == 0
+    assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert "  keras==3.12.0 on TensorFlow, torch and JAX, 2025-10-27" in lines
     assert "after keras==3.0.0, by " in done.stdout
@@ -279,13 +267,13 @@ def test_history_names_what_could_not_be_run(monkeypatch: pytest.MonkeyPatch) ->
     lacking = replace(shipped(), not_run={"keras==2.1.1": "no Python 3.6", "keras==2.1.2": "no Python 3.6"})
     monkeypatch.setattr("vggprep.releases.record.shipped", lambda: lacking)
     done = vggprep("history", "--path", "lambda")
-    assert done.exit_code == 0
+    assert done.returncode == 0
     assert done.output.endswith("\nNot run: keras==2.1.1, keras==2.1.2 (no Python 3.6).\n")
 
 
 def test_history_can_be_narrowed_and_printed_as_json() -> None:
     done = vggprep("history", "--mode", "torch", "--path", "tf.data", "--json")
-    assert done.exit_code == 0
+    assert done.returncode == 0
     changes = json.loads(done.stdout)
     assert {change["release"] for change in changes} >= {"keras==2.1.3", "tensorflow==2.5.0", "keras==3.12.0"}
     for change in changes:
@@ -300,7 +288,7 @@ def test_history_can_be_narrowed_and_printed_as_json() -> None:
 
 def test_history_of_an_unknown_path_exits_with_2() -> None:
     done = vggprep("history", "--path", "nowhere")
-    assert done.exit_code == 2
+    assert done.returncode == 2
     assert "'tf.data'" in done.stderr
 
 
@@ -335,26 +323,23 @@ def test_observe_asks_another_interpreter_and_diff_takes_the_file(
     write_stand_in(folder / "packages")
     write_interpreter(folder / "python", folder / "packages")
     done = vggprep("observe", "keras", "--python", "./python", "-o", "now.jsonl")
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     assert done.stdout == "keras 3.99.0 (numpy): 2 rows written to now.jsonl\n"
     assert read(folder / "now.jsonl").running["keras"] == "3.99.0"
-    assert vggprep("diff", "now.jsonl", "python:./python", "--strict").exit_code == 0
+    assert vggprep("diff", "now.jsonl", "python:./python", "--strict").returncode == 0
 
 
 def test_a_good_file_outlives_an_interrupted_run(observed: Path) -> None:
     started = observed.with_name("started")
     write_script(observed.with_name("python"), f'touch "{started}"; exec sleep 60')
     good, before = observed.read_bytes(), sorted(observed.parent.iterdir())
-    command = [sys.executable, "-m", "vggprep", "observe", "keras", "--python", "./python", "-o", "now.jsonl"]
-    # Where a shell runs it in the background, Ctrl-C is ignored.
-    listen = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=listen) as process:
+    with interruptible(["observe", "keras", "--python", "./python", "-o", "now.jsonl"]) as process:
         while not started.exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors.decode() == "vggprep: stopped\n"
+    assert errors == "vggprep: stopped\n"
     started.unlink()
     assert observed.read_bytes() == good
     assert sorted(observed.parent.iterdir()) == before

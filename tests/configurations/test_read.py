@@ -32,6 +32,37 @@ def mode(order: str, *steps: Any) -> Mode:
     return Mode("expected", order, steps)
 
 
+def pipeline(*names: str, **normalize: Any) -> dict[str, Any]:
+    last = {"__class_fullname__": "Normalize", "mean": MEAN, "std": STD, "p": 1.0, **normalize}
+    transforms = [*({"__class_fullname__": name} for name in names), last, {"__class_fullname__": "ToTensorV2"}]
+    return {"transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": transforms}}
+
+
+RESCALING = {"class_name": "Rescaling", "config": {"scale": 2}}
+
+
+def functional(*layers: tuple[str, dict[str, Any], list[str]]) -> dict[str, Any]:
+    each = [
+        {
+            **layer,
+            "name": name,
+            "inbound_nodes": [{"args": [{"config": {"keras_history": [s, 0, 0]}} for s in sources]}],
+        }
+        for name, layer, sources in layers
+    ]
+    return {"class_name": "Functional", "config": {"layers": each}}
+
+
+INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D", "config": {}}
+
+
+RUN = "mo --mean_values [1,2,3] -s 2 --input_model m.onnx"
+XML = "<net><rt_info><mean_values value='{}'/><scale_values value='()'/><scale value='2.0'/></rt_info></net>"
+BLOB = "b = cv2.dnn.blobFromImage(im, 0.5, (2, 2), (1, 2, 3), True)\n"
+ONE_TWO_THREE = mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2))
+HALVED = mode("RGB", ("subtract", [1, 2, 3]), ("multiply", 0.5))
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -131,6 +162,14 @@ def mode(order: str, *steps: Any) -> Mode:
         # vggprep's own, also as dataclasses.asdict has it
         ({"order": [1, 0, 2], "steps": [{"multiply": "0.50"}]}, mode("GRB", ("multiply", "0.50"))),
         ({"steps": [{"operation": "add", "constants": ["1", "2", "3"]}]}, mode("RGB", ("add", [1, 2, 3]))),
+        # what says no more of values than is read
+        (pipeline("Resize", "HorizontalFlip"), mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
+        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["b"]), ("d", CONV, ["b"])),
+         mode("RGB", ("multiply", 2))),
+        ({"class_name": "Normalization", "config": {"mean": 1, "variance": [1e-20, 1, 4]}},
+         mode("RGB", ("subtract", 1), ("divide", ["1e-7", 1, 2]))),
+        ({"type": "ImgDataPreprocessor", "mean": [1, 2, 3], "std": 1}, mode("BGR", ("subtract", [1, 2, 3]))),
+        ({"mean": [1, 2, 3], "std": 1, "rgb_to_bgr": False, "bgr_to_rgb": True}, mode("RGB", ("subtract", [1, 2, 3]))),
     ],
 )  # fmt: skip
 def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expected: Mode) -> None:
@@ -170,6 +209,17 @@ def test_a_mapping_is_read_as_its_library_does(document: dict[str, Any], expecte
         ("cv2.dnn.blobFromImage(f, 1.0, mean=(1, 2)", None),
         ("steps = [{ subtract = 0.10 }]\norder = 'BGR'", mode("BGR", ("subtract", "0.10"))),
         ("order = 'RGB'\n[[steps]]\ndivide = 255\n", mode("RGB", ("divide", 255))),
+        # what is said elsewhere is not mixed in
+        (RUN, ONE_TWO_THREE),
+        (f"# {RUN} -s 3\n{RUN}\n{RUN}\n", ONE_TWO_THREE),
+        ("mo -s=2 --mean_values '[1, 2, 3]'", ONE_TWO_THREE),
+        (XML.format("[1,2,3]"), ONE_TWO_THREE),
+        (XML.format("()"), mode("RGB", ("divide", 2))),
+        ("[property]\nnet-scale-factor=0.5\noffsets=1;2;3\n[other]\nnet-scale-factor=1\n", HALVED),
+        (f"# {BLOB.replace('1', '7')}    // {BLOB.replace('2', '7')}/* {BLOB.replace('3', '7')} */\n{BLOB}{BLOB}",
+         HALVED),
+        ("blobFromImage(f, blob, 0.5, Size(2, 2), // (9)\n Scalar(1, 2, 3, 0), true, false); // (9)", HALVED),
+        (f"url = 'http://x' # blobFromImage(\n{BLOB}", HALVED),
     ],
 )  # fmt: skip
 def test_a_text_is_read_as_its_program_does(text: str, expected: Mode | None) -> None:
@@ -235,33 +285,18 @@ def test_what_is_no_mode_is_one_line(document: Any, said: str, tmp_path: Path) -
     assert str(tmp_path / "file.json") in str(caught.value)
 
 
-def pipeline(*names: str, **normalize: Any) -> dict[str, Any]:
-    last = {"__class_fullname__": "Normalize", "mean": MEAN, "std": STD, "p": 1.0, **normalize}
-    transforms = [*({"__class_fullname__": name} for name in names), last, {"__class_fullname__": "ToTensorV2"}]
-    return {"transform": {"__class_fullname__": "Compose", "p": 1.0, "transforms": transforms}}
-
-
-RESCALING = {"class_name": "Rescaling", "config": {"scale": 2}}
-
-
-def functional(*layers: tuple[str, dict[str, Any], list[str]]) -> dict[str, Any]:
-    each = [
-        {
-            **layer,
-            "name": name,
-            "inbound_nodes": [{"args": [{"config": {"keras_history": [s, 0, 0]}} for s in sources]}],
-        }
-        for name, layer, sources in layers
-    ]
-    return {"class_name": "Functional", "config": {"layers": each}}
-
-
-INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D", "config": {}}
-
-
 @pytest.mark.parametrize(
     ("document", "said"),
     [
+        ({"order": "RGB", "steps": [{"operation": [], "constants": 1}]}, "a step is one of divide"),
+        ({"steps": [{"divide": 1}], 1: 2}, "a mode has name, order, steps, summary and source; got 1"),
+        ({"steps": [{1: 2}], "order": "RGB"}, "a step is one of divide"),
+        ('{"mean": %s, "std": 1}' % ("9" * 5000), "mean must be 0, or at .* in size; got 1.00000E"),
+        ('{"mean": 0.%s, "std": 1}' % ("9" * 5000), "mean has a number of 5002 characters; 1000 are read"),
+        ('{"steps": [{"divide": %s}], "order": "RGB"}' % ("9" * 5000), "divide has a number of 5000 characters"),
+        ({"image_scale": 1, "gray_bias": -1}, "gray_bias is of images of one channel"),
+        ('{"mean": 1e999999999, "std": 1}', r"mean must be 0, or at least 1e-30 and .* in size; got 1E\+999999999$"),
+        # what says more of values than is read
         *((pipeline(name), f"{name} may change values") for name in ("ToFloat", "ToGray", "InvertImg", "ColorJitter")),
         (pipeline("Normalize"), "mean is missing"),
         (pipeline(p=0.5), "Normalize has p=0.5"),
@@ -274,60 +309,7 @@ INPUT, CONV = {"class_name": "InputLayer", "config": {}}, {"class_name": "Conv2D
         (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["a", "b"])), "no chain"),
         ({"type": "ImgDataPreprocessor", "mean": GREY_MEAN, "std": 1, "rgb_to_bgr": True}, "rgb_to_bgr reverses"),
         ({"mean": GREY_MEAN, "std": 1, "to_rgb": 1}, "to_rgb must be true or false"),
-    ],
-)
-def test_what_says_more_of_values_than_is_read_is_refused(document: dict[str, Any], said: str) -> None:
-    with pytest.raises(VggprepError, match=said):
-        read_mode(document)
-
-
-@pytest.mark.parametrize(
-    ("document", "expected"),
-    [
-        (pipeline("Resize", "HorizontalFlip"), mode("RGB", ("subtract", GREY_MEAN), ("divide", GREY_STD))),
-        (functional(("a", INPUT, []), ("b", RESCALING, ["a"]), ("c", CONV, ["b"]), ("d", CONV, ["b"])),
-         mode("RGB", ("multiply", 2))),
-        ({"class_name": "Normalization", "config": {"mean": 1, "variance": [1e-20, 1, 4]}},
-         mode("RGB", ("subtract", 1), ("divide", ["1e-7", 1, 2]))),
-        ({"type": "ImgDataPreprocessor", "mean": [1, 2, 3], "std": 1}, mode("BGR", ("subtract", [1, 2, 3]))),
-        ({"mean": [1, 2, 3], "std": 1, "rgb_to_bgr": False, "bgr_to_rgb": True}, mode("RGB", ("subtract", [1, 2, 3]))),
-    ],
-)  # fmt: skip
-def test_what_says_no_more_is_read(document: dict[str, Any], expected: Mode) -> None:
-    assert read_mode(document).definition == expected.definition
-
-
-RUN = "mo --mean_values [1,2,3] -s 2 --input_model m.onnx"
-XML = "<net><rt_info><mean_values value='{}'/><scale_values value='()'/><scale value='2.0'/></rt_info></net>"
-BLOB = "b = cv2.dnn.blobFromImage(im, 0.5, (2, 2), (1, 2, 3), True)\n"
-ONE_TWO_THREE = mode("RGB", ("subtract", [1, 2, 3]), ("divide", 2))
-HALVED = mode("RGB", ("subtract", [1, 2, 3]), ("multiply", 0.5))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (RUN, ONE_TWO_THREE),
-        (f"# {RUN} -s 3\n{RUN}\n{RUN}\n", ONE_TWO_THREE),
-        ("mo -s=2 --mean_values '[1, 2, 3]'", ONE_TWO_THREE),
-        (XML.format("[1,2,3]"), ONE_TWO_THREE),
-        (XML.format("()"), mode("RGB", ("divide", 2))),
-        ("[property]\nnet-scale-factor=0.5\noffsets=1;2;3\n[other]\nnet-scale-factor=1\n", HALVED),
-        (
-            f"# {BLOB.replace('1', '7')}    // {BLOB.replace('2', '7')}/* {BLOB.replace('3', '7')} */\n{BLOB}{BLOB}",
-            HALVED,
-        ),
-        ("blobFromImage(f, blob, 0.5, Size(2, 2), // (9)\n Scalar(1, 2, 3, 0), true, false); // (9)", HALVED),
-        (f"url = 'http://x' # blobFromImage(\n{BLOB}", HALVED),
-    ],
-)
-def test_what_a_text_says_elsewhere_is_not_mixed_in(text: str, expected: Mode) -> None:
-    assert read_text(text, "text").mode.definition == expected.definition
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
+        # what is said twice, or of others
         (f"{RUN}\nmo --mean_values [4,5,6]", "2 lines have options that differ"),
         (f"{RUN} --scale_values [1,2,3]", "scale and scale_values are both given"),
         (f"{RUN} --scale 3", "scale is given twice"),
@@ -339,32 +321,8 @@ def test_what_a_text_says_elsewhere_is_not_mixed_in(text: str, expected: Mode) -
         (f"{BLOB}blob[0] /= std", "values are changed after blobFromImage"),
         ('{"image_processor_type": "VivitImageProcessor", "do_rescale": true}', "constants of its own"),
     ],
-)
-def test_what_a_text_says_twice_or_for_others_is_refused(text: str, said: str) -> None:
-    with pytest.raises(VggprepError, match=said):
-        read_text(text, "text")
-
-
-def test_an_exponent_that_would_fill_the_memory_is_one_line() -> None:
-    with pytest.raises(
-        VggprepError, match=r"mean must be 0, or at least 1e-30 and below 1e31 in size; got 1E\+999999999$"
-    ):
-        read_text('{"mean": 1e999999999, "std": 1}', "bomb")
-
-
-@pytest.mark.parametrize(
-    ("document", "said"),
-    [
-        ({"order": "RGB", "steps": [{"operation": [], "constants": 1}]}, "a step is one of divide"),
-        ({"steps": [{"divide": 1}], 1: 2}, "a mode has name, order, steps, summary and source; got 1"),
-        ({"steps": [{1: 2}], "order": "RGB"}, "a step is one of divide"),
-        ('{"mean": %s, "std": 1}' % ("9" * 5000), "mean must be 0, or at .* in size; got 1.00000E"),
-        ('{"mean": 0.%s, "std": 1}' % ("9" * 5000), "mean has a number of 5002 characters; 1000 are read"),
-        ('{"steps": [{"divide": %s}], "order": "RGB"}' % ("9" * 5000), "divide has a number of 5000 characters"),
-        ({"image_scale": 1, "gray_bias": -1}, "gray_bias is of images of one channel"),
-    ],
 )  # fmt: skip
-def test_what_is_odd_is_one_line(document: Any, said: str) -> None:
+def test_what_is_odd_is_refused_in_one_line(document: Any, said: str) -> None:
     with pytest.raises(VggprepError, match=said):
         read_text(document, "text") if isinstance(document, str) else read_mode(document)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,8 +34,7 @@ from vggprep import (
 from vggprep.cases import Cell
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.report import headlines
-from vggprep.implementations.callables import parameters
-from vggprep.spec import DataFormat, ModeName
+from vggprep.spec import MODES, DataFormat, ModeName
 
 # Signatures -------------------------------------------------------------------------------------------------------
 
@@ -51,68 +51,45 @@ def test_a_function_without_a_mode_is_judged_as_the_nearest_and_that_is_said(mod
     assert f"judged as {mode}, the nearest of caffe, tf and torch" in headlines(report)[0]
 
 
-def test_an_inverse_without_a_mode_is_judged_as_the_nearest() -> None:
-    def fixed(y: Array) -> Array:
-        return deprocess_input(y, mode="torch")
+def unreadable(*arguments: Any) -> Array:
+    (x,) = arguments
+    return preprocess_input(x, mode="tf")
 
-    report = judge(Implementation("it", deprocess=fixed), selection=Selection(dtypes=("float32",)))
+
+unreadable.__signature__ = "no signature"  # type: ignore[attr-defined]
+
+
+def positional(x: Array, mode: ModeName = "tf", data_format: DataFormat = "channels_last", /) -> Array:
+    return preprocess_input(x, data_format, mode)
+
+
+CLAIM = Implementation(
+    "it",
+    lambda x: preprocess_input(x, "channels_first", "identity"),
+    modes=("identity",),
+    data_formats=("channels_first",),
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "modes", "data_format"),
+    [
+        (Implementation("it", deprocess=lambda y: deprocess_input(y, mode="torch")), ["torch"], "channels_last"),
+        (lambda x, mode: preprocess_input(x, mode=mode), MODES, "channels_last"),
+        (CLAIM, ["identity"], "channels_first"),
+        (lambda x, **words: preprocess_input(x, mode="tf", **words), ["tf"], "channels_last"),
+        (unreadable, ["tf"], "channels_last"),
+        (positional, ["tf"], "channels_last"),
+    ],
+    ids=["inverse", "no data_format", "claim", "catch-all", "unreadable", "positional only"],
+)
+def test_what_a_signature_does_not_name_is_guessed_or_claimed_and_never_passed(
+    function: Function | Implementation, modes: Iterable[str], data_format: DataFormat
+) -> None:
+    report = judge(function, selection=Selection(dtypes=("uint8", "float32")))
     assert report.conforms
-    assert {result.mode for result in report.results} == {"torch"}
-
-
-def test_a_function_without_a_data_format_is_judged_on_channels_last_and_that_is_said() -> None:
-    def fixed(x: Array, mode: ModeName) -> Array:
-        return preprocess_input(x, mode=mode)
-
-    report = judge(fixed, selection=Selection(dtypes=("uint8",)))
-    assert report.conforms
-    assert {result.data_format for result in report.results} == {"channels_last"}
-    assert "takes no data_format: judged on channels_last only" in report.notes
-
-
-def test_a_claim_says_which_mode_and_format_a_function_without_them_has() -> None:
-    def fixed(x: Array) -> Array:
-        return preprocess_input(x, "channels_first", "identity")
-
-    report = judge(
-        Implementation("it", fixed, modes=("identity",), data_formats=("channels_first",)),
-        selection=Selection(dtypes=("uint8", "float32")),
-    )
-    assert report.conforms
-    assert {(r.mode, r.data_format) for r in report.results} == {("identity", "channels_first")}
-
-
-def test_keyword_catch_alls_count_for_neither_keyword() -> None:
-    given: set[str] = set()
-
-    def catch_all(x: Array, **words: Any) -> Array:
-        given.update(words)
-        return preprocess_input(x, mode="tf")
-
-    report = judge(catch_all, selection=Selection(dtypes=("uint8",)))
-    assert report.conforms
-    assert given == set()
-    assert {(r.mode, r.data_format) for r in report.results} == {("tf", "channels_last")}
-
-
-def test_a_signature_that_cannot_be_read_gets_the_array_only() -> None:
-    def odd(*arguments: Any) -> Array:
-        (x,) = arguments
-        return preprocess_input(x, mode="tf")
-
-    odd.__signature__ = "unreadable"  # type: ignore[attr-defined]
-    report = judge(odd, selection=Selection(dtypes=("uint8",)))
-    assert report.conforms
-    assert {r.mode for r in report.results} == {"tf"}
-
-
-def test_positional_only_parameters_are_not_named() -> None:
-    def positional(x: Array, mode: ModeName = "tf", data_format: DataFormat = "channels_last", /) -> Array:
-        return preprocess_input(x, data_format, mode)
-
-    assert not parameters(positional).mode
-    assert not parameters(positional).data_format
-    assert judge(positional, selection=Selection(dtypes=("uint8",))).conforms
+    assert {(r.mode, r.data_format) for r in report.results} == {(mode, data_format) for mode in modes}
+    assert ("takes no data_format: judged on channels_last only" in report.notes) == (function is not CLAIM)
 
 
 @dataclass

@@ -27,16 +27,18 @@ def modules(package: str | None) -> set[str]:
     return found
 
 
-def test_the_page_says_what_every_room_holds() -> None:
-    table = TEXT[TEXT.index("## Rooms") : TEXT.index("Inside `conformance/`")]
-    named = set(re.findall(r"`([\w.]+/?)`", " ".join(re.findall(r"^\| \d* ?\| (.*?) \|", table, flags=re.M))))
-    assert named == modules(vggprep.__file__)
-
-
-def test_the_page_says_what_every_module_of_conformance_does() -> None:
-    table = TEXT[TEXT.index("Inside `conformance/`") : TEXT.index("## What `vggprep check")]
-    named = set(re.findall(r"`([\w.]+/?)`", " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.M))))
-    assert named == modules(conformance.__file__)
+@pytest.mark.parametrize(
+    ("start", "end", "cells", "package"),
+    [
+        ("## Rooms", "Inside `conformance/`", r"^\| \d* ?\| (.*?) \|", vggprep.__file__),
+        ("Inside `conformance/`", "## What `vggprep check", r"^\| (.*?) \|", conformance.__file__),
+    ],
+)
+def test_the_page_says_what_every_room_and_module_of_conformance_holds(
+    start: str, end: str, cells: str, package: str | None
+) -> None:
+    table = TEXT[TEXT.index(start) : TEXT.index(end)]
+    assert set(re.findall(r"`([\w.]+/?)`", " ".join(re.findall(cells, table, flags=re.M)))) == modules(package)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from support import ROOT, module
 
 import vggprep
 from vggprep.cases import LAYOUTS, REGIMES
@@ -17,20 +16,11 @@ from vggprep.cli import __doc__ as about_the_command_line
 from vggprep.conformance.ledger import Entry, entry
 from vggprep.conformance.results import STATUSES, Report, Result, Status, exit_code
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 TEXT, SPECIFICATION = ((DOCS / name).read_text(encoding="utf-8") for name in ("reference.md", "specification.md"))
 
 
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = load_generator()
+generate = module(DOCS / "generate.py")
 
 
 def section(title: str) -> str:

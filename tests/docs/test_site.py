@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support import ROOT
+from support import ROOT, module
+
+site: Any = module(ROOT / "docs" / "site.py")
 
 
-@pytest.fixture(scope="module")
-def site() -> Any:
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_page_is_in_the_navigation_and_is_there(site: Any) -> None:
+def test_every_page_is_in_the_navigation_and_is_there() -> None:
     nav = set(re.findall(r"([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.M))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert nav == pages | {*site.OUTSIDE.values(), *site.NOTEBOOKS.values()}
@@ -39,13 +30,13 @@ def test_every_page_is_in_the_navigation_and_is_there(site: Any) -> None:
         ("upstream/x.md", "[a](../arrays.md#b)", "[a](../arrays.md#b)"),
     ],
 )
-def test_a_link_leads_to_a_page_of_the_site(site: Any, page: str, given: str, expected: str) -> None:
+def test_a_link_leads_to_a_page_of_the_site(page: str, given: str, expected: str) -> None:
     files = [SimpleNamespace(src_uri=name) for name in ("index.md", "arrays.md", "readme.md", "notebook.md")]
     page_of = SimpleNamespace(file=SimpleNamespace(src_uri=page))
     assert site.on_page_markdown(given, page_of, None, files) == expected
 
 
-def test_a_notebook_keeps_its_outputs(site: Any) -> None:
+def test_a_notebook_keeps_its_outputs() -> None:
     text = site.notebook(ROOT / "docs" / "question.ipynb")
     assert "```python\nimport numpy as np\nimport vggprep\n\nwhite" in text
     assert "```text\narray([[[151.061  , 138.22101, 131.32   ]]], dtype=float32)\n```" in text

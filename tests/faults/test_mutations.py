@@ -1,7 +1,4 @@
-"""Mutations of any mode: what they do, by hand; caught by the check they name, named by diagnosis, or proven equal.
-
-``PYTHONPATH=tests python tests/faults/test_mutations.py`` prints how many there are of each mode.
-"""
+"""Mutations of any mode: what they do, by hand; caught by the check they name, named by diagnosis, or proven equal."""
 
 from __future__ import annotations
 
@@ -173,17 +170,3 @@ def test_nothing_is_said_of_what_is_right_in_a_mode_of_ones_own() -> None:
     report = run(one, examples=0)
     assert report.conforms
     assert {result.diagnosis for result in report.results} == {""}
-
-
-def _table() -> None:
-    print("| mode | mutations | caught | equal to the mode, proven | the same as another |\n|---|---|---|---|---|")
-    for mode in (*MODES, *PUBLISHED):
-        made = mutated(mode)
-        caught = sum(map(fails, made.faults))
-        equal = ", ".join(name.partition(":")[2] for name in made.equal)
-        numbers = [len(made.faults) + len(made.equal) + len(made.folded), f"{caught} of {len(made.faults)}"]
-        print(f"| {mode} | {numbers[0]} | {numbers[1]} | {len(made.equal)}: {equal} | {len(made.folded)} |")
-
-
-if __name__ == "__main__":
-    _table()

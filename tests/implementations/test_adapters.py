@@ -291,10 +291,6 @@ def resizes_and_crops(x: Any) -> Array:
     return caffe(np.asarray(Image.fromarray(np.asarray(x, np.uint8)).resize((80, 80)))[8:72, 8:72])
 
 
-def deprocesses_224(y: Any) -> Array:
-    return np.clip((np.array(y).reshape((224, 224, 3)) + MEANS)[..., ::-1], 0, 255).astype("uint8")
-
-
 def needs_constants(x: Any, mean: Any, std: Any) -> Any:
     return (x - mean) / std
 

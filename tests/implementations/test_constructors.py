@@ -21,7 +21,6 @@ from support import ROOT, every_byte
 
 from vggprep.configurations.affine import levels_apart
 from vggprep.constructors import CONSTRUCTORS, FAMILIES, NOTHING, WEIGHTS, Family, Weights
-from vggprep.errors import VggprepError
 from vggprep.explanation import affine
 from vggprep.implementations.constructors import Built, apply, inside
 from vggprep.implementations.targets import load
@@ -261,8 +260,3 @@ def test_a_model_with_two_graphs_is_judged_in_a_mode_for_each() -> None:
     *lines, last = efficient.source("efficientnet_inside", "channels_last").splitlines()
     exec("\n".join([*lines, f"y = {last}"]), namespace)
     assert np.allclose(namespace["y"], 1)
-
-
-def test_keras_has_no_inverse_of_a_model() -> None:
-    with pytest.raises(VggprepError, match="Keras has no inverse"):
-        load("reference", inverse="keras:VGG16")

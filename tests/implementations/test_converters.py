@@ -97,11 +97,6 @@ def test_without_keras_hub_a_converter_is_one_line(tmp_path: Path, monkeypatch: 
     assert line.startswith("vggprep: keras-hub:ResNetImageConverter needs KerasHub: pip install keras-hub")
 
 
-def test_keras_hub_has_no_inverse() -> None:
-    with pytest.raises(VggprepError, match="Keras has no inverse"):
-        load("reference", inverse="keras-hub:ResNetImageConverter")
-
-
 def test_the_table_of_models_lists_the_converters_that_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

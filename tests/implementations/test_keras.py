@@ -12,7 +12,6 @@ import json
 import os
 import pkgutil
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -330,11 +329,6 @@ def test_tf_keras_has_the_same_paths() -> None:
     np.testing.assert_array_equal(got, preprocess_input(colourful(), mode="tf"))
 
 
-def test_keras_has_no_inverse_to_judge() -> None:
-    with pytest.raises(VggprepError, match="no inverse"):
-        targets.load_inverse("keras:ndarray")
-
-
 # Verdicts ---------------------------------------------------------------------------------------------------------
 
 
@@ -429,14 +423,8 @@ def test_paths_whose_processes_end_are_judged_here(monkeypatch: pytest.MonkeyPat
 
 
 def test_ctrl_c_ends_the_processes_and_keeps_what_was_judged(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "vggprep", "check", "keras", "--mode", "tf", "--examples", "0"]
-    process = subprocess.Popen(
-        [*command, "--report", str(tmp_path / "r.jsonl")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
-    )
+    report = ("--report", str(tmp_path / "r.jsonl"))
+    process = support.interruptible(["check", "keras", "--mode", "tf", "--examples", "0", *report])
     assert process.stdout is not None
     while "conforms" not in process.stdout.readline():
         assert process.poll() is None

@@ -22,14 +22,6 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_neither_the_import_nor_a_small_array_imports_numba() -> None:
-    python(
-        "import sys, numpy as np, vggprep\n"
-        "vggprep.preprocess_input(np.zeros((1, 64, 64, 3), np.uint8), threads=2)\n"
-        "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules\n"
-    )
-
-
 EAGER = """
 import sys, numpy as np, vggprep
 from vggprep import kernels

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import one_line, vggprep
 from pages.conftest import COMMANDS, FEW, Made
 
-import vggprep
-from vggprep import Implementation
+from vggprep import Implementation, preprocess_input
 from vggprep.cases import Cell
-from vggprep.cli import main
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.judging import judge
 from vggprep.conformance.report import causes
@@ -96,9 +94,9 @@ def test_what_is_printed_is_the_same_with_a_page_and_without(
     monkeypatch.chdir(made(name)[0].parent)
     monkeypatch.syspath_prepend(made(name)[0].parent)
     exit_code, words = COMMANDS[name]
-    done = CliRunner().invoke(main, words)
+    done = vggprep(*words)
     timeless = re.compile(r"in \d.*")
-    assert (done.exit_code, timeless.sub("", done.stdout)) == (exit_code, timeless.sub("", made(name)[1]))
+    assert (done.returncode, timeless.sub("", done.stdout)) == (exit_code, timeless.sub("", made(name)[1]))
 
 
 def test_of_two_recorded_releases_the_timeline_between_them_is_shown(made: Made) -> None:
@@ -125,24 +123,20 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = {"history": [], "diff": ["keras==2.15.0", "keras==3.15.1"]}.get(verb, ["no_such_module:f"])
-    done = CliRunner().invoke(main, [verb, *words, "--html", file])
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == f"vggprep: cannot write {file}: {said}\n"
+    assert one_line(vggprep(verb, *words, "--html", file)) == f"vggprep: cannot write {file}: {said}"
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_runs() -> None:
-    done = CliRunner().invoke(main, ["check", "no_such_module:f", "--html", "/proc/x.html"])
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("vggprep: cannot write /proc/x.html: ")
+    said = one_line(vggprep("check", "no_such_module:f", "--html", "/proc/x.html"))
+    assert said.startswith("vggprep: cannot write /proc/x.html: ")
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
 def test_a_missing_extra_is_one_line_that_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vggprep.pages.find_spec", lambda name: None if name == missing else find_spec(name))
-    done = CliRunner().invoke(main, ["check", "no_such_module:f", "--html", "x.html"])
-    said = f"vggprep: --html needs {missing}: pip install 'vggprep[pages]'\n"
-    assert (done.exit_code, done.stdout, done.stderr) == (2, "", said)
+    said = one_line(vggprep("check", "no_such_module:f", "--html", "x.html"))
+    assert said == f"vggprep: --html needs {missing}: pip install 'vggprep[pages]'"
 
 
 # What is drawn ----------------------------------------------------------------------------------------------------
@@ -193,7 +187,7 @@ def test_of_an_inverse_the_pixels_are_drawn_as_they_come() -> None:
 
 def test_an_error_is_drawn_where_it_is() -> None:
     def lower_half(x: np.ndarray) -> np.ndarray:
-        right = np.array(vggprep.preprocess_input(x, mode="tf"))
+        right = np.array(preprocess_input(x, mode="tf"))
         right[..., right.shape[-3] // 2 :, :, :] += 0.25
         return right
 
@@ -206,14 +200,14 @@ def test_an_error_is_drawn_where_it_is() -> None:
 
 def test_what_is_no_picture_is_said_and_not_drawn() -> None:
     def of_fractions(x: np.ndarray) -> np.ndarray:
-        return vggprep.preprocess_input(np.rint(x), mode="tf")
+        return preprocess_input(np.rint(x), mode="tf")
 
     said = drawn(of_fractions, mode="tf")
     assert isinstance(said, str)
     assert said.endswith("rank 3, ramps of all bytes and a small image of bytes come out right.")
 
     def overwrites(x: np.ndarray) -> np.ndarray:
-        right = vggprep.preprocess_input(x, mode="tf")
+        right = preprocess_input(x, mode="tf")
         x[...] = 0
         return right
 

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from vggprep import pages
 from vggprep.cli import parallel
 from vggprep.cli.common import (
     console,
@@ -22,7 +21,7 @@ from vggprep.cli.common import (
     report_option,
     selection_options,
     target_options,
-    typed,
+    write_page,
     writing,
 )
 from vggprep.cli.formats import Format, Remark, format_option, present
@@ -140,8 +139,7 @@ def check(
     if page is not None:
         from vggprep.pages import check as of_check
 
-        with writing(page):
-            pages.write(page, of_check.page(reports, typed()))
+        write_page(page, lambda typed: of_check.page(reports, typed))
     raise SystemExit(exit_code(reports))
 
 

@@ -75,14 +75,16 @@ def mode_named(word: str) -> ModeName:
         raise ModeError(f"{word}: {error}") from error
 
 
-mode_option = click.option(
-    "--mode",
-    "modes",
-    metavar="MODE",
-    multiple=True,
-    callback=lambda context, option, words: tuple(map(mode_named, words)),
-    help="This mode only (repeatable): caffe, tf, torch, identity, a published one, or a configuration file.",
-)
+def mode_option(help: str) -> Callable[[FC], FC]:
+    """``--mode``, repeatable; the verb gets ``modes``, names that are known from now on."""
+
+    def known_from_now_on(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[ModeName, ...]:
+        return tuple(map(mode_named, words))
+
+    return click.option("--mode", "modes", metavar="MODE", multiple=True, callback=known_from_now_on, help=help)
+
+
+THIS_MODE = "This mode only (repeatable): caffe, tf, torch, identity, a published one, or a configuration file."
 
 
 def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") -> Callable[[FC], FC]:
@@ -104,7 +106,7 @@ def selection_options(dtypes: tuple[str, ...] = DTYPES, about_dtypes: str = "") 
             ("--data-format", "data_formats", DATA_FORMATS, "This data format only (repeatable)."),
         ):
             bundled = click.option(name, variable, multiple=True, type=click.Choice(choices), help=help_text)(bundled)
-        bundled = mode_option(bundled)
+        bundled = mode_option(THIS_MODE)(bundled)
         return click.option(
             "--model", metavar="NAME", help="The mode of this keras.applications module, such as vgg19 (vggprep modes)."
         )(bundled)
@@ -216,9 +218,10 @@ def html_option(function: FC) -> FC:
     return option(bundled)  # type: ignore[return-value]
 
 
-def typed() -> str:
-    """The command line as it was typed, to be shown on a page."""
-    return shlex.join(["vggprep", *sys.argv[1:]])
+def write_page(path: Path, page: Callable[[str], str]) -> None:
+    """Write what ``page`` makes of the command line as it was typed."""
+    with writing(path):
+        pages.write(path, page(shlex.join(["vggprep", *sys.argv[1:]])))
 
 
 report_option = output_option("--report", "report_file", help="Also write every result as JSON Lines.")
@@ -284,21 +287,3 @@ def long_progress() -> Iterator[Callable[[int, int, float], None]]:
                 click.echo(f"{done / total:.1%} of {total:,} values, {speed}, {minutes} left", err=True)
 
         yield report
-
-
-__all__ = [
-    "console",
-    "fail",
-    "html_option",
-    "in_process_option",
-    "level_option",
-    "long_progress",
-    "mode_option",
-    "output_option",
-    "progress",
-    "report_option",
-    "selection_options",
-    "target_options",
-    "typed",
-    "writing",
-]

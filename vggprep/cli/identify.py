@@ -11,15 +11,14 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vggprep import pages
 from vggprep.cli.common import (
     fail,
     html_option,
     in_process_option,
-    mode_named,
+    mode_option,
     output_option,
     target_options,
-    typed,
+    write_page,
     writing,
 )
 from vggprep.identification import png
@@ -38,14 +37,9 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 @output_option(
     "--restore", metavar="OUT.png", help="Of a FILE: write the original pixels, if they can be recovered exactly."
 )
-@click.option(
-    "--mode",
-    "modes",
-    metavar="MODE",
-    multiple=True,
-    callback=lambda context, option, words: tuple(map(mode_named, words)),
-    help="A mode that it may be, too (repeatable): a configuration file, or a name. A function that takes a mode is "
-    "asked for these alone.",
+@mode_option(
+    "A mode that it may be, too (repeatable): a configuration file, or a name. A function that takes a mode is asked "
+    "for these alone."
 )
 @html_option
 @target_options
@@ -76,8 +70,7 @@ def identify(
     if page is not None:
         from vggprep.pages import identify as of_box
 
-        with writing(page):
-            pages.write(page, of_box.of_functions(list(zip(implementations, found, strict=True)), typed()))
+        write_page(page, lambda typed: of_box.of_functions(list(zip(implementations, found, strict=True)), typed))
     raise SystemExit(0 if all(each.is_right for each in found) else 1)
 
 
@@ -106,8 +99,7 @@ def _identify_file(path: Path, restore: Path | None, modes: tuple[ModeName, ...]
     if page is not None:
         from vggprep.pages import identify as of_box
 
-        with writing(page):
-            pages.write(page, of_box.of_array(path.name, found, typed()))
+        write_page(page, lambda typed: of_box.of_array(path.name, found, typed))
     if isinstance(found, str) or (restore is not None and found.pixels is None):
         if restore is not None:
             why = "the file does not hold one 8-bit RGB image" if isinstance(found, str) else found.why_not

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import click
 
-from vggprep import pages
 from vggprep.cli.common import (
     console,
     fail,
@@ -22,8 +21,7 @@ from vggprep.cli.common import (
     output_option,
     selection_options,
     target_options,
-    typed,
-    writing,
+    write_page,
 )
 from vggprep.conformance.engine import Selection
 from vggprep.files import cache_folder
@@ -141,8 +139,7 @@ def prove(
 def _write_page(page: Path, certificate: Certificate, notes: Sequence[str], disagreements: Sequence[str] = ()) -> None:
     from vggprep.pages import prove as of_proof
 
-    with writing(page):
-        pages.write(page, of_proof.page(certificate, notes, disagreements, typed()))
+    write_page(page, lambda typed: of_proof.page(certificate, notes, disagreements, typed))
 
 
 _WORTH_KEEPING = 1 << 31

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from packaging.version import Version
 
-from vggprep import pages
-from vggprep.cli.common import fail, html_option, output_option, progress, typed, writing
+from vggprep.cli.common import fail, html_option, output_option, progress, write_page
 from vggprep.cli.formats import Format, Remark, format_option, present
 from vggprep.releases import accepted, bisection, counterpart, dated, load_side, observation, record
 from vggprep.releases import watch as watching
@@ -186,9 +185,8 @@ def diff(
         said = [
             line for line in (_count(found, but), f"{rows} rows compared{only}", also, stays, *alone, *gone) if line
         ]
-        with writing(page):
-            between = [] if only else record.between(name, new)
-            pages.write(page, changes.of_diff(f"{name} -> {new}", found, said, between, typed()))
+        between = [] if only else record.between(name, new)
+        write_page(page, lambda typed: changes.of_diff(f"{name} -> {new}", found, said, between, typed))
     raise SystemExit(1 if (found if strict else matters) else 0)
 
 
@@ -445,8 +443,7 @@ def history(mode: str | None, path: str | None, everything: bool, as_json: bool,
     if page is not None:
         from vggprep.pages import changes
 
-        with writing(page):
-            pages.write(page, changes.of_history(found, said, typed()))
+        write_page(page, lambda typed: changes.of_history(found, said, typed))
     if as_json:
         rows = [
             {

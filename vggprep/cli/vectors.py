@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from vggprep import vectors as corpus
-from vggprep.cli.common import console, level_option, mode_option, report_option, writing
+from vggprep.cli.common import THIS_MODE, console, level_option, mode_option, report_option, writing
 from vggprep.conformance import report
 from vggprep.conformance.results import exit_code
 from vggprep.spec import MODES, Level
@@ -16,7 +16,7 @@ from vggprep.spec import MODES, Level
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@mode_option
+@mode_option(THIS_MODE)
 def vectors(folder: Path, modes: tuple[str, ...]) -> None:
     """Write the corpus as files, for a program in another language.
 

@@ -73,8 +73,3 @@ class Clock:
         head = self._output.read(128)
         found = np.load(io.BytesIO(head + self._output.read(8 * rounds)))
         return [float(nanoseconds) / 1e9 for nanoseconds in found]
-
-    def end(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,3 @@ def described(found: Noise | None) -> str:
         f"{found.others:.2f} cores busy and {found.steal:.1%} of the time was stolen; {found.unsettled:.0%} of the "
         "rows have not settled (median within 5 % of the minimum)."
     )
-
-
-__all__ = ["Noise", "Snapshot", "asdict", "described", "noise", "read", "settled", "snapshot", "why_noisy"]

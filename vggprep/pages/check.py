@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vggprep import pages
 from vggprep.checks import CHECKS
 from vggprep.conformance import report as words
@@ -135,8 +137,6 @@ _CHANNELS = (("red", charts.RED), ("green", charts.GREEN), ("blue", charts.BLUE)
 
 
 def _ramps(name: str, found: Pictures) -> Markup:
-    import numpy as np
-
     assert found.ramps is not None
     said = []
     with charts.style():
@@ -158,8 +158,6 @@ def _ramps(name: str, found: Pictures) -> Markup:
 
 
 def _span(errors: Any) -> str:
-    import numpy as np
-
     if np.isnan(errors).all():
         return "no finite value"
     least, most = float(np.nanmin(errors)), float(np.nanmax(errors))
@@ -167,8 +165,6 @@ def _span(errors: Any) -> str:
 
 
 def _image(image: Image) -> dict[str, Any]:
-    import numpy as np
-
     finite = image.errors[np.isfinite(image.errors)]
     largest = float(finite.max(initial=0.0))
     share = np.where(np.isfinite(image.errors), image.errors / largest if largest else 0.0, 1.0)
