@@ -58,7 +58,7 @@ def hue(x: Array) -> Array:
         (equalised, "within one image, each channel goes by a rising curve"),
         (lambda x: x / np.float32(np.sqrt((x.astype(float) ** 3).sum())), "every pixel depends on the whole image"),
         (lambda x: tf(x) * np.float32(np.ptp(x) ** 2),
-            "depends on the range of values in its batch, though not on any other pixel"),
+            "what becomes of a pixel depends on the range of values in its batch"),
         (sorted_by_brightness,
             "returns the images of a batch in another order, here [2, 1, 0]; apart from that, it computes mode tf"),
         (lambda x: tf(x) + np.float32(0.1) * (np.arange(x.shape[-2]) % 5)[:, None],

@@ -59,7 +59,7 @@ class Explanation:
         """What findings with this cause share; empty if it is not known."""
         if self.statement is None:
             return "state" if self.of_state else ""
-        return self.statement.text if self.statement.kind == "measured" else self.statement.name
+        return self.statement.name
 
 
 UNEXPLAINED = Explanation()
@@ -154,7 +154,7 @@ class _Causes:
         self._vain_usual: Counter[tuple[Direction, ModeName]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._depends: dict[tuple[Direction, ModeName], Statement | None] = {}
+        self._depends: dict[object, Statement | None] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
@@ -176,11 +176,20 @@ class _Causes:
                 self._of_cells[key] = next((s for s in self._near.get(kind, ()) if self._fits(s, *key)), None)
             if self._of_cells[key] is None and (found := self._search_usual(*key)):
                 self._partly[key] = found
+            elif self._of_cells[key] is None:
+                self._of_cells[key] = self._rough(*key)
         for (direction, cell), partly in self._partly.items():  # what explains all of another cell, too, is one cause
             for key in keys:
                 same_mode = (key[0], key[1].mode) == (direction, cell.mode)
                 if same_mode and self._of_cells[key] not in (None, partly) and self._fits(partly, *key):
                     self._of_cells[key] = partly
+
+    def _rough(self, direction: Direction, cell: Cell) -> Statement | None:
+        """What other cells bear out, or what is right, where steps in few bits miss it."""
+        kind = direction, cell.mode
+        right = (e for e in candidates(*kind) if e.kind == "rounding")
+        evidence = list(self._evidence(direction, cell))
+        return next((s for e in (*right, *self._likely[kind]) if (s := search.roughly(e, evidence))), None)
 
     def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
         """What is stated of usual values alone."""
@@ -218,12 +227,19 @@ class _Causes:
 
     def measured(self, finding: Finding) -> Statement | None:
         """What the values depend on in a cell of the finding's mode that nothing explains."""
-        kind = finding.direction, finding.cell.mode
-        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled or self._likely.get(kind):
+        kind, asked = (finding.direction, finding.cell.mode), finding.cell
+        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled:
             return None
-        if kind not in self._depends:
+        known = bool(self._likely.get(kind))
+        key = (*kind, asked.rank, asked.data_format) if known else kind
+        if key not in self._depends:
             cells = [c for (d, c), said in self._of_cells.items() if (d, c.mode) == kind and said is None]
-            cell = next((c for c in cells if c.dtype in ("float32", "uint8")), (cells or [finding.cell])[0])
+            if known:  # of others in the mode: of all of this rank, or of none
+                cells = [c for c in cells if (c.rank, c.data_format) == key[2:] and (kind[0], c) not in self._partly]
+            cell = next((c for c in cells if c.dtype in ("float32", "uint8")), None if known else (cells or [asked])[0])
+            if cell is None:
+                self._depends[key] = None
+                return None
             case = panel(finding.direction, cell)
 
             def ask(image: Array) -> Outcome:
@@ -231,10 +247,10 @@ class _Causes:
                 return seen_last(self._subject.try_input(case.direction, array, cell.mode, cell.data_format), case)
 
             found = dependence(ask, case.values(), *kind)
-            text = f"{found.story} (measured in {cell.dtype})"
+            text = f"{found.story} (measured in {cell.dtype}{f', rank {cell.rank}' * known})"
             said = found.story and not found.of_calls
-            self._depends[kind] = Statement("measured", "depends", text, lambda seen: None) if said else None
-        return self._depends[kind]
+            self._depends[key] = Statement("measured", text, text, lambda seen: None) if said else None
+        return self._depends[key]
 
     def of(self, finding: Finding) -> Statement | None:
         """The statement about a finding, if there is one."""

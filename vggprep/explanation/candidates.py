@@ -393,7 +393,8 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
                 yield _cutting(f"{name}_{words}_{grid:.6g}{clipped}", text, core, own, whole)
     if u:
         return
-    for name, core in cores if direction == "forward" else cores[::-1]:
+    at_once = [core for core in cores if core[0] == "identity"]  # of a mode, only where nothing else is left
+    for number, (name, core) in enumerate([*at_once, *cores] if direction == "forward" else cores[::-1]):
         z, y = _pairs(evidence, core)
         inside = (y > low) & (y < high) & (abs(z) > 1e-3)
         z, y = z[inside], y[inside]
@@ -412,6 +413,8 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
             step = affine.shortest((1 / least + 1 / most) / 2, (1 / least - 1 / most) / 2)
             times = len(f"{steep:.8e}".partition("e")[0].rstrip("0")) < len(f"{step:.8e}".partition("e")[0].rstrip("0"))
             step = 1 / steep if times else step
+            if number == 0 and step != 1 and direction == "forward":
+                continue
             what = "its input" if name == "identity" else f"mode {name}"
             said = f"{steep:.6g} times {what}" if times else f"{what} divided by {step:.6g}" if step != 1 else what
             for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
