@@ -327,8 +327,10 @@ class _Causes:
         """
         dtypes = ("uint8", "float32") if direction == "forward" else ("float32",)
         others = [cell._replace(dtype=d, data_format=f) for d in dtypes for f in DATA_FORMATS]
-        others = [c for c in others if self._subject.covers(direction, c)]
+        others = [c for c in others if self._subject.covers(direction, c) and self._subject.accepts(direction, c)]
         cases = [panel(direction, c) for c in others]
+        if any(self._subject.run(case).refusal is not None for case in cases):
+            return False  # a story about images that it refuses
         if large is not None and math.prod(large.shape) > _LARGE and large.layout == "c" and not large.pixels:
             cases += [replace(large, dtype=c.dtype, data_format=c.data_format) for c in others]
         return search.reproduces(statement, (Seen(case, self._subject.run(case)) for case in cases))

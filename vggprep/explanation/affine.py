@@ -178,7 +178,8 @@ def shortest(value: float, within: float) -> float:
 
 def apply(channels: Affine, x: Float64) -> Float64:
     """The map of ``x``, shape ``(..., 3)``."""
-    return np.stack([x[..., c.source] * c.scale + c.offset for c in channels], axis=-1)
+    each = [x[..., c.source] * c.scale + c.offset if c.scale else np.full(x.shape[:-1], c.offset) for c in channels]
+    return np.stack(each, axis=-1)
 
 
 def undo(channels: Affine, y: Float64) -> Float64:

@@ -203,11 +203,14 @@ _AFTER = (
         lambda y: np.ceil(np.clip(y, 0, 255)).astype(np.uint8),
         cuts=True,
     ),
-    _Step(
-        "reversed_to_bytes",
-        "rounded and clipped to bytes, with the channels in reverse order",
-        lambda y: np.rint(np.clip(y[..., ::-1], 0, 255)).astype(np.uint8),
-        cuts=True,
+    *(
+        _Step(
+            f"reversed_{name}",
+            f"{words} to bytes, with the channels in reverse order",
+            functools.partial(lambda cut, y: cut(np.clip(y[..., ::-1], 0, 255)).astype(np.uint8), cut),
+            cuts=True,
+        )
+        for name, words, cut in (("to_bytes", "rounded and clipped", np.rint), ("cut", "clipped and cut", np.trunc))
     ),
     _Step(
         "over_255_to_bytes",
@@ -394,11 +397,16 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
     if u:
         return
     at_once = [core for core in cores if core[0] == "identity"]  # of a mode, only where nothing else is left
-    for number, (name, core) in enumerate([*at_once, *cores] if direction == "forward" else cores[::-1]):
-        z, y = _pairs(evidence, core)
-        inside = (y > low) & (y < high) & (abs(z) > 1e-3)
+    inner = [*at_once, *cores] if direction == "forward" else cores[::-1]
+    of_bytes = plain.outcome.output.dtype if plain.outcome.output.dtype.itemsize == 1 else None
+    for wraps, (number, (name, core)) in product((None, of_bytes) if of_bytes else (None,), enumerate(inner)):
+        z, y = _pairs([plain] if wraps else evidence, core)
+        inside = (np.abs(z) > 1e-3) & (((y > low) & (y < high)) | (wraps is not None))
         z, y = z[inside], y[inside]
-        if len(z) < 12 or not np.ptp(z) or not np.ptp(y):
+        if wraps:
+            order = np.argsort(z)
+            z, y, as_it_is = z[order], np.unwrap(y[order], period=256), y[order]
+        if len(z) < 12 or not np.ptp(z) or not np.ptp(y) or (wraps and np.array_equal(y, as_it_is)):
             continue
         about = np.rint(np.polynomial.polynomial.polyfit(z, y, 1)[0])
         for (words, cut), zero in product(_CUTS, (about, about - 1, about + 1)):
@@ -415,13 +423,17 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
             step = 1 / steep if times else step
             if number == 0 and step != 1 and direction == "forward":
                 continue
-            what = "its input" if name == "identity" else f"mode {name}"
+            if abs(zero) > 255 and not wraps:
+                continue  # no zero point of bytes
+            zero = (zero + 128) % 256 - 128 if wraps else zero
+            what = f"{'the inverse of ' * (direction == 'inverse')}mode {name}" if name != "identity" else "its input"
             said = f"{steep:.6g} times {what}" if times else f"{what} divided by {step:.6g}" if step != 1 else what
-            for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
+            for ends in (None,) if wraps else (None, *_ends(*_pairs(evidence, core), 2 * step)):
                 clipped = f" and clipped to {said_end(*ends)}" if ends else ""
+                clipped = f", which wrap around in {wraps.name}" if wraps else clipped
                 plus = f" {'minus' if zero < 0 else 'plus'} {abs(zero):.6g}" if zero else ""
                 text = f"returns {said}{plus}, {words} to whole numbers{clipped}"
-                whole = functools.partial(_by_scale, step, float(zero), cut, ends)
+                whole = functools.partial(_by_scale, step, float(zero), cut, ends, wraps)
                 yield _cutting(f"{name}_by_{step:.6g}_{zero:.6g}_{words}{clipped}", text, core, core, whole)
 
 
@@ -464,9 +476,16 @@ def _whole(grid: float, cut: Callable[[Float64], Float64], ends: tuple[float, fl
 
 
 def _by_scale(
-    step: float, zero: float, cut: Callable[[Float64], Float64], ends: tuple[float, float] | None, y: Array
-) -> Float64:
+    step: float,
+    zero: float,
+    cut: Callable[[Float64], Float64],
+    ends: tuple[float, float] | None,
+    wraps: np.dtype[Any] | None,
+    y: Array,
+) -> Array:
     found = cut(oracle.as_float64(y) / step + zero)
+    if wraps is not None:
+        return np.nan_to_num(found).astype(np.int64).astype(wraps)
     return found if ends is None else np.clip(found, *ends)
 
 

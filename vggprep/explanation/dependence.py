@@ -81,7 +81,7 @@ def dependence(ask: Ask, image: Array, direction: Direction, mode: ModeName) -> 
 
 def _order(of: Callable[[Array], Array | None], x: Array, y: Array) -> str:
     """Which image comes where, if they come in another order."""
-    x = np.concatenate([x, x[:1, ::-1] // 2 if x.dtype.kind in "iu" else x[:1, ::-1] / 2])
+    x = np.concatenate([x, (x[:1, ::-1] / 2).astype(x.dtype)])
     alone, y3 = [of(x[n : n + 1]) for n in range(len(x))], of(x)
     if y3 is None or any(each is None or each.shape != y[:1].shape for each in alone):
         return ""

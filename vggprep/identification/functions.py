@@ -157,7 +157,7 @@ def _checked(implementation: Implementation, answer: Answer, few: bool) -> Answe
 
 
 def _said(result: Result) -> str:
-    return f"{result.message}: it {result.diagnosis}" if result.diagnosis else result.message
+    return f"{result.message} ({result.diagnosis.rstrip('.')})" if result.diagnosis else result.message
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
