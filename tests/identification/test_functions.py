@@ -288,6 +288,45 @@ def overwriting(x: Array) -> Array:
     return y
 
 
+MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def floats(x: Array) -> Array:
+    return np.array(x, x.dtype if x.dtype.kind == "f" else np.float32)
+
+
+def cropped(x: Array) -> Array:
+    rows, columns = (n // 16 for n in x.shape[-3:-1])
+    y = (floats(x) / 255 - MEAN) / STD
+    return y[..., rows : y.shape[-3] - rows, columns : y.shape[-2] - columns, :]
+
+
+def with_gamma(x: Array) -> Array:
+    return (np.power(np.clip(x, 0, 255) / 255, 0.8) * 2 - 1).astype(np.float32)
+
+
+def saturated(x: Array) -> Array:
+    grey = (floats(x) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    return (grey + np.float32(1.4) * (floats(x) - grey)) / np.float32(127.5) - 1
+
+
+def by_slices(x: Array) -> Array:
+    y = floats(x)[..., ::-1].copy()
+    for k, mean in enumerate((103.939, 116.779, 123.68)):
+        y[:, :, k] -= np.float32(mean)
+    return y
+
+
+def by_its_dtype(x: Array) -> Array:
+    return (x / np.iinfo(x.dtype).max).astype(np.float32) if x.dtype.kind in "iu" else floats(x)
+
+
+def of_unit_range_alone(x: Array) -> Array:
+    if x.size and np.nanmax(x) > 1:
+        raise ValueError("not in 0..1")
+    return floats(x) * 2 - 1
+
+
 def without_alpha(x: Array) -> Array:
     return vggprep.preprocess_input(x[..., :3], mode="caffe")
 
@@ -316,6 +355,15 @@ def without_alpha(x: Array) -> Array:
         (np.squeeze, "drops every axis of length 1; apart from that, it computes mode identity", "batch_of_one"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),
+        (cropped, "each pixel moves 2 pixels up and 2 pixels to the left; of 36 by 43 pixels, 32 by 39", "dtype"),
+        (with_gamma, "it computes R*2 - 1, G*2 - 1, B*2 - 1 of (x/255)^0.8 of the image clipped to 0..255", "differs"),
+        (saturated, "it computes 0.0100424*R - 0.00184157*G - 0.000357647*B - 1", "depends on where"),
+        (by_slices, "given batches, it computes B, G, R with -103.939, -116.779, -123.68 in columns", "at each place"),
+        (by_its_dtype, "given int64, it computes R*1.0842e-19", "inf grey levels"),
+        (lambda x: floats(x) / 255 - MEAN / STD, "R/255 - 2.1179\n", "differs by dtype"),
+        (lambda x: floats(x) / 255 - MEAN / STD, "of float16, only to the precision of float16", "254."),
+        (lambda x: floats(x) - floats(x[:1]) if x.ndim == 4 else floats(x), "that at [1, 17, 20] on those at", "moves"),
+        (of_unit_range_alone, "of an image of 0..1, it computes R*2 - 1, G*2 - 1, B*2 - 1", "range_guessed"),
     ],
 )
 def test_what_is_said_is_true_of_other_sizes_places_and_numbers_and_agrees_with_check(
