@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -139,6 +140,15 @@ _OF_CALLS: frozenset[Kind] = frozenset(
 _SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells, and calls, that are looked into
 
 
+def _divisible(by: int, case: Case) -> bool:
+    return case.shape[-3] % by == case.shape[-2] % by == 0
+
+
+def _within(case: Case, low: float, high: float) -> bool:
+    values = oracle.as_float64(case.values())
+    return bool((np.isfinite(values) & (values >= low) & (values <= high)).all())
+
+
 class _Causes:
     """What is stated of each cell; statements that fit one cell are tried first in the next."""
 
@@ -259,12 +269,23 @@ class _Causes:
             tries = finding.direction, finding.cell.mode, finding.kind
             statement = self._of_call(finding) if self._vain_calls[tries] < _SEARCHES else None
             self._vain_calls[tries] += statement is None
+        if finding.kind == "refusal" and statement is None:
+            statement = self._of_refusals(finding.direction, finding.cell)
         if finding.kind == "unknown_accepted" and statement is None:
             statement = self._of_unknown(finding)
         if statement is None or statement.kind != "mode" or not self._is_unknown(finding):
             return statement
         text = f"takes mode={finding.cell.mode!r} as any mode that it does not know: as {statement.mode}"
         return replace(statement, name=f"unknown_mode_taken_as_{statement.mode}", text=text, also=())
+
+    def _of_refusals(self, direction: Direction, cell: Cell) -> Statement | None:
+        """Which images alone are accepted in a cell, if that tells all that were from all that were refused."""
+        seen = [(case, o.refusal is None) for case, o in self._seen.get((direction, cell), ()) if o.problem is None]
+        for words, of in _ACCEPTED.items():
+            if len({accepted for _, accepted in seen}) == 2 and all(of(case) == accepted for case, accepted in seen):
+                text = f"accepts only images {words}"
+                return Statement("steps", text, text, lambda seen: None)
+        return None
 
     def _of_unknown(self, finding: Finding) -> Statement | None:
         """As which mode an unknown one is taken, by what comes out."""
@@ -405,6 +426,20 @@ class _Causes:
         effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
         return (free or effects[0] == effects[1]) and same(mine.output, theirs.output)
 
+
+_ACCEPTED: dict[str, Callable[[Case], bool]] = {
+    "3 wide": lambda case: case.shape[-2] == 3,
+    "3 high": lambda case: case.shape[-3] == 3,
+    "as high as wide": lambda case: case.shape[-3] == case.shape[-2],
+    "alone in their batch": lambda case: case.shape[0] == 1,
+    "of at least one pixel": lambda case: math.prod(case.shape) > 0,
+    **{f"of a height and width divisible by {n}": functools.partial(_divisible, n) for n in (32, 16, 8, 4, 2)},
+    "of values from 0 to 1": lambda case: _within(case, 0, 1),
+    "of values from 0 to 255": lambda case: _within(case, 0, 255),
+    "of values from -1 to 1": lambda case: _within(case, -1, 1),
+    "of finite values": lambda case: _within(case, -np.inf, np.inf),
+}
+"""In words, what an image must be for a function to accept it."""
 
 _LARGE = 8192  # elements: beyond, only faults that show there are tried
 _OF_LARGE_IMAGES = ("sizes", "memory_layouts", "batch_consistency", "purity", "fresh_output", "determinism")
