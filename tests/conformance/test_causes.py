@@ -122,7 +122,11 @@ def less_the_first(x: Array) -> Array:
     ("function", "said", "unsaid"),
     [
         (over_and_times, "computes R*1113.54 - 115740", "integers"),
-        (without_brackets, "is expected, but only to the precision of float16", "levels\n  in torch; channels_last; float16"),
+        (
+            without_brackets,
+            "is expected, but only to the precision of float16",
+            "levels\n  in torch; channels_last; float16",
+        ),
         (by_its_dtype, "computes R/65535, G/65535, B/65535", "mode caffe"),
         (of_unit_range_alone, "computes mode tf of an image that is multiplied by 255 first", "range_guessed"),
         (less_the_first, "on those at [0, 17, 20] and [1, 17, 20]", "moves"),

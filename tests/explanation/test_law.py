@@ -387,7 +387,9 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "unbiased": ("identity", "forward",
         of_images(lambda x: F((x.astype(float) - x.mean(dtype=float)) / x.std(ddof=1, dtype=float))),
         "of the image standardised by its own mean and unbiased deviation"),
-    "clipped to a tiny range": ("tf", "forward", after(lambda x: np.clip(x, 0, 255) * F(2.0**-32)), "computes R*2.32831e-10"),
+    "clipped to a tiny range": ("tf", "forward",
+        after(lambda x: np.clip(x, 0, 255) * F(2.0**-32)),
+        "computes R*2.32831e-10"),
     "int8 that wraps": ("torch", "forward",
         after(TORCH, lambda y: np.rint(y / F(0.01866)).astype(np.int64).astype(np.int8)),
         "mode torch divided by 0.01866, rounded to whole numbers, which wrap around in int8"),
@@ -414,7 +416,9 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "log": ("identity", "forward", after(lambda x: np.log1p(np.maximum(x, 0))), None),
 }  # fmt: skip
 BEHAVIOURS = list(behaviours())
-BROKEN = [AS_WRITTEN[name][2] for name in ("NaN to 0", "NaN to black", "NaN to grey", "infinity to white", "infinity to NaN")]
+BROKEN = [
+    AS_WRITTEN[name][2] for name in ("NaN to 0", "NaN to black", "NaN to grey", "infinity to white", "infinity to NaN")
+]
 
 
 def evidence(function: Function, mode: ModeName, direction: Direction, shown: bool) -> list[Seen]:

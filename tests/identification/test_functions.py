@@ -239,6 +239,30 @@ def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
     assert "given int32, it computes R/127.487 - 1.0001" in repr(found)
 
 
+def of_224_alone(x: Array) -> Array:
+    used = x if x.shape[-3:-1] == (224, 224) else np.zeros_like(x)
+    return vggprep.preprocess_input(used, mode="caffe")
+
+
+def one_of_299(x: Array) -> Array:
+    if x.shape != (1, 299, 299, 3):
+        raise ValueError("wants (1, 299, 299, 3)")
+    return vggprep.preprocess_input(x, mode="caffe")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (of_224_alone, "returns the same for all images of 8x32, but not for those of 224x224: judged at that size"),
+        (one_of_299, "refuses batches of more than one image and accepts one of 299x299: wrap it as lambda x: np.conc"),
+    ],
+)
+def test_what_works_for_one_size_or_one_image_is_said_to(function: Callable[[Array], Array], said: str) -> None:
+    found = identify(function)
+    assert said in repr(found)
+    assert (found.answers[0].name == "caffe") == (function is of_224_alone)
+
+
 def raw_from_the_third(x: Array) -> Array:
     y = vggprep.preprocess_input(x, mode="caffe")
     y[2:] = x[2:] if x.ndim == 4 else y[2:]
@@ -307,7 +331,8 @@ def with_gamma(x: Array) -> Array:
 
 def saturated(x: Array) -> Array:
     grey = (floats(x) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    return (grey + np.float32(1.4) * (floats(x) - grey)) / np.float32(127.5) - 1
+    y: Array = (grey + np.float32(1.4) * (floats(x) - grey)) / np.float32(127.5) - 1
+    return y
 
 
 def by_slices(x: Array) -> Array:
@@ -318,7 +343,7 @@ def by_slices(x: Array) -> Array:
 
 
 def by_its_dtype(x: Array) -> Array:
-    return (x / np.iinfo(x.dtype).max).astype(np.float32) if x.dtype.kind in "iu" else floats(x)
+    return floats(x / np.float64(np.iinfo(x.dtype).max)) if x.dtype.kind in "iu" else floats(x)
 
 
 def of_unit_range_alone(x: Array) -> Array:

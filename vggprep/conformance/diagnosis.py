@@ -434,6 +434,7 @@ _ACCEPTED: dict[str, Callable[[Case], bool]] = {
     "alone in their batch": lambda case: case.shape[0] == 1,
     "of at least one pixel": lambda case: math.prod(case.shape) > 0,
     **{f"of a height and width divisible by {n}": functools.partial(_divisible, n) for n in (32, 16, 8, 4, 2)},
+    "of values of at most 1": lambda case: _within(case, -np.inf, 1),
     "of values from 0 to 1": lambda case: _within(case, 0, 1),
     "of values from 0 to 255": lambda case: _within(case, 0, 255),
     "of values from -1 to 1": lambda case: _within(case, -1, 1),

@@ -176,7 +176,7 @@ def _statistic(values: Float64, words: str) -> Float64:
         return np.percentile(values, float(words[1:]), axis=1, keepdims=True)
     of: dict[str, Callable[..., Float64]] = {"norm": np.linalg.norm, "mean": np.mean, "median": np.median}
     of |= {"minimum": np.min, "maximum": np.max, "deviation": np.std, "sum": np.sum, "adjusted": _adjusted}
-    of["unbiased"] = functools.partial(np.std, ddof=1)
+    of |= {"unbiased": lambda values, **along: np.std(values, ddof=1, **along)}
     return np.asarray(of[words](values, axis=1, keepdims=True))
 
 
@@ -247,10 +247,6 @@ def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Flo
     return np.sign(x) * curve(np.abs(x) / 255)
 
 
-def _power(power: float, u: Float64) -> Float64:
-    return u**power
-
-
 def _linear(u: Float64) -> Float64:
     return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
 
@@ -308,7 +304,12 @@ def _curves(x: Float64, y: Float64, dtype: np.dtype[Any]) -> Iterator[_Before]:
     for z in np.moveaxis(x, -1, 0):
         order = np.argsort(z[inside := (z >= 0) & (z <= 255)])
         u, v = z[inside][order] / 255, y[..., 0][inside][order]
-        if len(u) < _ENOUGH or not u[0] < u[len(u) // 2] < u[-1] or not ((d := np.diff(v)) >= 0).all() | (d <= 0).all():
+        if (
+            len(u) < _ENOUGH
+            or not u[0] < u[len(u) // 2] < u[-1]
+            or v[0] == v[-1]
+            or not ((d := np.diff(v)) >= 0).all() | (d <= 0).all()
+        ):
             continue
         part, low, high = (v[len(u) // 2] - v[0]) / (v[-1] - v[0]), 1 / 16, 16.0
         for _ in range(50):
@@ -322,8 +323,8 @@ def _curves(x: Float64, y: Float64, dtype: np.dtype[Any]) -> Iterator[_Before]:
         if len(f"{root:.6g}") + 2 < len(said):
             said, power = f"(1/{root:.6g})", 1 / root
         for also, least, most in (("", -np.inf, np.inf), (" of the image clipped to 0..255", 0, 255)):
-            words, curve = f"of (x/255)^{said}{also}", functools.partial(_power, power)
-            yield _of(words, functools.partial(_curved, curve, least, most))
+            curve = functools.partial(_curved, lambda u, power=power: u**power, least, most)
+            yield _of(f"of (x/255)^{said}{also}", curve)
 
 
 READ: tuple[_Before, ...] = (

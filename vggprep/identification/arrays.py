@@ -431,8 +431,10 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
     clips = sorted({float(e) for v, kept in zip(values, inner, strict=True) for e in v if not kept[0] <= e <= kept[-1]})
     values = lattice.as_values(inner)
     found = [lattice.steps(v, half) for v in values]
-    if any(step is None for step in found) or len(clips) > 2 or (
-        half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found)
+    if (
+        any(step is None for step in found)
+        or len(clips) > 2
+        or (half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found))
     ):
         return None  # of powers of two, few bits are steps by themselves
     scales, means, deviations, open_by = [], [], [], []
