@@ -362,7 +362,7 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
     "forward twice": ("torch", "inverse", TORCH, "computes mode torch, and not its inverse"),
     "bytes for OpenCV": ("torch", "inverse",
         after(undone("torch"), clipped(0, 255), np.rint, lambda y: y.astype(np.uint8)[..., ::-1]),
-        "rounded and clipped to bytes, with the channels in reverse order"),
+        "with the channels in reverse order, clipped to 0..255 and rounded to whole bytes"),
     "rounded up": ("tf", "inverse",
         after(undone("tf"), clipped(0, 255), np.ceil, lambda y: y.astype(np.uint8)),
         "clipped to 0..255 and rounded up to whole bytes"),
@@ -411,7 +411,7 @@ AS_WRITTEN: dict[str, tuple[ModeName, Direction, Function, str | None]] = {
         "computes mode tf, but infinity and minus infinity become NaN"),
     "cut for OpenCV": ("caffe", "inverse",
         after(lambda y: np.clip(y + F([103.939, 116.779, 123.68]), 0, 255).astype(np.uint8)),
-        "the inverse of mode caffe, clipped and cut to bytes, with the channels in reverse order"),
+        "the inverse of mode caffe, with the channels in reverse order, clipped to 0..255 and cut to whole bytes"),
     "tanh": ("tf", "forward", after(TF, np.tanh), None),
     "log": ("identity", "forward", after(lambda x: np.log1p(np.maximum(x, 0))), None),
 }  # fmt: skip

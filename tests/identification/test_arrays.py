@@ -373,7 +373,7 @@ def test_a_fourth_channel_or_values_that_are_no_numbers_do_not_hide_the_others(
         pytest.param(clipped(TORCH(WAVES) * 255), "guess", "", "stretched", False, id="torch clipped to bytes"),
         pytest.param(wrapped(TORCH(WAVES) * 255), "guess", "", "stretched", False, id="torch wrapped to bytes"),
         pytest.param(
-            np.clip((NOISE - f(127.5)) / 128, -0.5, 0.5), "likely", "facenet", "", False, id="facenet clipped"
+            np.clip((WAVES - f(127.5)) / 128, -0.5, 0.5), "likely", "facenet", "", False, id="facenet clipped"
         ),
         pytest.param(np.clip((GREY - f(127.5)) / 128, -0.5, 0.5), "likely", "facenet", "", False, id="grey clipped"),
         pytest.param(np.round(TORCH(WAVES), 4), "likely", "torch", "bgr_images", True, id="torch, four decimals"),

@@ -158,10 +158,8 @@ class _Causes:
         self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
         self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._near: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._near_usual: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._vain: Counter[tuple[Direction, ModeName]] = Counter()
-        self._vain_usual: Counter[tuple[Direction, ModeName]] = Counter()
+        self._near: dict[tuple[Direction, ModeName, bool], list[Statement]] = {}
+        self._vain: Counter[tuple[Direction, ModeName, bool]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
         self._depends: dict[object, Statement | None] = {}
@@ -182,9 +180,8 @@ class _Causes:
         for key in keys:
             kind = key[0], key[1].mode
             if self._of_cells[key] is None and not self._likely[kind]:
-                # Nothing is met exactly in this mode: what comes near is better than nothing.
-                self._of_cells[key] = next((s for s in self._near.get(kind, ()) if self._fits(s, *key)), None)
-            if self._of_cells[key] is None and (found := self._search_usual(*key)):
+                self._of_cells[key] = next((s for s in self._near[*kind, False] if self._fits(s, *key)), None)
+            if self._of_cells[key] is None and (found := self._search(*key, usual=True)):
                 self._partly[key] = found
             elif self._of_cells[key] is None:
                 self._of_cells[key] = self._rough(*key)
@@ -201,26 +198,25 @@ class _Causes:
         evidence = list(self._evidence(direction, cell))
         return next((s for e in (*right, *self._likely[kind]) if (s := search.roughly(e, evidence))), None)
 
-    def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
-        """What is stated of usual values alone."""
-        shown = list(self._evidence(direction, cell))
-        found = self._of_usual(search.usual(shown, direction), direction, cell)
-        return None if found is None or search.contradicted(found, shown, direction) else found
-
-    def _of_usual(self, usual: Sequence[Seen], direction: Direction, cell: Cell) -> Statement | None:
-        kind = direction, cell.mode
-        thorough = self._vain_usual[kind] < _SEARCHES
-        found = search.explain(usual, *kind, self._likely[kind], thorough=thorough, admit=self._admits(direction, cell))
-        if found is not None and not found.within:
-            self._likely[kind] += [found] if found not in self._likely[kind] else []
-            return found
-        self._vain_usual[kind] += 1
-        if self._likely[kind]:
-            return None
-        near = self._near_usual.setdefault(kind, [])
-        if (known := search.explain(usual, *kind, near, thorough=False)) is None and found is not None:
-            near.append(found)
-        return known or found
+    def _search(self, direction: Direction, cell: Cell, usual: bool = False) -> Statement | None:
+        """What is stated exactly of a cell, or of usual values alone; what comes near is kept."""
+        kind, every = (direction, cell.mode), list(self._evidence(direction, cell))
+        shown = search.usual(every, direction) if usual else every
+        likely, near, vain = (
+            self._likely.setdefault(kind, []),
+            self._near.setdefault((*kind, usual), []),
+            (*kind, usual),
+        )
+        thorough, admit = self._vain[vain] < _SEARCHES, self._admits(direction, cell)
+        found = search.explain(shown, *kind, likely, thorough=thorough, admit=admit)
+        exact = found is not None and not found.within
+        self._vain[vain] += not exact
+        likely += [found] if found is not None and exact and found not in likely else []
+        near += [found] if found is not None and not exact else []
+        if not exact:
+            # Nothing is met exactly in this mode: what comes near is better than nothing.
+            found = None if likely or not usual else search.explain(shown, *kind, near, thorough=False)
+        return None if usual and found is not None and search.contradicted(found, every, direction) else found
 
     def _admits(self, direction: Direction, cell: Cell) -> Callable[[Statement], bool]:
         return lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell)
@@ -318,26 +314,6 @@ class _Causes:
         if finding.kind == "memory_layout" and finding.case is not None:
             own = Seen(finding.case, self._subject.run(finding.case))
         return statement if statement is None or own is None or search.reproduces(statement, [own]) else None
-
-    def _search(self, direction: Direction, cell: Cell) -> Statement | None:
-        kind = direction, cell.mode
-        likely = self._likely.setdefault(kind, [])
-        found = search.explain(
-            list(self._evidence(direction, cell)),
-            direction,
-            cell.mode,
-            likely,
-            thorough=self._vain[kind] < _SEARCHES,
-            admit=self._admits(direction, cell),
-        )
-        if found is not None and found.within:
-            self._near.setdefault(kind, []).append(found)
-            found = None
-        if found is None:
-            self._vain[kind] += 1
-        elif found not in likely:
-            likely.append(found)
-        return found
 
     def _holds_elsewhere(
         self, statement: Statement, direction: Direction, cell: Cell, large: Case | None = None

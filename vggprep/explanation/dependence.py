@@ -11,7 +11,7 @@ import numpy as np
 from vggprep import oracle, tolerance
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, apply
-from vggprep.explanation.measure import expected_map, letters
+from vggprep.explanation.measure import expected_map, letters, listed
 from vggprep.explanation.statements import Array, Float64, grey_levels, same
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
@@ -205,7 +205,7 @@ def _inside(of: Callable[[Array], Array | None], x: Array, direction: Direction,
             rising = all(_rises(one[:, k], out[:, k]) for k in range(3))
             return "within one image, each channel goes by a rising curve" if rising else ""
         ends = f"{one.min():.4g}..{one.max():.4g}"
-        found.append(f"{_listed(fitted[0], direction, mode, 4)} in an image of {ends}")
+        found.append(f"{listed(fitted[0], direction, mode, 4)} in an image of {ends}")
     return f"within one image it is affine: {' and '.join(found)}"
 
 
@@ -281,14 +281,7 @@ def map_of(x: Float64, y: Float64, direction: Direction, mode: ModeName) -> str:
     if error > max(1e-3, min(1.3, 4 * least)):
         error, said = least, ""
     within = f" to within {grey_levels(error)}" if error > 0.01 else ""
-    return (said or _listed(fitted[0], direction, mode, 4 if within else 6)) + within
-
-
-def _listed(channels: Affine, direction: Direction, mode: ModeName, digits: int) -> str:
-    short = [
-        affine.Channel(c.source, float(f"{c.scale:.{digits}g}"), float(f"{c.offset:.{digits}g}")) for c in channels
-    ]
-    return ", ".join(channel.said(letters(direction, mode)) for channel in short)
+    return (said or listed(fitted[0], direction, mode, 4 if within else 6)) + within
 
 
 def _on_place_or_size(of: Callable[[Array], Array | None], x: Array, y: Array) -> str:

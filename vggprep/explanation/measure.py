@@ -14,6 +14,7 @@ from vggprep import oracle
 from vggprep.cases import Case, to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
+from vggprep.explanation.candidates import real
 from vggprep.explanation.statements import (
     ROUNDINGS,
     Array,
@@ -219,27 +220,23 @@ _OF: tuple[tuple[str, tuple[int, ...]], ...] = (
 )  # fmt: skip
 
 
-def _shifted(number: int | tuple[int, ...], case: Case) -> Float64:
-    """``x - number`` in an integer dtype of its own, which wraps around."""
+def _wrapping(compute: Callable[[Array], Array], case: Case) -> Float64:
+    """What is computed of an image in an integer dtype of its own, which wraps around."""
     values = case.view()
-    if values.dtype.kind not in "iu":
-        return values_of(case) - np.array(number, np.float64)
     with np.errstate(all="ignore"):
-        return oracle.as_float64(values - np.array(number).astype(values.dtype))
+        return oracle.as_float64(compute(values if values.dtype.kind in "iu" else values_of(case)))
 
 
-def _times(number: int, case: Case) -> Float64:
-    """``x * number`` in an integer dtype of its own, which wraps around."""
-    values = case.view()
-    if values.dtype.kind not in "iu":
-        return number * values_of(case)
-    with np.errstate(all="ignore"):
-        return oracle.as_float64(values * np.array(number).astype(values.dtype))
+def _minus(number: int | tuple[int, ...], values: Array) -> Array:
+    return values - np.array(number).astype(values.dtype)
 
 
-def _signed(case: Case) -> Float64:
-    values = case.view()
-    return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else values_of(case)
+def _times(number: int, values: Array) -> Array:
+    return values * np.array(number).astype(values.dtype)
+
+
+def _signed(values: Array) -> Array:
+    return values.astype(np.int8) if values.dtype.kind in "iu" else values
 
 
 def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Float64) -> Float64:
@@ -282,16 +279,16 @@ _BEFORES: tuple[_Before, ...] = (
     *(
         _Before(
             f"of an image whose integers wrap around when {said} subtracted",
-            functools.partial(_shifted, number),
+            functools.partial(_wrapping, functools.partial(_minus, number)),
             whole=True,
         )
         for said, number in _SUBTRACTED.items()
     ),
-    _Before("of an image whose bytes are taken as signed", _signed, whole=True),
+    _Before("of an image whose bytes are taken as signed", functools.partial(_wrapping, _signed), whole=True),
     *(
         _Before(
             f"of an image whose integers wrap around when they are multiplied by {n}",
-            functools.partial(_times, n),
+            functools.partial(_wrapping, functools.partial(_times, n)),
             whole=True,
         )
         for n in (2, 255)
@@ -382,7 +379,7 @@ def affine_maps(
             channels = affine.readable(fitted, steep, 4 * slack if "its own" in before.words else slack)
             if ends is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            text = _whole_text(_listed(channels, direction, mode), before, ends)
+            text = _whole_text(listed(channels, direction, mode), before, ends)
             if ends is None and not before.words:
                 text += _instead_of(direction, mode)
             size = 0.0 if ends is None else max(abs(channel.offset) for channel in channels)
@@ -596,12 +593,12 @@ def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
         if seen.case.regime == "huge" or (y := seen.y) is None or not y.size or not np.isfinite(y).all():
             continue
         slack = 16 * unit_roundoff(np.asarray(seen.outcome.output).dtype) * float(np.abs(y).max())
-        off = (np.abs(y - oracle.real(seen.x, direction, mode)[0]) > slack).any(axis=-1)
+        off = (np.abs(y - real(direction, mode, seen.x)) > slack).any(axis=-1)
         offs.append((y, off))
     if not any(off.any() for _, off in offs) or all(off.all() for _, off in offs):
         return
     others: list[tuple[str, Callable[[Float64], Float64]]] = [("its input", lambda x: x), ("0", np.zeros_like)]
-    others += [(f"mode {m}", functools.partial(_of_mode, direction, m)) for m in MODES if m not in (mode, "identity")]
+    others += [(f"mode {m}", functools.partial(real, direction, m)) for m in MODES if m not in (mode, "identity")]
     right = f"mode {mode}" if direction == "forward" else f"the inverse of mode {mode}"
     for where, places in _PLACES.items():
         if any((off & ~_mask(places, y)).any() for y, off in offs):
@@ -611,7 +608,7 @@ def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
 
             def compute(seen: Seen, places: _Place = places, other: Callable[[Float64], Float64] = other) -> Float64:
                 mask = _mask(places, seen.x)[..., None]
-                return np.where(mask, other(seen.x), oracle.real(seen.x, direction, mode)[0])
+                return np.where(mask, other(seen.x), real(direction, mode, seen.x))
 
             yield on_seen(text, compute)
 
@@ -651,7 +648,7 @@ def of_no_numbers(evidence: Sequence[Seen], direction: Direction, mode: ModeName
         said.append(f"{name} {as_what}")
 
     def compute(seen: Seen) -> Float64:
-        y, x = oracle.real(seen.x, direction, mode)[0], seen.x[..., sources]
+        y, x = real(direction, mode, seen.x), seen.x[..., sources]
         for name, values in found.items():
             y = np.where(_NO_NUMBERS[name](x) & ~np.isnan(values), values, y)
         for name in lost:
@@ -696,23 +693,21 @@ def _mask(places: _Place, x: Array) -> Array:
         return np.broadcast_to(places(n, i, j, shape), shape).reshape(x.shape[:-1])
 
 
-def _of_mode(direction: Direction, mode: ModeName, x: Float64) -> Float64:
-    return oracle.real(x, direction, mode)[0]
-
-
 def letters(direction: Direction, mode: ModeName) -> str:
     """The input's channels: an inverse is given them in the order of the mode."""
     return definition(mode).channel_order if direction == "inverse" else "RGB"
 
 
-def _listed(channels: Affine, direction: Direction, mode: ModeName) -> str:
-    return ", ".join(channel.said(letters(direction, mode)) for channel in channels)
+def listed(channels: Affine, direction: Direction, mode: ModeName, digits: int = 9) -> str:
+    """The channels of a map in words."""
+    short = [replace(c, scale=float(f"{c.scale:.{digits}g}"), offset=float(f"{c.offset:.{digits}g}")) for c in channels]
+    return ", ".join(channel.said(letters(direction, mode)) for channel in short)
 
 
 def _instead_of(direction: Direction, mode: ModeName) -> str:
     """What is expected, if anything is: identity stands for no mode, too."""
     expected = expected_map(direction, mode) if definition(mode).steps else None
-    return "" if expected is None else f", where {_listed(expected, direction, mode)} is expected"
+    return "" if expected is None else f", where {listed(expected, direction, mode)} is expected"
 
 
 _FEW = 4  # rows or columns that get constants of their own
