@@ -61,6 +61,8 @@ def hue(x: Array) -> Array:
             "a pixel depends on its neighbours, up to 1 away (3 of 1547 others follow a change of one)"),
         (lambda x: x.astype(np.float32) - x[:1].astype(np.float32),
             "a pixel depends on others, that at [1, 17, 20] on those at [0, 17, 20] and [1, 17, 20]"),
+        (lambda x: np.maximum(tf(x), np.roll(tf(x), 1, -2)),
+            "up to 1 column away (1 of 1547 others follow a change of one); of images of one colour"),
         (lambda x: tf(x) * np.float32(np.ptp(x) ** 2),
             "what becomes of a pixel depends on the range of values in its batch"),
         (sorted_by_brightness,

@@ -215,19 +215,19 @@ def _rises(x: Float64, y: Float64) -> bool:
 
 
 def _weights(of: Callable[[Array], Array | None], x: Array) -> str:
-    """The share of its change that each neighbour gets of a pixel, if a change of half the size gets half of it."""
+    """The share of its change that each neighbour gets of a pixel, if other changes, up or down, get theirs."""
     place = (*[0] * (x.ndim - 3), *_PLACES[0])
     grey = np.full(x.shape, x.reshape(-1, 3).astype(np.float64).mean()).astype(x.dtype)
     answers = []
-    for part in (1, 2):
+    for part in (1, 2, -1):
         touched = grey.copy()
-        touched[place] += np.array(np.ptp(x.astype(np.float64)) / 4 * part).astype(x.dtype)
+        touched[place] = (touched[place] + np.ptp(x.astype(np.float64)) / 4 * part).astype(x.dtype)
         before, after = of(grey), of(touched)
         if before is None or after is None or before.shape != x.shape or x.shape[-3:-1] != _SIZE:
             return ""
         answers.append((oracle.as_float64(after) - oracle.as_float64(before)).reshape(-1, *_SIZE, 3)[0, ..., 0] / part)
     total = answers[0].sum()
-    if not total or np.abs(answers[0] - answers[1]).max() > 0.02 * abs(total):
+    if not total or max(np.abs(answers[0] - other).max() for other in answers[1:]) > 0.02 * abs(total):
         return ""
     rows, columns = (slice(max(p - 2, 0), p + 3) for p in place[-2:])
     shares = answers[0][rows, columns] / total
