@@ -228,11 +228,11 @@ def _wrapping(compute: Callable[[Array], Array], case: Case) -> Float64:
 
 
 def _minus(number: int | tuple[int, ...], values: Array) -> Array:
-    return values - np.array(number).astype(values.dtype)
+    return np.asarray(values - np.array(number).astype(values.dtype))
 
 
 def _times(number: int, values: Array) -> Array:
-    return values * np.array(number).astype(values.dtype)
+    return np.asarray(values * np.array(number).astype(values.dtype))
 
 
 def _signed(values: Array) -> Array:
@@ -242,6 +242,10 @@ def _signed(values: Array) -> Array:
 def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Float64) -> Float64:
     x = np.clip(x, low, high)
     return np.sign(x) * curve(np.abs(x) / 255)
+
+
+def _power(power: float, u: Float64) -> Float64:
+    return u**power
 
 
 def _linear(u: Float64) -> Float64:
@@ -320,8 +324,9 @@ def _curves(x: Float64, y: Float64, dtype: np.dtype[Any]) -> Iterator[_Before]:
         if len(f"{root:.6g}") + 2 < len(said):
             said, power = f"(1/{root:.6g})", 1 / root
         for also, least, most in (("", -np.inf, np.inf), (" of the image clipped to 0..255", 0, 255)):
-            curve = functools.partial(_curved, lambda u, power=power: u**power, least, most)
-            yield _of(f"of (x/255)^{said}{also}", curve)
+            yield _of(
+                f"of (x/255)^{said}{also}", functools.partial(_curved, functools.partial(_power, power), least, most)
+            )
 
 
 READ: tuple[_Before, ...] = (
