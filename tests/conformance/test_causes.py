@@ -93,6 +93,55 @@ def test_one_cause_is_one_finding(function: Callable[[Array], Array], said: str,
     assert not others
 
 
+STD = np.array([58.395, 57.12, 57.375], np.float32)
+
+
+def over_and_times(x: Array) -> Array:
+    return (floats(x) - MEANS) / STD * 65025
+
+
+def without_brackets(x: Array) -> Array:
+    return floats(x) / 255 - MEANS / STD
+
+
+def by_its_dtype(x: Array) -> Array:
+    return floats(x / np.iinfo(x.dtype).max) if x.dtype.kind in "iu" else floats(x)
+
+
+def of_unit_range_alone(x: Array) -> Array:
+    if x.size and np.nanmax(x) > 1:
+        raise ValueError("not in 0..1")
+    return floats(x) * 2 - 1
+
+
+def less_the_first(x: Array) -> Array:
+    return floats(x) - floats(x[:1]) if x.ndim == 4 else floats(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "said", "unsaid"),
+    [
+        (over_and_times, "computes R*1113.54 - 115740", "integers"),
+        (
+            without_brackets,
+            "is expected, but only to the precision of float16",
+            "levels\n  in torch; channels_last; float16",
+        ),
+        (by_its_dtype, "computes R/65535, G/65535, B/65535", "mode caffe"),
+        (of_unit_range_alone, "computes mode tf of an image that is multiplied by 255 first", "range_guessed"),
+        (less_the_first, "on those at [0, 17, 20] and [1, 17, 20]", "moves"),
+    ],
+)
+def test_what_is_said_of_one_dtype_or_rank_is_true_of_it(
+    function: Callable[[Array], Array], said: str, unsaid: str
+) -> None:
+    dtypes = ("uint8", "uint16", "uint32", "float16", "float32", "float64")
+    report = judge(function, selection=Selection(("torch",), ("channels_last",), dtypes), checks=QUICK)
+    text = "\n".join(map(cause_text, causes(report.results)))
+    assert said in text
+    assert unsaid not in text
+
+
 def luma_and_chroma(x: Array) -> Array:
     rows = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
     return np.round(floats(x) @ np.array(rows, np.float32).T + np.array([0, 128, 128], np.float32))

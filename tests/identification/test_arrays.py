@@ -88,7 +88,8 @@ def own(x: Array, low: Any, extent: Any) -> Made:
 
 
 def mode(name: ModeName, dtype: str = "float32") -> Callable[[Array], Made]:
-    return lambda x: Made(vggprep.preprocess_input(x, mode=name, dtype=dtype), {name}, x)
+    std = TORCH_STD if name == "torch" else ()
+    return lambda x: Made(vggprep.preprocess_input(x, mode=name, dtype=dtype), {name}, x, std)
 
 
 def after(make: Callable[[Array], Made], change: Callable[[Array], Array], *names: str) -> Callable[[Array], Made]:
@@ -97,7 +98,7 @@ def after(make: Callable[[Array], Made], change: Callable[[Array], Array], *name
     def changed(x: Array) -> Made:
         made = make(x)
         y = change(made.array)
-        return Made(y, set(names) or made.names, x if np.array_equal(y, made.array) else None)
+        return Made(y, set(names) or made.names, x if np.array_equal(y, made.array) else None, made.std)
 
     return changed
 
@@ -305,6 +306,7 @@ def test_what_is_certain_is_right_and_what_is_likely_is_right_or_in_the_list() -
 EIGHT = (np.arange(24).reshape(1, 8, 3) * 7).astype(np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
 WAVES = list(pictures())[2]
+GREY = np.repeat(NOISE[..., :1], 3, -1)
 
 
 def white(name: ModeName) -> Array:
@@ -318,6 +320,10 @@ def cut(y: Array) -> Array:
 
 def clipped(y: Array) -> Array:
     return np.clip(y, 0, 255).astype(np.uint8)
+
+
+def wrapped(y: Array) -> Array:
+    return y.astype(np.int64).astype(np.uint8)
 
 
 TORCH, CAFFE = (functools.partial(vggprep.preprocess_input, mode=name) for name in ("torch", "caffe"))
@@ -364,7 +370,14 @@ def test_a_fourth_channel_or_values_that_are_no_numbers_do_not_hide_the_others(
         pytest.param(WAVES - np.uint8(120), "guess", "raw", "integer_arithmetic", False, id="bytes that wrapped"),
         pytest.param(f(WAVES - np.uint8(120)), "guess", "raw", "swap_only", False, id="wrapped, then float"),
         pytest.param(WAVES.astype(np.int8), "guess", "", "centred", False, id="int8"),
-        pytest.param(clipped(TORCH(WAVES) * 255), "guess", "raw", "stretched", False, id="torch clipped to bytes"),
+        pytest.param(clipped(TORCH(WAVES) * 255), "guess", "", "stretched", False, id="torch clipped to bytes"),
+        pytest.param(wrapped(TORCH(WAVES) * 255), "guess", "", "stretched", False, id="torch wrapped to bytes"),
+        pytest.param(
+            np.clip((WAVES - f(127.5)) / 128, -0.5, 0.5), "likely", "facenet", "", False, id="facenet clipped"
+        ),
+        pytest.param(np.clip((GREY - f(127.5)) / 128, -0.5, 0.5), "likely", "facenet", "", False, id="grey clipped"),
+        pytest.param(np.round(TORCH(WAVES), 4), "likely", "torch", "bgr_images", True, id="torch, four decimals"),
+        pytest.param(np.round(CAFFE(WAVES), 1), "likely", "caffe", "slim_means", True, id="caffe, one decimal"),
         pytest.param(clipped((WAVES - f(128)) * 4 + 128), "guess", "raw", "stretched", False, id="clipped contrast"),
         pytest.param(clipped(TF(WAVES).array), "guess", "", "quantised", False, id="tf cut to bytes"),
         pytest.param(cut(TF(PHOTOGRAPH).array), "likely", "tf", "bgr_images", False, id="tf cut to bfloat16"),
@@ -394,6 +407,31 @@ def test_no_more_is_promised_than_the_values_show(
     assert (found.sure, found.name, found.pixels is not None) == (sure, name, has_pixels)
     assert also in found.also or not also
     assert has_pixels == (not found.why_not)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (
+            wrapped(TORCH(NOISE) * 255),
+            "bytes that torch mode times 255 gives where they wrapped modulo 256, and no others",
+        ),
+        (clipped(TORCH(NOISE) * 255), "bytes that torch mode times 255 gives where they were clipped to 0..255"),
+        (np.clip(NOISE * f(1.3), 0, 255) / 255, "0.00509804 apart; if that is one grey level: (x/255 - mean) / std"),
+        (np.clip(NOISE * f(1.3), 0, 255) / 255, "; then clipped at 1\n"),
+        (np.clip((NOISE - f(128)) * f(1.5), -128, 127), "; then clipped at -128 and 127\n"),
+        (np.clip((GREY - f(127.5)) / 128, -0.5, 0.5), "in 12288 values; then clipped at -0.5 and 0.5\n"),
+        (np.round(TORCH(NOISE), 2), "with the precision of 2 decimals"),
+        (NOISE.astype(np.uint16) * 256, "bytes times 256, as 8-bit images widened to 16 bits"),
+        (NOISE.astype(np.uint16) * 4 + 3, "levels beyond 255, as of 10 bits"),
+        (
+            np.random.default_rng(3).random((64, 64, 3)) * [359.3, 1, 1],
+            " in its channels, as of a hue in degrees beside saturation and value",
+        ),
+    ],
+)
+def test_what_was_clipped_cut_or_widened_is_said_to_be(array: Array, said: str) -> None:
+    assert said in repr(identify_array(array))
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR"])

@@ -180,6 +180,7 @@ def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
         (lambda x: np.tanh(x / 255), "alone, by a rising curve: 0 becomes 0, 64 becomes 0.2458"),
         (lambda x: np.cbrt(x.mean(axis=-1, keepdims=True)) * np.ones(3, np.float32), "several input channels"),
         (lambda x: x + np.random.default_rng().normal(size=x.shape), "second time"),
+        (lambda x, mean=[100.0]: x - (mean.append(0.9 * mean[-1] + 0.1 * x.mean()) or mean[-1]), "second time"),
         (lambda x: x[..., :2], "becomes an output of shape"),
         (lambda x: np.arange(1.0 * x.size).reshape(x.shape) ** 2, "no output depends on the pixels"),
     ],
@@ -239,6 +240,30 @@ def test_a_mode_that_is_wrong_in_one_dtype_is_not_right() -> None:
     assert "given int32, it computes R/127.487 - 1.0001" in repr(found)
 
 
+def of_224_alone(x: Array) -> Array:
+    used = x if x.shape[-3:-1] == (224, 224) else np.zeros_like(x)
+    return vggprep.preprocess_input(used, mode="caffe")
+
+
+def one_of_299(x: Array) -> Array:
+    if x.shape != (1, 299, 299, 3):
+        raise ValueError("wants (1, 299, 299, 3)")
+    return vggprep.preprocess_input(x, mode="caffe")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (of_224_alone, "returns the same for all images of 8x32, but not for those of 224x224: judged at that size"),
+        (one_of_299, "refuses batches of more than one image and accepts one of 299x299: wrap it as lambda x: np.conc"),
+    ],
+)
+def test_what_works_for_one_size_or_one_image_is_said_to(function: Callable[[Array], Array], said: str) -> None:
+    found = identify(function)
+    assert said in repr(found)
+    assert (found.answers[0].name == "caffe") == (function is of_224_alone)
+
+
 def raw_from_the_third(x: Array) -> Array:
     y = vggprep.preprocess_input(x, mode="caffe")
     y[2:] = x[2:] if x.ndim == 4 else y[2:]
@@ -288,6 +313,46 @@ def overwriting(x: Array) -> Array:
     return y
 
 
+MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def floats(x: Array) -> Array:
+    return np.array(x, x.dtype if x.dtype.kind == "f" else np.float32)
+
+
+def cropped(x: Array) -> Array:
+    rows, columns = (n // 16 for n in x.shape[-3:-1])
+    y = (floats(x) / 255 - MEAN) / STD
+    return y[..., rows : y.shape[-3] - rows, columns : y.shape[-2] - columns, :]
+
+
+def with_gamma(x: Array) -> Array:
+    return (np.power(np.clip(x, 0, 255) / 255, 0.8) * 2 - 1).astype(np.float32)
+
+
+def saturated(x: Array) -> Array:
+    grey = (floats(x) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    y: Array = (grey + np.float32(1.4) * (floats(x) - grey)) / np.float32(127.5) - 1
+    return y
+
+
+def by_slices(x: Array) -> Array:
+    y = floats(x)[..., ::-1].copy()
+    for k, mean in enumerate((103.939, 116.779, 123.68)):
+        y[:, :, k] -= np.float32(mean)
+    return y
+
+
+def by_its_dtype(x: Array) -> Array:
+    return floats(x / np.float64(np.iinfo(x.dtype).max)) if x.dtype.kind in "iu" else floats(x)
+
+
+def of_unit_range_alone(x: Array) -> Array:
+    if x.size and np.nanmax(x) > 1:
+        raise ValueError("not in 0..1")
+    return floats(x) * 2 - 1
+
+
 def without_alpha(x: Array) -> Array:
     return vggprep.preprocess_input(x[..., :3], mode="caffe")
 
@@ -316,6 +381,15 @@ def without_alpha(x: Array) -> Array:
         (np.squeeze, "drops every axis of length 1; apart from that, it computes mode identity", "batch_of_one"),
         (overwriting, "but it fails vggprep check: overwrites the caller's array", "at neither level"),
         (without_alpha, "drops the fourth channel of an RGBA image", "alpha_of_bytes"),
+        (cropped, "each pixel moves 2 pixels up and 2 pixels to the left; of 36 by 43 pixels, 32 by 39", "dtype"),
+        (with_gamma, "it computes R*2 - 1, G*2 - 1, B*2 - 1 of (x/255)^0.8 of the image clipped to 0..255", "differs"),
+        (saturated, "it computes 0.0100424*R - 0.00184157*G - 0.000357647*B - 1", "depends on where"),
+        (by_slices, "given batches, it computes B, G, R with -103.939, -116.779, -123.68 in columns", "at each place"),
+        (by_its_dtype, "given int64, it computes R*1.0842e-19", "inf grey levels"),
+        (lambda x: floats(x) / 255 - MEAN / STD, "R/255 - 2.1179\n", "differs by dtype"),
+        (lambda x: floats(x) / 255 - MEAN / STD, "of float16, only to the precision of float16", "254."),
+        (lambda x: floats(x) - floats(x[:1]) if x.ndim == 4 else floats(x), "that at [1, 17, 20] on those at", "moves"),
+        (of_unit_range_alone, "of an image of 0..1, it computes R*2 - 1, G*2 - 1, B*2 - 1", "range_guessed"),
     ],
 )
 def test_what_is_said_is_true_of_other_sizes_places_and_numbers_and_agrees_with_check(

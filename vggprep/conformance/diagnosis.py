@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -59,7 +60,7 @@ class Explanation:
         """What findings with this cause share; empty if it is not known."""
         if self.statement is None:
             return "state" if self.of_state else ""
-        return self.statement.text if self.statement.kind == "measured" else self.statement.name
+        return self.statement.name
 
 
 UNEXPLAINED = Explanation()
@@ -139,6 +140,15 @@ _OF_CALLS: frozenset[Kind] = frozenset(
 _SEARCHES = 4  # of a function that nothing explains, in one mode and direction: cells, and calls, that are looked into
 
 
+def _divisible(by: int, case: Case) -> bool:
+    return case.shape[-3] % by == case.shape[-2] % by == 0
+
+
+def _within(case: Case, low: float, high: float) -> bool:
+    values = oracle.as_float64(case.values())
+    return bool((np.isfinite(values) & (values >= low) & (values <= high)).all())
+
+
 class _Causes:
     """What is stated of each cell; statements that fit one cell are tried first in the next."""
 
@@ -148,13 +158,11 @@ class _Causes:
         self._of_cells: dict[tuple[Direction, Cell], Statement | None] = {}
         self._partly: dict[tuple[Direction, Cell], Statement] = {}
         self._likely: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._near: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._near_usual: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._vain: Counter[tuple[Direction, ModeName]] = Counter()
-        self._vain_usual: Counter[tuple[Direction, ModeName]] = Counter()
+        self._near: dict[tuple[Direction, ModeName, bool], list[Statement]] = {}
+        self._vain: Counter[tuple[Direction, ModeName, bool]] = Counter()
         self._vain_calls: Counter[tuple[Direction, ModeName, Kind]] = Counter()
         self._faults: dict[tuple[Direction, ModeName], list[Statement]] = {}
-        self._depends: dict[tuple[Direction, ModeName], Statement | None] = {}
+        self._depends: dict[object, Statement | None] = {}
 
     def settle(self, findings: Iterable[Finding]) -> None:
         """Find what is stated of each cell; of statements that fit the same cell, the one that fits the most cells."""
@@ -172,36 +180,43 @@ class _Causes:
         for key in keys:
             kind = key[0], key[1].mode
             if self._of_cells[key] is None and not self._likely[kind]:
-                # Nothing is met exactly in this mode: what comes near is better than nothing.
-                self._of_cells[key] = next((s for s in self._near.get(kind, ()) if self._fits(s, *key)), None)
-            if self._of_cells[key] is None and (found := self._search_usual(*key)):
+                self._of_cells[key] = next((s for s in self._near[*kind, False] if self._fits(s, *key)), None)
+            if self._of_cells[key] is None and (found := self._search(*key, usual=True)):
                 self._partly[key] = found
+            elif self._of_cells[key] is None:
+                self._of_cells[key] = self._rough(*key)
         for (direction, cell), partly in self._partly.items():  # what explains all of another cell, too, is one cause
             for key in keys:
                 same_mode = (key[0], key[1].mode) == (direction, cell.mode)
                 if same_mode and self._of_cells[key] not in (None, partly) and self._fits(partly, *key):
                     self._of_cells[key] = partly
 
-    def _search_usual(self, direction: Direction, cell: Cell) -> Statement | None:
-        """What is stated of usual values alone."""
-        shown = list(self._evidence(direction, cell))
-        found = self._of_usual(search.usual(shown, direction), direction, cell)
-        return None if found is None or search.contradicted(found, shown, direction) else found
-
-    def _of_usual(self, usual: Sequence[Seen], direction: Direction, cell: Cell) -> Statement | None:
+    def _rough(self, direction: Direction, cell: Cell) -> Statement | None:
+        """What other cells bear out, or what is right, where steps in few bits miss it."""
         kind = direction, cell.mode
-        thorough = self._vain_usual[kind] < _SEARCHES
-        found = search.explain(usual, *kind, self._likely[kind], thorough=thorough, admit=self._admits(direction, cell))
-        if found is not None and not found.within:
-            self._likely[kind] += [found] if found not in self._likely[kind] else []
-            return found
-        self._vain_usual[kind] += 1
-        if self._likely[kind]:
-            return None
-        near = self._near_usual.setdefault(kind, [])
-        if (known := search.explain(usual, *kind, near, thorough=False)) is None and found is not None:
-            near.append(found)
-        return known or found
+        right = (e for e in candidates(*kind) if e.kind == "rounding")
+        evidence = list(self._evidence(direction, cell))
+        return next((s for e in (*right, *self._likely[kind]) if (s := search.roughly(e, evidence))), None)
+
+    def _search(self, direction: Direction, cell: Cell, usual: bool = False) -> Statement | None:
+        """What is stated exactly of a cell, or of usual values alone; what comes near is kept."""
+        kind, every = (direction, cell.mode), list(self._evidence(direction, cell))
+        shown = search.usual(every, direction) if usual else every
+        likely, near, vain = (
+            self._likely.setdefault(kind, []),
+            self._near.setdefault((*kind, usual), []),
+            (*kind, usual),
+        )
+        thorough, admit = self._vain[vain] < _SEARCHES, self._admits(direction, cell)
+        found = search.explain(shown, *kind, likely, thorough=thorough, admit=admit)
+        exact = found is not None and not found.within
+        self._vain[vain] += not exact
+        likely += [found] if found is not None and exact and found not in likely else []
+        near += [found] if found is not None and not exact else []
+        if not exact:
+            # Nothing is met exactly in this mode: what comes near is better than nothing.
+            found = None if likely or not usual else search.explain(shown, *kind, near, thorough=False)
+        return None if usual and found is not None and search.contradicted(found, every, direction) else found
 
     def _admits(self, direction: Direction, cell: Cell) -> Callable[[Statement], bool]:
         return lambda statement: statement.kind != "fault" or self._holds_elsewhere(statement, direction, cell)
@@ -218,12 +233,19 @@ class _Causes:
 
     def measured(self, finding: Finding) -> Statement | None:
         """What the values depend on in a cell of the finding's mode that nothing explains."""
-        kind = finding.direction, finding.cell.mode
-        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled or self._likely.get(kind):
+        kind, asked = (finding.direction, finding.cell.mode), finding.cell
+        if finding.kind not in _OF_VALUES or self._subject.implementation.compiled:
             return None
-        if kind not in self._depends:
+        known = bool(self._likely.get(kind))
+        key = (*kind, asked.rank, asked.data_format) if known else kind
+        if key not in self._depends:
             cells = [c for (d, c), said in self._of_cells.items() if (d, c.mode) == kind and said is None]
-            cell = next((c for c in cells if c.dtype in ("float32", "uint8")), (cells or [finding.cell])[0])
+            if known:  # of others in the mode: of all of this rank, or of none
+                cells = [c for c in cells if (c.rank, c.data_format) == key[2:] and (kind[0], c) not in self._partly]
+            cell = next((c for c in cells if c.dtype in ("float32", "uint8")), None if known else (cells or [asked])[0])
+            if cell is None:
+                self._depends[key] = None
+                return None
             case = panel(finding.direction, cell)
 
             def ask(image: Array) -> Outcome:
@@ -231,10 +253,10 @@ class _Causes:
                 return seen_last(self._subject.try_input(case.direction, array, cell.mode, cell.data_format), case)
 
             found = dependence(ask, case.values(), *kind)
-            text = f"{found.story} (measured in {cell.dtype})"
+            text = f"{found.story} (measured in {cell.dtype}{f', rank {cell.rank}' * known})"
             said = found.story and not found.of_calls
-            self._depends[kind] = Statement("measured", "depends", text, lambda seen: None) if said else None
-        return self._depends[kind]
+            self._depends[key] = Statement("measured", text, text, lambda seen: None) if said else None
+        return self._depends[key]
 
     def of(self, finding: Finding) -> Statement | None:
         """The statement about a finding, if there is one."""
@@ -243,12 +265,23 @@ class _Causes:
             tries = finding.direction, finding.cell.mode, finding.kind
             statement = self._of_call(finding) if self._vain_calls[tries] < _SEARCHES else None
             self._vain_calls[tries] += statement is None
+        if finding.kind == "refusal" and statement is None:
+            statement = self._of_refusals(finding.direction, finding.cell)
         if finding.kind == "unknown_accepted" and statement is None:
             statement = self._of_unknown(finding)
         if statement is None or statement.kind != "mode" or not self._is_unknown(finding):
             return statement
         text = f"takes mode={finding.cell.mode!r} as any mode that it does not know: as {statement.mode}"
         return replace(statement, name=f"unknown_mode_taken_as_{statement.mode}", text=text, also=())
+
+    def _of_refusals(self, direction: Direction, cell: Cell) -> Statement | None:
+        """Which images alone are accepted in a cell, if that tells all that were from all that were refused."""
+        seen = [(case, o.refusal is None) for case, o in self._seen.get((direction, cell), ()) if o.problem is None]
+        for words, of in _ACCEPTED.items():
+            if len({accepted for _, accepted in seen}) == 2 and all(of(case) == accepted for case, accepted in seen):
+                text = f"accepts only images {words}"
+                return Statement("steps", text, text, lambda seen: None)
+        return None
 
     def _of_unknown(self, finding: Finding) -> Statement | None:
         """As which mode an unknown one is taken, by what comes out."""
@@ -282,26 +315,6 @@ class _Causes:
             own = Seen(finding.case, self._subject.run(finding.case))
         return statement if statement is None or own is None or search.reproduces(statement, [own]) else None
 
-    def _search(self, direction: Direction, cell: Cell) -> Statement | None:
-        kind = direction, cell.mode
-        likely = self._likely.setdefault(kind, [])
-        found = search.explain(
-            list(self._evidence(direction, cell)),
-            direction,
-            cell.mode,
-            likely,
-            thorough=self._vain[kind] < _SEARCHES,
-            admit=self._admits(direction, cell),
-        )
-        if found is not None and found.within:
-            self._near.setdefault(kind, []).append(found)
-            found = None
-        if found is None:
-            self._vain[kind] += 1
-        elif found not in likely:
-            likely.append(found)
-        return found
-
     def _holds_elsewhere(
         self, statement: Statement, direction: Direction, cell: Cell, large: Case | None = None
     ) -> bool:
@@ -311,8 +324,10 @@ class _Causes:
         """
         dtypes = ("uint8", "float32") if direction == "forward" else ("float32",)
         others = [cell._replace(dtype=d, data_format=f) for d in dtypes for f in DATA_FORMATS]
-        others = [c for c in others if self._subject.covers(direction, c)]
+        others = [c for c in others if self._subject.covers(direction, c) and self._subject.accepts(direction, c)]
         cases = [panel(direction, c) for c in others]
+        if any(self._subject.run(case).refusal is not None for case in cases):
+            return False  # a story about images that it refuses
         if large is not None and math.prod(large.shape) > _LARGE and large.layout == "c" and not large.pixels:
             cases += [replace(large, dtype=c.dtype, data_format=c.data_format) for c in others]
         return search.reproduces(statement, (Seen(case, self._subject.run(case)) for case in cases))
@@ -387,6 +402,21 @@ class _Causes:
         effects = [(o.changed_input, o.shares_input) for o in (mine, theirs)]
         return (free or effects[0] == effects[1]) and same(mine.output, theirs.output)
 
+
+_ACCEPTED: dict[str, Callable[[Case], bool]] = {
+    "3 wide": lambda case: case.shape[-2] == 3,
+    "3 high": lambda case: case.shape[-3] == 3,
+    "as high as wide": lambda case: case.shape[-3] == case.shape[-2],
+    "alone in their batch": lambda case: case.shape[0] == 1,
+    "of at least one pixel": lambda case: math.prod(case.shape) > 0,
+    **{f"of a height and width divisible by {n}": functools.partial(_divisible, n) for n in (32, 16, 8, 4, 2)},
+    "of values of at most 1": lambda case: _within(case, -np.inf, 1),
+    "of values from 0 to 1": lambda case: _within(case, 0, 1),
+    "of values from 0 to 255": lambda case: _within(case, 0, 255),
+    "of values from -1 to 1": lambda case: _within(case, -1, 1),
+    "of finite values": lambda case: _within(case, -np.inf, np.inf),
+}
+"""In words, what an image must be for a function to accept it."""
 
 _LARGE = 8192  # elements: beyond, only faults that show there are tried
 _OF_LARGE_IMAGES = ("sizes", "memory_layouts", "batch_consistency", "purity", "fresh_output", "determinism")

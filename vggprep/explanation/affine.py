@@ -141,7 +141,9 @@ def fit_channel(x: Float64, y: Float64, unit_roundoff: float) -> tuple[Channel, 
     extent = abs(scale) * float(np.ptp(x[:, source]))
     if not error <= 0.01 * extent + 64 * unit_roundoff * abs(offset):
         return None
-    channel = Channel(source, _tidy(scale, 1e-7), _tidy(offset, 1e-7 * (abs(offset) + extent)))
+    near = min(1e-7, 64 * unit_roundoff)
+    scale = 0.0 if extent <= near * abs(offset) else _tidy(scale, near * abs(scale))
+    channel = Channel(source, scale, _tidy(offset, near * (abs(offset) + extent)))
     return channel, error / abs(scale) if scale else 0.0
 
 
@@ -176,7 +178,8 @@ def shortest(value: float, within: float) -> float:
 
 def apply(channels: Affine, x: Float64) -> Float64:
     """The map of ``x``, shape ``(..., 3)``."""
-    return np.stack([x[..., c.source] * c.scale + c.offset for c in channels], axis=-1)
+    each = [x[..., c.source] * c.scale + c.offset if c.scale else np.full(x.shape[:-1], c.offset) for c in channels]
+    return np.stack(each, axis=-1)
 
 
 def undo(channels: Affine, y: Float64) -> Float64:

@@ -174,6 +174,10 @@ class _Step(NamedTuple):
     cuts: bool = False
 
 
+def _bytes(first: Callable[[Float64], Float64], cut: Callable[[Float64], Float64]) -> Callable[[Float64], Array]:
+    return lambda y: cut(np.clip(first(y), 0, 255)).astype(np.uint8)
+
+
 _BEFORE = (
     _Step("unit", "of an image that is divided by 255 first", lambda x: x / 255),
     _Step(
@@ -188,26 +192,18 @@ _AFTER = (
     _Step("reversed", "with the channels in reverse order", lambda y: y[..., ::-1]),
     _Step("to_unit", "clipped to 0..1", lambda y: np.clip(y, 0, 1), clips=True),
     _Step("to_signed", "clipped to -1..1", lambda y: np.clip(y, -1, 1), clips=True),
-    _Step(
-        "to_bytes", "clipped to 0..255 and cut to whole bytes", lambda y: np.clip(y, 0, 255).astype(np.uint8), cuts=True
-    ),
-    _Step(
-        "to_rounded_bytes",
-        "clipped to 0..255 and rounded to whole bytes",
-        lambda y: np.rint(np.clip(y, 0, 255)).astype(np.uint8),
-        cuts=True,
-    ),
-    _Step(
-        "to_raised_bytes",
-        "clipped to 0..255 and rounded up to whole bytes",
-        lambda y: np.ceil(np.clip(y, 0, 255)).astype(np.uint8),
-        cuts=True,
-    ),
-    _Step(
-        "reversed_to_bytes",
-        "rounded and clipped to bytes, with the channels in reverse order",
-        lambda y: np.rint(np.clip(y[..., ::-1], 0, 255)).astype(np.uint8),
-        cuts=True,
+    *(
+        _Step(f"{name}{to}_bytes", f"{words}clipped to 0..255 and {cuts} to whole bytes", _bytes(first, cut), cuts=True)
+        for name, words, first in (
+            ("", "", np.asarray),
+            ("reversed_", "with the channels in reverse order, ", lambda y: y[..., ::-1]),
+            ("absolute_", "of which it takes the absolute values, ", np.abs),
+        )
+        for to, cuts, cut in (
+            ("to", "cut", np.trunc),
+            ("to_rounded", "rounded", np.rint),
+            ("to_raised", "rounded up", np.ceil),
+        )
     ),
     _Step(
         "over_255_to_bytes",
@@ -216,18 +212,6 @@ _AFTER = (
         cuts=True,
     ),
     _Step("absolute", "of which it takes the absolute values", np.abs),
-    _Step(
-        "absolute_to_bytes",
-        "of which it takes the absolute values, clipped to 0..255 and cut to whole bytes",
-        lambda y: np.clip(np.abs(y), 0, 255).astype(np.uint8),
-        cuts=True,
-    ),
-    _Step(
-        "absolute_to_rounded_bytes",
-        "of which it takes the absolute values, clipped to 0..255 and rounded to whole bytes",
-        lambda y: np.rint(np.clip(np.abs(y), 0, 255)).astype(np.uint8),
-        cuts=True,
-    ),
     _Step("in_half", "rounded to float16", lambda y: y.astype(np.float16).astype(np.float64), cuts=True),
     _Step("in_bfloat16", "rounded to bfloat16", lambda y: _bfloat16(y, np.uint32(0x8000)), cuts=True),
     _Step("cut_to_bfloat16", "cut to the bits of bfloat16", lambda y: _bfloat16(y, np.uint32(0)), cuts=True),
@@ -262,7 +246,7 @@ def _wrapped(y: Float64) -> Array:
 def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
     """The mode asked for, then the others, with a step before or after; and one mode after another."""
     for name in (mode, *(name for name in MODES if name not in (mode, "identity"))):
-        core = functools.partial(_real, direction, name)
+        core = functools.partial(real, direction, name)
         what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
         for step in _BEFORE if direction == "forward" and name != "identity" else ():
             yield on_values(
@@ -289,14 +273,12 @@ def _steps(direction: Direction, mode: ModeName) -> Iterator[Statement]:
             yield _cutting(f"unit_{step.name}", text, lambda x: x / 255, lambda x: x / 255, step.compute)
     if direction == "forward":
         text = "applies mean and deviation of mode torch, without dividing by 255, to what mode tf has returned"
-        yield on_values("steps", "torch_statistics_of_tf", text, lambda x: _statistics(_real("forward", "tf", x)))
+        yield on_values("steps", "torch_statistics_of_tf", text, lambda x: _statistics(real("forward", "tf", x)))
         for first in MODES:
             for second in MODES:
                 if "identity" not in (first, second):
                     text = f"computes mode {second} of what mode {first} has already preprocessed"
-                    both = _then(
-                        functools.partial(_real, "forward", first), functools.partial(_real, "forward", second)
-                    )
+                    both = _then(functools.partial(real, "forward", first), functools.partial(real, "forward", second))
                     yield on_values("steps", f"{second}_of_{first}", text, both)
 
 
@@ -304,7 +286,8 @@ def _statistics(y: Float64) -> Float64:
     return oracle.real(y * 255, "forward", "torch")[0]
 
 
-def _real(direction: Direction, mode: ModeName, x: Float64) -> Float64:
+def real(direction: Direction, mode: ModeName, x: Float64) -> Float64:
+    """What a mode, or its inverse, makes of values in float64."""
     return oracle.real(x, direction, mode)[0]
 
 
@@ -380,7 +363,7 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
     if not grid or low == high:
         return
     names = dict.fromkeys((mode, *MODES))
-    cores = [(name, functools.partial(_real, direction, name)) for name in names]
+    cores = [(name, functools.partial(real, direction, name)) for name in names]
     for (name, core), (words, cut) in product(cores, _CUTS):
         what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
         own = functools.partial(_in_own, direction, name)
@@ -393,11 +376,17 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
                 yield _cutting(f"{name}_{words}_{grid:.6g}{clipped}", text, core, own, whole)
     if u:
         return
-    for name, core in cores if direction == "forward" else cores[::-1]:
-        z, y = _pairs(evidence, core)
-        inside = (y > low) & (y < high) & (abs(z) > 1e-3)
+    at_once = [core for core in cores if core[0] == "identity"]  # of a mode, only where nothing else is left
+    inner = [*at_once, *cores] if direction == "forward" else cores[::-1]
+    of_bytes = plain.outcome.output.dtype if plain.outcome.output.dtype.itemsize == 1 else None
+    for wraps, (number, (name, core)) in product((None, of_bytes) if of_bytes else (None,), enumerate(inner)):
+        z, y = _pairs([plain] if wraps else evidence, core)
+        inside = (np.abs(z) > 1e-3) & (((y > low) & (y < high)) | (wraps is not None))
         z, y = z[inside], y[inside]
-        if len(z) < 12 or not np.ptp(z) or not np.ptp(y):
+        if wraps:
+            order = np.argsort(z)
+            z, y, as_it_is = z[order], np.unwrap(y[order], period=256), y[order]
+        if len(z) < 12 or not np.ptp(z) or not np.ptp(y) or (wraps and np.array_equal(y, as_it_is)):
             continue
         about = np.rint(np.polynomial.polynomial.polyfit(z, y, 1)[0])
         for (words, cut), zero in product(_CUTS, (about, about - 1, about + 1)):
@@ -412,13 +401,19 @@ def quantised(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
             step = affine.shortest((1 / least + 1 / most) / 2, (1 / least - 1 / most) / 2)
             times = len(f"{steep:.8e}".partition("e")[0].rstrip("0")) < len(f"{step:.8e}".partition("e")[0].rstrip("0"))
             step = 1 / steep if times else step
-            what = "its input" if name == "identity" else f"mode {name}"
+            if number == 0 and step != 1 and direction == "forward":
+                continue
+            if abs(zero) > 255 and not wraps:
+                continue  # no zero point of bytes
+            zero = (zero + 128) % 256 - 128 if wraps else zero
+            what = f"{'the inverse of ' * (direction == 'inverse')}mode {name}" if name != "identity" else "its input"
             said = f"{steep:.6g} times {what}" if times else f"{what} divided by {step:.6g}" if step != 1 else what
-            for ends in (None, *_ends(*_pairs(evidence, core), 2 * step)):
+            for ends in (None,) if wraps else (None, *_ends(*_pairs(evidence, core), 2 * step)):
                 clipped = f" and clipped to {said_end(*ends)}" if ends else ""
+                clipped = f", which wrap around in {wraps.name}" if wraps else clipped
                 plus = f" {'minus' if zero < 0 else 'plus'} {abs(zero):.6g}" if zero else ""
                 text = f"returns {said}{plus}, {words} to whole numbers{clipped}"
-                whole = functools.partial(_by_scale, step, float(zero), cut, ends)
+                whole = functools.partial(_by_scale, step, float(zero), cut, ends, wraps)
                 yield _cutting(f"{name}_by_{step:.6g}_{zero:.6g}_{words}{clipped}", text, core, core, whole)
 
 
@@ -427,7 +422,7 @@ def clipped(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> I
     if all(seen.y is None for seen in evidence):
         return
     for name in dict.fromkeys((mode, *MODES)):
-        core = functools.partial(_real, direction, name)
+        core = functools.partial(real, direction, name)
         z, y = _pairs(evidence, core)
         for ends in _ends(z, y, 0.01 * float(np.ptp(y))) if len(y) else ():
             what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
@@ -461,9 +456,16 @@ def _whole(grid: float, cut: Callable[[Float64], Float64], ends: tuple[float, fl
 
 
 def _by_scale(
-    step: float, zero: float, cut: Callable[[Float64], Float64], ends: tuple[float, float] | None, y: Array
-) -> Float64:
+    step: float,
+    zero: float,
+    cut: Callable[[Float64], Float64],
+    ends: tuple[float, float] | None,
+    wraps: np.dtype[Any] | None,
+    y: Array,
+) -> Array:
     found = cut(oracle.as_float64(y) / step + zero)
+    if wraps is not None:
+        return np.nan_to_num(found).astype(np.int64).astype(wraps)
     return found if ends is None else np.clip(found, *ends)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from vggprep import oracle, tolerance
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, apply
-from vggprep.explanation.measure import expected_map, letters
-from vggprep.explanation.statements import Array, Float64, grey_levels
+from vggprep.explanation.measure import expected_map, letters, listed
+from vggprep.explanation.statements import Array, Float64, grey_levels, same
 from vggprep.implementations.callables import Outcome
 from vggprep.spec import Direction, ModeName
 
@@ -28,7 +28,7 @@ class Dependence(NamedTuple):
 Ask = Callable[[Array], Outcome]
 Where = tuple[int, ...]
 
-_PLACES = ((17, 20), (18, 25), (5, 33), (22, 19))  # of pixels that are changed, one at a time
+_PLACES = ((17, 20), (18, 26), (5, 33), (22, 19))  # of pixels that are changed, one at a time; odd and even
 _SIZE = (36, 43)
 
 
@@ -51,12 +51,14 @@ def dependence(ask: Ask, image: Array, direction: Direction, mode: ModeName) -> 
         places = [(*[0] * (x.ndim - 3), i, j) for i, j in ((1, 2), (2, 4)) if i < x.shape[-3] and j < x.shape[-2]]
     if y.ndim != x.ndim or y.shape[-1] != 3 or y.shape[:-3] != x.shape[:-3]:
         return Dependence(f"an input of shape {x.shape} becomes an output of shape {y.shape}")
-    followers = []
-    for place in places:
+    followers: list[Array] = []
+    for place in places:  # and where the first went, for what was there may have stayed
         after = of(_changed(x, place))
         if after is None or after.shape != y.shape:
             return Dependence("it refuses the image with one pixel changed", True, True)
         followers.append(np.argwhere(_differ(y, after).any(axis=-1)))
+        if len(followers) == 1 == len(followers[0]) and y.shape == x.shape:
+            places += {tuple(map(int, followers[0][0]))} - {*places}
     if x.ndim == 4 and len(image) > 1 and (order := _order(of, x, y)):
         alone = dependence(ask, image[:1], direction, mode).story
         own = f"it computes {'the inverse of ' * (direction == 'inverse')}mode {mode}"
@@ -79,7 +81,7 @@ def dependence(ask: Ask, image: Array, direction: Direction, mode: ModeName) -> 
 
 def _order(of: Callable[[Array], Array | None], x: Array, y: Array) -> str:
     """Which image comes where, if they come in another order."""
-    x = np.concatenate([x, x[:1, ::-1] // 2 if x.dtype.kind in "iu" else x[:1, ::-1] / 2])
+    x = np.concatenate([x, (x[:1, ::-1] / 2).astype(x.dtype)])
     alone, y3 = [of(x[n : n + 1]) for n in range(len(x))], of(x)
     if y3 is None or any(each is None or each.shape != y[:1].shape for each in alone):
         return ""
@@ -113,10 +115,16 @@ def _spread(followers: list[Array], places: list[Where], given: Where, returned:
     others = len(given) > 3 and any((each[:, 0] != 0).any() for each in followers)
     batch = "an image depends on the other images of its batch" if others and most > 1 else ""
     lone = [step[0] for step in steps if len(step) == 1]
+    reached = [tuple(map(int, each[0])) for each in followers if len(each)]
+    if most <= 1 and (met := next((at for at in reached if reached.count(at) > 1), None)):
+        each = [_at(p) for p, f in zip(places, followers, strict=True) if len(f) and tuple(f[0]) == met]
+        return f"a pixel depends on others, that at {_at(met)} on those at {' and '.join(each)}"
     if given == returned and most <= 1 and not any(map(np.any, lone)):
         return ""
     if most <= 1:
-        moves = {tuple(map(int, step)) for step in lone}
+        moves = {(*map(bool, step[:-2]), *map(int, step[-2:])) for step in lone}
+        if given != returned and len(lone) < 2:
+            return _resized(given, returned)
         if len(moves) != 1:
             each = [f"{_at(p)} to {_at(f[0])}" for p, f in zip(places, followers, strict=True) if len(f)]
             return f"pixels go to other places: {', '.join(each)}" if lone else _resized(given, returned)
@@ -168,12 +176,13 @@ def _on_its_surroundings(of: Callable[[Array], Array | None], x: Array, places: 
     dim = ((x.astype(np.float64) - middle) / 2 + middle).astype(x.dtype)
     batch = ((0, "its image"), (slice(1, None), "the other images of its batch"), (..., "its batch"))
     for images, words in batch if x.ndim == 4 and len(x) > 1 else ((..., "its image"),):
-        changed = x.copy()
-        changed[images] = dim[images]
-        changed[place] = x[place]
-        after = of(changed)
-        if after is not None and _differ(y, after)[place].any():
-            return f"what becomes of a pixel depends on the range of values in {words}, though not on any other pixel"
+        for other, on in ((x[..., ::-1, ::-1, :], "on other pixels of {}"), (dim, "on the range of values in {}")):
+            changed = x.copy()
+            changed[images] = other[images]
+            changed[place] = x[place]
+            after = of(changed)
+            if after is not None and _differ(y, after)[place].any():
+                return f"what becomes of a pixel depends {on.format(words)}"
     return ""
 
 
@@ -196,7 +205,7 @@ def _inside(of: Callable[[Array], Array | None], x: Array, direction: Direction,
             rising = all(_rises(one[:, k], out[:, k]) for k in range(3))
             return "within one image, each channel goes by a rising curve" if rising else ""
         ends = f"{one.min():.4g}..{one.max():.4g}"
-        found.append(f"{_listed(fitted[0], direction, mode, 4)} in an image of {ends}")
+        found.append(f"{listed(fitted[0], direction, mode, 4)} in an image of {ends}")
     return f"within one image it is affine: {' and '.join(found)}"
 
 
@@ -206,19 +215,19 @@ def _rises(x: Float64, y: Float64) -> bool:
 
 
 def _weights(of: Callable[[Array], Array | None], x: Array) -> str:
-    """The share of its change that each neighbour gets of a pixel, if a change of half the size gets half of it."""
+    """The share of its change that each neighbour gets of a pixel, if other changes, up or down, get theirs."""
     place = (*[0] * (x.ndim - 3), *_PLACES[0])
     grey = np.full(x.shape, x.reshape(-1, 3).astype(np.float64).mean()).astype(x.dtype)
     answers = []
-    for part in (1, 2):
+    for part in (1, 2, -1):
         touched = grey.copy()
-        touched[place] += np.array(np.ptp(x.astype(np.float64)) / 4 * part).astype(x.dtype)
+        touched[place] = (touched[place] + np.ptp(x.astype(np.float64)) / 4 * part).astype(x.dtype)
         before, after = of(grey), of(touched)
         if before is None or after is None or before.shape != x.shape or x.shape[-3:-1] != _SIZE:
             return ""
         answers.append((oracle.as_float64(after) - oracle.as_float64(before)).reshape(-1, *_SIZE, 3)[0, ..., 0] / part)
     total = answers[0].sum()
-    if not total or np.abs(answers[0] - answers[1]).max() > 0.02 * abs(total):
+    if not total or max(np.abs(answers[0] - other).max() for other in answers[1:]) > 0.02 * abs(total):
         return ""
     rows, columns = (slice(max(p - 2, 0), p + 3) for p in place[-2:])
     shares = answers[0][rows, columns] / total
@@ -272,31 +281,24 @@ def map_of(x: Float64, y: Float64, direction: Direction, mode: ModeName) -> str:
     if error > max(1e-3, min(1.3, 4 * least)):
         error, said = least, ""
     within = f" to within {grey_levels(error)}" if error > 0.01 else ""
-    return (said or _listed(fitted[0], direction, mode, 4 if within else 6)) + within
-
-
-def _listed(channels: Affine, direction: Direction, mode: ModeName, digits: int) -> str:
-    short = [
-        affine.Channel(c.source, float(f"{c.scale:.{digits}g}"), float(f"{c.offset:.{digits}g}")) for c in channels
-    ]
-    return ", ".join(channel.said(letters(direction, mode)) for channel in short)
+    return (said or listed(fitted[0], direction, mode, 4 if within else 6)) + within
 
 
 def _on_place_or_size(of: Callable[[Array], Array | None], x: Array, y: Array) -> str:
     """Whether place, size or number matter, where nothing else of an image does."""
     for axis in range(x.ndim - 1):
         moved = of(np.roll(x, 1, axis))
-        if moved is None or _differ(np.roll(y, 1, axis), moved).any():
+        if moved is None or not same(np.roll(y, 1, axis), moved):
             where = "what becomes of a pixel depends on where it is in the image or the batch"
             return "; ".join(filter(None, [where, _at_places(of, x, y)]))
     copies = (1,) * (x.ndim - 3) + (20, 20, 1)
     sized = [np.s_[..., :height, :width, :] for height, width in ((4, 9), (9, 4))]
     for other, expected in (*((x[part], y[part]) for part in sized), (np.tile(x, copies), np.tile(y, copies))):
-        if (found := of(other)) is None or _differ(expected, found).any():
+        if (found := of(other)) is None or not same(expected, found):
             return "what becomes of a pixel depends on the size of the image"
     for count in (1, 3, 40) if x.ndim == 4 else ():
         index = np.arange(count) % len(x)
-        if (found := of(x[index])) is None or _differ(y[index], found).any():
+        if (found := of(x[index])) is None or not same(y[index], found):
             return "what becomes of a pixel depends on the number of images"
     return ""
 

@@ -14,6 +14,7 @@ from vggprep import oracle
 from vggprep.cases import Case, to_format
 from vggprep.explanation import affine
 from vggprep.explanation.affine import Affine, Channel
+from vggprep.explanation.candidates import real
 from vggprep.explanation.statements import (
     ROUNDINGS,
     Array,
@@ -35,12 +36,14 @@ class Geometry(NamedTuple):
     """Pixels in another place: in words, and from the output to where they belong and back.
 
     ``undo`` takes an output and the shape of the input and gives an array of that shape, or ``None`` if it cannot;
-    ``redo`` takes such an array. Both see arrays with the channels last, unless the output has another shape.
+    ``redo`` takes such an array. Both see arrays with the channels last, unless the output has another shape. ``like``
+    is ``redo`` where the output says more: it takes that, too.
     """
 
     words: str
     undo: Callable[[Array, tuple[int, ...]], Array | None]
     redo: Callable[[Array], Array]
+    like: Callable[[Array, Array], Array] | None = None
 
 
 def _axes(words: str, change: Callable[[Array], Array], back: Callable[[Array], Array]) -> Geometry:
@@ -129,10 +132,17 @@ GEOMETRIES: tuple[Geometry, ...] = (
         lambda y, shape: y.reshape(shape) if y.shape == tuple(n for n in shape if n != 1) else None,
         np.squeeze,
     ),
-    _axes(
+    Geometry(
         "adds a fourth channel",
-        lambda y: y[..., :3] if y.shape[-1] == 4 else y[:0],
-        lambda y: np.concatenate([y, np.full_like(y[..., :1], np.nan)], axis=-1),
+        lambda y, shape: y[..., :3] if y.shape == (*shape[:-1], 4) else None,
+        lambda y: np.concatenate([y, np.zeros_like(y[..., :1])], axis=-1),
+        lambda y, output: np.concatenate([y, output[..., 3:]], axis=-1),
+    ),
+    Geometry(
+        "returns the values in their order, in another shape",
+        lambda y, shape: y.reshape(shape) if y.size == np.prod(shape) and (y.shape != shape or not y.size) else None,
+        lambda y: y.reshape(*y.shape[:-3], -1),
+        lambda y, output: y.reshape(output.shape),
     ),
 )
 
@@ -141,10 +151,11 @@ GEOMETRIES: tuple[Geometry, ...] = (
 
 
 class _Before(NamedTuple):
-    """Something done to the image before the affine map; ``words`` follows the map."""
+    """Something done to the image before the affine map; ``words`` follows the map. ``whole``: shown by integers."""
 
     words: str
     make: Callable[[Case], Float64]
+    whole: bool = False
 
     def compute(self, seen: Seen) -> Float64:
         """What the map is of."""
@@ -166,6 +177,7 @@ def _statistic(values: Float64, words: str) -> Float64:
         return np.percentile(values, float(words[1:]), axis=1, keepdims=True)
     of: dict[str, Callable[..., Float64]] = {"norm": np.linalg.norm, "mean": np.mean, "median": np.median}
     of |= {"minimum": np.min, "maximum": np.max, "deviation": np.std, "sum": np.sum, "adjusted": _adjusted}
+    of |= {"unbiased": lambda values, **along: np.std(values, ddof=1, **along)}
     return np.asarray(of[words](values, axis=1, keepdims=True))
 
 
@@ -190,6 +202,7 @@ def _by_its_own(axes: tuple[int, ...], less: str, over: str, x: Float64) -> Floa
 _OWN = (
     ("stretched from its own minimum and maximum to 0..1", "minimum", "maximum"),
     ("standardised by its own mean and deviation", "mean", "deviation"),
+    ("standardised by its own mean and unbiased deviation (over n - 1, as torch.std)", "mean", "unbiased"),
     ("standardised by its own mean and deviation, of at least 1/sqrt(size)", "mean", "adjusted"),
     ("divided by its own maximum", "", "maximum"),
     ("less its own minimum", "minimum", ""),
@@ -207,27 +220,23 @@ _OF: tuple[tuple[str, tuple[int, ...]], ...] = (
 )  # fmt: skip
 
 
-def _shifted(number: int | tuple[int, ...], case: Case) -> Float64:
-    """``x - number`` in an integer dtype of its own, which wraps around."""
+def _wrapping(compute: Callable[[Array], Array], case: Case) -> Float64:
+    """What is computed of an image in an integer dtype of its own, which wraps around."""
     values = case.view()
-    if values.dtype.kind not in "iu":
-        return values_of(case) - np.array(number, np.float64)
     with np.errstate(all="ignore"):
-        return oracle.as_float64(values - np.array(number).astype(values.dtype))
+        return oracle.as_float64(compute(values if values.dtype.kind in "iu" else values_of(case)))
 
 
-def _times(number: int, case: Case) -> Float64:
-    """``x * number`` in an integer dtype of its own, which wraps around."""
-    values = case.view()
-    if values.dtype.kind not in "iu":
-        return number * values_of(case)
-    with np.errstate(all="ignore"):
-        return oracle.as_float64(values * np.array(number).astype(values.dtype))
+def _minus(number: int | tuple[int, ...], values: Array) -> Array:
+    return np.asarray(values - np.array(number).astype(values.dtype))
 
 
-def _signed(case: Case) -> Float64:
-    values = case.view()
-    return oracle.as_float64(values.astype(np.int8)) if values.dtype.kind in "iu" else values_of(case)
+def _times(number: int, values: Array) -> Array:
+    return np.asarray(values * np.array(number).astype(values.dtype))
+
+
+def _signed(values: Array) -> Array:
+    return values.astype(np.int8) if values.dtype.kind in "iu" else values
 
 
 def _curved(curve: Callable[[Float64], Float64], low: float, high: float, x: Float64) -> Float64:
@@ -267,11 +276,6 @@ _BEFORES: tuple[_Before, ...] = (
         _of(f"of {what} {words}", functools.partial(_by_its_own, axes, less, over))
         for (words, less, over), (what, axes) in product(_OWN, _OF)
     ),
-    *(
-        _of(f"of (x/255)^{said}{also}", functools.partial(_curved, functools.partial(_power, power), low, high))
-        for said, power in (("2.2", 2.2), ("(1/2.2)", 1 / 2.2), ("2", 2.0), ("0.5", 0.5))
-        for also, low, high in (("", -np.inf, np.inf), (" of the image clipped to 0..255", 0, 255))
-    ),
     _of(
         "of the image clipped to 0..255 and decoded from sRGB to linear light",
         functools.partial(_curved, _linear, 0, 255),
@@ -279,16 +283,52 @@ _BEFORES: tuple[_Before, ...] = (
     *(
         _Before(
             f"of an image whose integers wrap around when {said} subtracted",
-            functools.partial(_shifted, number),
+            functools.partial(_wrapping, functools.partial(_minus, number)),
+            whole=True,
         )
         for said, number in _SUBTRACTED.items()
     ),
-    _Before("of an image whose bytes are taken as signed", _signed),
+    _Before("of an image whose bytes are taken as signed", functools.partial(_wrapping, _signed), whole=True),
     *(
-        _Before(f"of an image whose integers wrap around when they are multiplied by {n}", functools.partial(_times, n))
+        _Before(
+            f"of an image whose integers wrap around when they are multiplied by {n}",
+            functools.partial(_wrapping, functools.partial(_times, n)),
+            whole=True,
+        )
         for n in (2, 255)
     ),
 )
+
+
+def _curves(x: Float64, y: Float64, dtype: np.dtype[Any]) -> Iterator[_Before]:
+    """The power of the image of which its first output channel is an affine map, by the curve's ends and middle."""
+    for z in np.moveaxis(x, -1, 0):
+        order = np.argsort(z[inside := (z >= 0) & (z <= 255)])
+        u, v = z[inside][order] / 255, y[..., 0][inside][order]
+        if (
+            len(u) < _ENOUGH
+            or not u[0] < u[len(u) // 2] < u[-1]
+            or v[0] == v[-1]
+            or not ((d := np.diff(v)) >= 0).all() | (d <= 0).all()
+        ):
+            continue
+        part, low, high = (v[len(u) // 2] - v[0]) / (v[-1] - v[0]), 1 / 16, 16.0
+        for _ in range(50):
+            a, b, c = (float(u[at]) ** (low * high) ** 0.5 for at in (0, len(u) // 2, -1))
+            low, high = ((low * high) ** 0.5, high) if (b - a) / (c - a) > part else (low, (low * high) ** 0.5)
+        near = 256 * max(unit_roundoff(dtype), 2.0**-24)
+        power, root = affine.shortest(low, near * low), affine.shortest(1 / low, near / low)
+        if power == 1:
+            continue
+        said = f"{power:.6g}"
+        if len(f"{root:.6g}") + 2 < len(said):
+            said, power = f"(1/{root:.6g})", 1 / root
+        for also, least, most in (("", -np.inf, np.inf), (" of the image clipped to 0..255", 0, 255)):
+            yield _of(
+                f"of (x/255)^{said}{also}", functools.partial(_curved, functools.partial(_power, power), least, most)
+            )
+
+
 READ: tuple[_Before, ...] = (
     _of("of an image whose memory is read as planes", _planes),
     _of("of an image whose planes are read as pixels", _as_planes),
@@ -309,12 +349,14 @@ def affine_maps(
     low, high = float(y.min()), float(y.max())
     if low == high:
         text = f"returns {low:.6g} whatever the image"
-        yield on_seen("constant", text, lambda seen: np.full(seen.case.shape, low, output.dtype))
+        yield on_seen(text, lambda seen: np.full(seen.case.shape, low, output.dtype), name="constant")
     if low == high or output.dtype.kind in "iub":
         return
     slack = _ROUNDINGS * unit_roundoff(output.dtype) * max(abs(low), abs(high))
     for extremes in (None, _ends(y)):
-        for before in befores:
+        for before in (*befores, *_curves(plain.x, y, output.dtype)) if befores is _BEFORES else befores:
+            if before.whole and plain.case.dtype in oracle.FORMATS:
+                continue
             ends = extremes
             with np.errstate(all="ignore"):
                 z = before.compute(plain)
@@ -342,14 +384,14 @@ def affine_maps(
             channels = affine.readable(fitted, steep, 4 * slack if "its own" in before.words else slack)
             if ends is None and not before.words:
                 channels = _refined(fitted, evidence, steep, slack)
-            text = _whole_text(_listed(channels, direction, mode), before, ends)
+            text = _whole_text(listed(channels, direction, mode), before, ends)
             if ends is None and not before.words:
                 text += _instead_of(direction, mode)
             size = 0.0 if ends is None else max(abs(channel.offset) for channel in channels)
-            if before.words:  # sums over the image are rounded, too
+            if "its own" in before.words:  # sums over the image are rounded, too
                 size += 4 * max(abs(low), abs(high))
             plain_map = channels if ends is None and not before.words else None
-            yield on_seen("measured", text, functools.partial(_apply, before, channels, ends), size, plain_map)
+            yield on_seen(text, functools.partial(_apply, before, channels, ends), size, plain_map)
 
 
 Ends = tuple[Float64, Float64]
@@ -431,7 +473,7 @@ def _mixing(
     short = _short(rows, steep, slack)
     text = _whole_text(_said_sums(short, direction, mode), before, ends)
     size = float(np.abs(short[:, 3]).max()) + slack / _ROUNDINGS
-    return on_seen("measured", text, functools.partial(_summed, before, short, ends), size)
+    return on_seen(text, functools.partial(_summed, before, short, ends), size)
 
 
 def _short(rows: Float64, steep: float, slack: float) -> Float64:
@@ -512,7 +554,7 @@ def nearly(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> St
             worst = 1.25 * float(errors(rows).max())
             levels = worst / _level(rows, direction)
             text = f"{_whole_text(said, before, ends)}, to within {grey_levels(levels)}"
-            return replace(on_seen("nearly", text, functools.partial(_summed, before, rows, ends)), within=worst)
+            return replace(on_seen(text, functools.partial(_summed, before, rows, ends)), within=worst)
     return None
 
 
@@ -546,7 +588,7 @@ def offsets_along_an_axis(evidence: Sequence[Seen], direction: Direction, mode: 
                 f"computes {inputs} with {', '.join(f'{v:+.6g}' for v in values)} in {those} and "
                 f"{f'{rest:+.6g}' if rest else 'nothing'} in the others{_instead_of(direction, mode)}"
             )
-            yield on_seen("along_an_axis", text, functools.partial(_along, order, axis, values, rest))
+            yield on_seen(text, functools.partial(_along, order, axis, values, rest))
 
 
 def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> Iterator[Statement]:
@@ -556,12 +598,12 @@ def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
         if seen.case.regime == "huge" or (y := seen.y) is None or not y.size or not np.isfinite(y).all():
             continue
         slack = 16 * unit_roundoff(np.asarray(seen.outcome.output).dtype) * float(np.abs(y).max())
-        off = (np.abs(y - oracle.real(seen.x, direction, mode)[0]) > slack).any(axis=-1)
+        off = (np.abs(y - real(direction, mode, seen.x)) > slack).any(axis=-1)
         offs.append((y, off))
     if not any(off.any() for _, off in offs) or all(off.all() for _, off in offs):
         return
     others: list[tuple[str, Callable[[Float64], Float64]]] = [("its input", lambda x: x), ("0", np.zeros_like)]
-    others += [(f"mode {m}", functools.partial(_of_mode, direction, m)) for m in MODES if m not in (mode, "identity")]
+    others += [(f"mode {m}", functools.partial(real, direction, m)) for m in MODES if m not in (mode, "identity")]
     right = f"mode {mode}" if direction == "forward" else f"the inverse of mode {mode}"
     for where, places in _PLACES.items():
         if any((off & ~_mask(places, y)).any() for y, off in offs):
@@ -571,9 +613,9 @@ def in_places(evidence: Sequence[Seen], direction: Direction, mode: ModeName) ->
 
             def compute(seen: Seen, places: _Place = places, other: Callable[[Float64], Float64] = other) -> Float64:
                 mask = _mask(places, seen.x)[..., None]
-                return np.where(mask, other(seen.x), oracle.real(seen.x, direction, mode)[0])
+                return np.where(mask, other(seen.x), real(direction, mode, seen.x))
 
-            yield on_seen(f"{what} in {where}", text, compute)
+            yield on_seen(text, compute)
 
 
 _NO_NUMBERS: dict[str, Callable[[Float64], Array]] = {
@@ -591,13 +633,16 @@ def of_no_numbers(evidence: Sequence[Seen], direction: Direction, mode: ModeName
         return
     sources = [c.source for c in expected]
     found: dict[str, Float64] = {}
-    said = []
+    said, lost = [], []
     for name, is_it in _NO_NUMBERS.items():
         each = [np.concatenate([y[..., k][is_it(x[..., s])] for x, y in shown]) for k, s in enumerate(sources)]
         met = [k for k in range(3) if len(each[k])]
         if not met or all(is_it(each[k]).all() for k in met):
             continue
         values = np.array([each[k][0] if k in met else np.nan for k in range(3)])
+        if name != "NaN" and all(np.isnan(each[k]).all() for k in met):
+            lost.append(name)
+            continue
         if not np.isfinite(values[met]).all() or any(np.ptp(each[k]) > 1e-6 * abs(values[k]) for k in met):
             return
         found[name] = values
@@ -608,14 +653,17 @@ def of_no_numbers(evidence: Sequence[Seen], direction: Direction, mode: ModeName
         said.append(f"{name} {as_what}")
 
     def compute(seen: Seen) -> Float64:
-        y, x = oracle.real(seen.x, direction, mode)[0], seen.x[..., sources]
+        y, x = real(direction, mode, seen.x), seen.x[..., sources]
         for name, values in found.items():
             y = np.where(_NO_NUMBERS[name](x) & ~np.isnan(values), values, y)
+        for name in lost:
+            y = np.where(_NO_NUMBERS[name](x), np.nan, y)
         return y
 
     what = f"{'the inverse of ' * (direction == 'inverse')}mode {mode}"
-    if found:
-        yield on_seen("no_numbers", f"computes {what}, but {' and '.join(said)}", compute)
+    said += [f"{' and '.join(lost)} become{'s' * (len(lost) == 1)} NaN"] * bool(lost)
+    if said:
+        yield on_seen(f"computes {what}, but {' and '.join(said)}", compute)
 
 
 _Place = Callable[[Array, Array, Array, tuple[int, ...]], Array]
@@ -650,23 +698,21 @@ def _mask(places: _Place, x: Array) -> Array:
         return np.broadcast_to(places(n, i, j, shape), shape).reshape(x.shape[:-1])
 
 
-def _of_mode(direction: Direction, mode: ModeName, x: Float64) -> Float64:
-    return oracle.real(x, direction, mode)[0]
-
-
 def letters(direction: Direction, mode: ModeName) -> str:
     """The input's channels: an inverse is given them in the order of the mode."""
     return definition(mode).channel_order if direction == "inverse" else "RGB"
 
 
-def _listed(channels: Affine, direction: Direction, mode: ModeName) -> str:
-    return ", ".join(channel.said(letters(direction, mode)) for channel in channels)
+def listed(channels: Affine, direction: Direction, mode: ModeName, digits: int = 9) -> str:
+    """The channels of a map in words."""
+    short = [replace(c, scale=float(f"{c.scale:.{digits}g}"), offset=float(f"{c.offset:.{digits}g}")) for c in channels]
+    return ", ".join(channel.said(letters(direction, mode)) for channel in short)
 
 
 def _instead_of(direction: Direction, mode: ModeName) -> str:
     """What is expected, if anything is: identity stands for no mode, too."""
     expected = expected_map(direction, mode) if definition(mode).steps else None
-    return "" if expected is None else f", where {_listed(expected, direction, mode)} is expected"
+    return "" if expected is None else f", where {listed(expected, direction, mode)} is expected"
 
 
 _FEW = 4  # rows or columns that get constants of their own
@@ -713,7 +759,7 @@ def _apply(before: _Before, channels: Affine, ends: Ends | None, seen: Seen) -> 
 
 
 def on_seen(
-    name: str, text: str, compute: Callable[[Seen], Array], size: float = 0.0, channels: Affine | None = None
+    text: str, compute: Callable[[Seen], Array], size: float = 0.0, channels: Affine | None = None, name: str = ""
 ) -> Statement:
     """A measured statement about values, channels last, in float64."""
 
@@ -723,7 +769,7 @@ def on_seen(
         with np.errstate(all="ignore"):
             return to_format(compute(seen), seen.case.data_format)
 
-    return Statement("measured", name, text, predict, size=size, channels=channels)
+    return Statement("measured", name or text, text, predict, size=size, channels=channels)
 
 
 @functools.cache

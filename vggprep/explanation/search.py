@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import from_format, to_format
+from vggprep.cases import dtype_of, from_format, to_format
 from vggprep.explanation.candidates import candidates, clipped, quantised
 from vggprep.explanation.measure import (
     AS_IT_IS,
@@ -107,10 +107,33 @@ def known(
     for fits in (_strict(loose, shown), loose) if wide else (loose,):
         for each in fits:
             if each.single and each.kind == "rounding":
-                return replace(each, text=f"{each.text}, but only to the precision of float32")
+                return _only_to("float32", each)
         if admitted := [each for each in fits if each.kind != "rounding" and admit(each)]:
             return _chosen(admitted, shown)
     return None
+
+
+def _only_to(dtype: str, statement: Statement) -> Statement:
+    return replace(statement, text=f"{statement.text.rstrip('.')}, but only to the precision of {dtype}")
+
+
+def roughly(statement: Statement, shown: Iterable[Seen]) -> Statement | None:
+    """The statement of images of few bits, where outputs of more miss it by what steps in so few bits may lose."""
+    worst, dtype = 0.0, ""
+    for seen in shown:
+        output, predicted, dtype = seen.outcome.output, statement.predict(seen), seen.case.dtype
+        if output is None or not output.size or seen.case.regime == "huge":
+            continue
+        few = unit_roundoff(dtype_of(dtype))
+        if predicted is None or predicted.shape != output.shape or few <= unit_roundoff(output.dtype):
+            return None
+        y, z = oracle.as_float64(output), oracle.as_float64(predicted)
+        finite = np.isfinite(y)
+        off = float(np.abs(y[finite] - z[finite]).max(initial=0.0))
+        if (finite != np.isfinite(z)).any() or not off <= 4 * few * np.abs(y[finite]).max(initial=0.0):
+            return None
+        worst = max(worst, off)
+    return replace(_only_to(dtype, statement), within=1.25 * worst) if worst else None
 
 
 @functools.cache
@@ -274,7 +297,7 @@ def _moved(shown: Sequence[Seen], direction: Direction, mode: ModeName) -> State
             extremes = _extremes(np.asarray(back[0].outcome.output))
             found = next((e for e in numbers if fits_one(e, back[0], *extremes) and reproduces(e, back)), None)
             if found is not None and numbers is single:
-                found = replace(found, text=f"{found.text}, but only to the precision of float32")
+                found = _only_to("float32", found)
             if found is None and numbers is (single or known):
                 maps = affine_maps(back, direction, mode, (AS_IT_IS,))
                 found = next((each for each in maps if reproduces(each, back)), None)
@@ -308,10 +331,14 @@ def _differ(one: Seen, other: Seen) -> bool:
 
 def _at_another_place(geometry: Geometry, numbers: Statement) -> Statement:
     def predict(seen: Seen) -> Array | None:
-        found = numbers.predict(seen)
-        if found is None:
+        found, output = numbers.predict(seen), seen.outcome.output
+        if found is None or output is None:
             return None
-        moved = geometry.redo(from_format(found, seen.case.data_format))
+        last, output = (from_format(z, seen.case.data_format) if z.ndim == found.ndim else z for z in (found, output))
+        try:
+            moved = geometry.like(last, output) if geometry.like else geometry.redo(last)
+        except ValueError:
+            return None
         return to_format(moved, seen.case.data_format) if moved.ndim == found.ndim else moved
 
     text = f"{geometry.words}; apart from that, it {numbers.text}"

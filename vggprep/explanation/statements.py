@@ -150,16 +150,16 @@ def same(seen: Array, predicted: Array, *, single: bool = False, size: float = 0
     u, of_float32 = unit_roundoff(seen.dtype), oracle.FORMATS["float32"].unit_roundoff
     if single:
         u = max(u, of_float32)
-    whole = seen.dtype.kind in "iub" and not within
     with np.errstate(all="ignore"):
         furthest = np.abs(a - b).max(initial=0.0)
-    if math.isfinite(furthest):
-        bound = 0.0 if whole else ROUNDINGS * (u * np.abs(a).max(initial=0.0) + of_float32 * size) + within
-        return bool(furthest <= bound)
+    whole = seen.dtype.kind in "iub" and not within and math.isfinite(furthest)
     finite = np.isfinite(a)
-    if (finite != np.isfinite(b)).any() or not tolerance.same_values(a[~finite], b[~finite], signed_zero=False).all():
-        return False
-    bound = ROUNDINGS * (u * np.abs(a[finite]).max(initial=0.0) + of_float32 * size) + within
+    if not math.isfinite(furthest):
+        same_others = tolerance.same_values(a[~finite], b[~finite], signed_zero=False)
+        if (finite != np.isfinite(b)).any() or not same_others.all():
+            return False
+    largest = np.abs(a[finite]).max(initial=0.0)
+    bound = 0.0 if whole else ROUNDINGS * u * largest + min(ROUNDINGS * of_float32 * size, 0.01 * largest) + within
     return bool((np.abs(a[finite] - b[finite]) <= bound).all())
 
 

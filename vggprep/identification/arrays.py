@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vggprep import html
 from vggprep.cases import from_format
+from vggprep.functions import preprocess_input
 from vggprep.identification import lattice, png
 from vggprep.identification.lattice import Array, Fit, Precision, Values
 from vggprep.spec import DATA_FORMATS, MODES, DataFormat, Mode, ModeName, definition, known
@@ -267,7 +268,7 @@ def _known(unknown: ArrayIdentification, images: _Images) -> _Answer | None:
     grey = all((image == image[..., :1]).all() for image in images.pixels)
     for parts in (1, 2, *([3] * grey), 4, 9, 16):
         for precision in lattice.precisions(values, images.dtype):
-            if parts > 1 and precision.cast > 2.0**-20:
+            if parts > 1 and precision.is_coarse:
                 continue
             fits = lattice.fits(values, precision, parts, images.own)
             found = [f for f in fits if parts == 1 or f.candidate.is_odd(parts) or parts == 3]
@@ -297,7 +298,7 @@ def _answer(
     whole_shift = c.is_whole and any(c.offset)
     ends = {f(v[at] for each in images.values if each for v in each) for f, at in ((min, 0), (max, -1))}
     stretched = not foreign and ends in ({0, 1}, {-1, 1}) and (low, high) != (0, 255)
-    half = precision.cast > 2.0**-20
+    half = precision.is_coarse
     sure: Literal["certain", "likely", "guess"] = "likely"
     jumps = _jumps(images.pixels) if c.name == "raw" else ""
     if (
@@ -330,8 +331,8 @@ def _answer(
     elif best.parts > 1:
         why_not = "the image was averaged or resized before, its levels are no whole numbers"
     elif not best.exact:
-        few = f"{precision.name} has too few bits (one rounding is {precision.cast:.2g})"
-        why_not = f"{few} to tell neighbouring pixels apart"
+        one = precision.grid or precision.cast
+        why_not = f"{precision.name} are too few to tell neighbouring pixels apart (one rounding is {one:.2g})"
     elif whole_shift:
         spare = 255 - (high - low)
         shift = "a whole number was subtracted, and no array tells which"
@@ -370,7 +371,8 @@ def _outside(images: _Images, fit: Fit) -> tuple[str, str] | None:
         if values is None or not any(np.isin(v, bad).any() for v, bad in zip(values, fit.outside, strict=True)):
             continue
         masks = [np.isin(image[..., k].astype(np.float64), fit.outside[k]) for k in range(3)]
-        if not all(np.array_equal(masks[0], mask) for mask in masks[1:]):
+        several = max(map(len, ends)) > 1 or (image == image[..., :1]).all()
+        if several or not all(np.array_equal(masks[0], mask) for mask in masks[1:]):
             extremes = [{float(v[0]), float(v[-1])} for v in values]
             inside = all(fit.candidate.reaches(k, end) for k in range(3) for end in ends[k])
             at_ends = all(bad <= end for bad, end in zip(ends, extremes, strict=True))
@@ -424,9 +426,15 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
     if values is None:
         return None
     half = lattice.half_precision(values)
+    cuts = ((0, None), (0, -1), (1, None), (1, -1))  # values may be clipped at their ends
+    inner = [next((v[a:b] for a, b in cuts if lattice.steps(v[a:b], half)), v) for v in values]
+    clips = sorted({float(e) for v, kept in zip(values, inner, strict=True) for e in v if not kept[0] <= e <= kept[-1]})
+    values = lattice.as_values(inner)
     found = [lattice.steps(v, half) for v in values]
-    if any(step is None for step in found) or (
-        half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found)
+    if (
+        any(step is None for step in found)
+        or len(clips) > 2
+        or (half and all(s and abs((e := np.log2(s.size)) - np.rint(e)) < 1e-6 for s in found))
     ):
         return None  # of powers of two, few bits are steps by themselves
     scales, means, deviations, open_by = [], [], [], []
@@ -447,7 +455,8 @@ def _unknown_constants(unknown: ArrayIdentification, images: _Images) -> _Answer
         f"its channels hold evenly spaced values, {_list(scales)} apart; if that is one grey level: {formula}"
         f"{open_to if any(open_by) else ''}; no array tells {'which, nor ' if any(open_by) else ''}the sign"
     )
-    note = _statistics(images)
+    note = "" if clips else _statistics(images)
+    why += f"; then clipped at {' and '.join(f'{end:.6g}' for end in clips)}" if clips else ""
     answer = replace(
         unknown,
         story=f"evenly spaced values, of grey levels by no known constants or of quantised numbers{note}",
@@ -592,11 +601,13 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
             return replace(found, name="caffe", story=story, why=why)
         return found
     if high > 255:
-        widened = all(bool((image % 257 == 0).all()) for image in images.pixels)
-        story = "bytes times 257, as 8-bit images widened to 16 bits" if widened else "levels beyond 255, as of 16 bits"
-        return replace(
-            unknown, story=story, why=why, why_not="it does not hold bytes: divide by 257 where it is a 16-bit image"
-        )
+        times = int(np.gcd.reduce([np.gcd.reduce(image, axis=None) for image in images.pixels]))
+        story = f"levels beyond 255, as of {int(high).bit_length()} bits"
+        why_not = f"it does not hold bytes: those of 0..{2 ** int(high).bit_length() - 1} are"
+        if times > 1 and high // times <= 255:
+            story = f"bytes times {times}" + ", as 8-bit images widened to 16 bits" * (times in (256, 257))
+            why_not = f"it does not hold bytes: divide by {times}"
+        return replace(unknown, story=story, why=why, why_not=why_not)
     black, white = (float(np.mean([(image == end).mean() for image in images.pixels])) for end in (0, 255))
     clipped = min(black, white) > 0.04 and black + white < 0.9
     if max(black, white) > 0.04:
@@ -606,10 +617,12 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
         name="raw",
         story=_BYTES,
         sure="guess" if clipped else "likely",
-        why=f"{why}; a picture's own, or stretched, quantised, inverted or of YCbCr: bytes do not tell",
+        why=f"{why}; a picture's own, or stretched, quantised, inverted or of YCbCr or HSV: bytes do not tell",
         also=("integer_arithmetic", "quantised", "stretched"),
         why_not="bytes that were clipped do not tell what they were" if clipped else "",
     )
+    if told := _of_torch(images):
+        return replace(found, name="", sure="guess", story=told, why=why, why_not=_TURNED)
     if jumps := _jumps(images.pixels):
         return replace(found, sure="guess", why=f"{why}, {jumps}", why_not=_TURNED)
     turned = [_turned(image) for image in images.pixels]
@@ -620,6 +633,18 @@ def _integers(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
         return replace(found, why_not=found.why_not or _MAY_HAVE_WRAPPED)
     out = np.stack([np.asarray(image).astype(np.uint8) for image in images.pixels])
     return replace(found, pixels=out if len(unknown.shape) == 4 else out[0])
+
+
+def _of_torch(images: _Images) -> str:
+    """That bytes are those alone to which torch mode times 255 can be cut; empty if others occur, or too few."""
+    y = preprocess_input(np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3), mode="torch") * np.float32(255)
+    for words, cut in (("wrapped modulo 256", y.astype(np.int64)), ("were clipped to 0..255", np.clip(y, 0, 255))):
+        held = [np.unique(cut[..., k].astype(np.uint8)) for k in range(3)]
+        seen = [np.unique(np.concatenate([image[..., k].ravel() for image in images.pixels])) for k in range(3)]
+        chance = sum(len(s) * np.log2(len(h) / 256) for s, h in zip(seen, held, strict=True))
+        if chance < -28 and all(np.isin(s, h).all() for s, h in zip(seen, held, strict=True)):
+            return f"bytes that torch mode times 255 gives where they {words}, and no others"
+    return ""
 
 
 _BYTES = "whole numbers from 0 to 255, as in an image file"
@@ -666,7 +691,13 @@ def _by_range(unknown: ArrayIdentification, images: _Images) -> ArrayIdentificat
         for k in range(3)
     ]
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
-    why = f"no known step undone gives whole numbers, so it is judged by its range alone, {low:.4g} to {high:.4g}"
+    extents = [f"{a:.4g} to {b:.4g}" for a, b in ends]
+    sizes = [b - a for a, b in ends]
+    said = extents[0] if len(set(extents)) == 1 else f"{low:.4g} to {high:.4g}"
+    said = f"{', '.join(extents)} in its channels" if max(sizes) > 4 * min(sizes) else said
+    why = f"no known step undone gives whole numbers, so it is judged by its range alone, {said}"
+    if low >= 0 and ends[0][1] > 2 and ends[0][1] <= 360 and max(ends[1][1], ends[2][1]) <= 1:
+        why += ", as of a hue in degrees beside saturation and value"
     values = images.together()
     few = max(map(len, values)) if values is not None else 4097
     if few < 8:

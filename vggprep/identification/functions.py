@@ -11,7 +11,7 @@ import numpy as np
 
 from vggprep import html
 from vggprep.cases import Case
-from vggprep.checks.subject import Subject
+from vggprep.checks.subject import Subject, same_bits
 from vggprep.configurations.words import sentence
 from vggprep.conformance.engine import Selection
 from vggprep.conformance.judging import judge
@@ -21,7 +21,7 @@ from vggprep.explanation import affine, search
 from vggprep.explanation.affine import Affine
 from vggprep.explanation.candidates import candidates
 from vggprep.explanation.dependence import Dependence, dependence
-from vggprep.explanation.statements import Seen, seen_last, unit_roundoff
+from vggprep.explanation.statements import Seen, Statement, seen_last, unit_roundoff
 from vggprep.identification.probes import DTYPES, Array, Probe, probes, sized_probes, square_probes
 from vggprep.implementations import Implementation
 from vggprep.implementations.advice import recognised
@@ -157,7 +157,7 @@ def _checked(implementation: Implementation, answer: Answer, few: bool) -> Answe
 
 
 def _said(result: Result) -> str:
-    return f"{result.message}: it {result.diagnosis}" if result.diagnosis else result.message
+    return f"{result.message} ({result.diagnosis.rstrip('.')})" if result.diagnosis else result.message
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
@@ -220,6 +220,11 @@ def _identify(
         return named
     if channels is not None and _is_plain([*every, *filter(None, [large])], asked):
         return _affine_answer(answer, channels, error, own)
+    again = [ask(Probe("", base.case)).outcome.output for _ in range(2)]
+    if any(other is None or not same_bits(other, cast(Array, base.outcome.output)) for other in again):
+        return replace(answer, story="the same image gives different results the second time (state, or chance)")
+    if (rough := _rough(every, asked, answer, fitted, large, own)) is not None:
+        return rough
 
     def look(case: Case) -> Dependence:
         def again(image: Array) -> Outcome:
@@ -228,19 +233,20 @@ def _identify(
 
         return dependence(again, case.values(), "forward", asked or "identity")
 
+    if len(set(ranks)) > 1:
+        of_dtype = [each for each in shown if _is_like(each.case, base.case, ("dtype", "data_format"))]
+        by_rank = _by(of_dtype, lambda case: _RANK_WORDS[case.rank], asked, own)
+        if len(by_rank) > 1 and _UNKNOWN not in by_rank:
+            return replace(answer, kind="measured", story=_listed(by_rank, "rank"))
     measured = look(base.case)
     if not measured.on_more_than_values:
-        of_format = [each for each in every if each.case.data_format == base.case.data_format]
-        of_dtype = [each for each in of_format if each.case.dtype == base.case.dtype]
-        of_rank = [each for each in of_format if each.case.rank == base.case.rank]
-        by_rank = _by(of_dtype, lambda case: _RANK_WORDS[case.rank], asked, own) if len(set(ranks)) > 1 else {}
-        said = (
-            by_rank
-            if len(by_rank) > 1 and _UNKNOWN not in by_rank
-            else _by(of_rank, lambda case: case.dtype, asked, own, look)
-        )
-        if said and (len(said) > 1 or not by_rank or by_rank == said):
-            return replace(answer, kind="measured", story=_listed(said, "rank" if said is by_rank else "dtype"))
+        # Of images of the same sizes: of other sizes, all may be otherwise.
+        of_rank = [each for each in shown if _is_like(each.case, base.case)]
+        by_dtype = _by(of_rank, lambda case: case.dtype, asked, own, look)
+        of_sizes = [each for each in every if _is_like(each.case, base.case, ("dtype", "rank", "data_format"))]
+        mine = next((text for text, dtypes in by_dtype.items() if base.case.dtype in dtypes), "")
+        if by_dtype and (mine.startswith(_DOES) or mine in _by(of_sizes, lambda case: "", asked, own)):
+            return replace(answer, kind="measured", story=_listed(by_dtype, "dtype"))
     if not measured.on_more_than_values and (part := _of_usual(every, asked)):
         return replace(answer, kind="measured", story=f"{part} (of images of 0..255; of others, something else)")
     return replace(answer, story=f"{measured.story or _VARIES} (measured in {base.case.dtype})")
@@ -254,6 +260,32 @@ def _of_usual(shown: Sequence[_Shown], asked: ModeName | None) -> str:
     found = next(known, None) if usual and usual[0].tells else None
     found = found or search.measured(usual, "forward", asked or "identity")
     return found.text.rstrip(".") if found else ""
+
+
+def _is_like(case: Case, base: Case, what: Sequence[str] = ("rank", "data_format")) -> bool:
+    return all(getattr(case, each) == getattr(base, each) for each in what)
+
+
+def _rough(
+    shown: Sequence[_Shown],
+    asked: ModeName | None,
+    answer: Answer,
+    fitted: tuple[Affine, float] | None,
+    large: _Shown | None,
+    own: Sequence[ModeName],
+) -> Answer | None:
+    """What holds of all images but those of float16, and of those to their precision."""
+    few, others = ([s for s in shown if (s.case.dtype == "float16") == half] for half in (True, False))
+    channels, error = fitted or (None, 0.0)
+    told = _told(others, asked, answer, channels, large, own) if few else None
+    if few and told is None and (found := search.measured(_evidence(others), "forward", asked or "identity")):
+        plain = channels is not None and found.channels is not None
+        measured = replace(answer, kind="measured", story=found.text)
+        told = (_affine_answer(answer, channels, error, own) if plain and channels else measured), found
+    if told is None or search.roughly(told[1], _evidence(few)) is None:
+        return None
+    note = "of float16, only to the precision of float16"
+    return replace(told[0], fails=(note,)) if told[0].is_right else replace(told[0], notes=(*told[0].notes, note))
 
 
 def _is_plain(shown: Sequence[_Shown], asked: ModeName | None) -> bool:
@@ -270,7 +302,12 @@ def _evidence(shown: Iterable[_Shown]) -> list[Seen]:
 _RANKS = ("mode", "fault", "family", "inverse", "steps")
 
 
-def _named(
+def _named(shown: Sequence[_Shown], *words: Any, **more: Any) -> Answer | None:
+    told = _told(shown, *words, **more)
+    return told and told[0]
+
+
+def _told(
     shown: Sequence[_Shown],
     asked: ModeName | None,
     answer: Answer,
@@ -279,7 +316,7 @@ def _named(
     own: Sequence[ModeName] = (),
     *,
     blame: bool = True,
-) -> Answer | None:
+) -> tuple[Answer, Statement] | None:
     """A mode, if the function conforms to it on all images; else what the law allows to say of all of them."""
     evidence = _evidence(shown)
     also_large = [] if large is None else [large.seen]
@@ -303,7 +340,8 @@ def _named(
     if conforming is not None:
         names = (e.name for e in near if e.name != conforming and (e.name, e.mode) in maps)
         made = replace(answer, kind="mode", name=conforming, mode=conforming, level=level, channels=channels)
-        return replace(made, also=tuple(dict.fromkeys(names))[:4], story=_of_mode(conforming))
+        right = next(e for e in candidates("forward", conforming) if e.kind == "rounding")
+        return replace(made, also=tuple(dict.fromkeys(names))[:4], story=_of_mode(conforming)), right
     if not evidence or not evidence[0].tells:
         return None
     best = next(iter(near), None) or (search.measured(evidence, "forward", modes[0]) if blame else None)
@@ -313,14 +351,15 @@ def _named(
     also = dict.fromkeys(e.name for e in near if e.name != best.name and (e.name, e.mode) in maps)
     named = replace(answer, mode=best.mode, story=best.text, also=tuple(also)[:4])
     if best.kind in ("steps", "measured", "rounding"):
-        return replace(named, kind="measured")
+        return replace(named, kind="measured"), best
     if best.kind == "mode" and best.mode is not None:
         level = _level(best.mode, shown)
-        return replace(named, kind="mode", name=best.mode, level=level, channels=channels, story=_of_mode(best.mode))
+        mode = replace(named, kind="mode", name=best.mode, level=level, channels=channels, story=_of_mode(best.mode))
+        return mode, best
     story = best.fault.story if best.fault else best.text
     kind = cast(Literal["fault", "family", "inverse"], best.kind)
     exact = channels if (best.name, best.mode) in maps else None  # else they are those of one image
-    return replace(named, kind=kind, name=best.name, channels=exact, story=story)
+    return replace(named, kind=kind, name=best.name, channels=exact, story=story), best
 
 
 def _of_mode(name: ModeName) -> str:
@@ -365,7 +404,7 @@ def _by(
     for kind, case in list(unknown.items())[: len(said) > 1]:  # what is measured of the first may not hold of others
         if look and (story := look(case).story):
             said[_UNKNOWN].remove(kind)
-            said[f"does what was measured: {story}"] = [kind]
+            said[f"{_DOES}what was measured: {story}"] = [kind]
     return {text: kinds for text, kinds in said.items() if kinds} if {*said} - {_UNKNOWN} else {}
 
 
@@ -377,7 +416,8 @@ def _listed(said: dict[str, list[str]], what: str) -> str:
 
 _RANK_WORDS = {3: "single images", 4: "batches"}
 _VARIES = "it does not do to all images what it does to one"
-_UNKNOWN = "does something that is neither known nor measured"
+_DOES = "does "
+_UNKNOWN = f"{_DOES}something that is neither known nor measured"
 
 
 def _level(mode: ModeName, shown: Sequence[_Shown]) -> Level | None:
@@ -436,7 +476,7 @@ def _all_shown(plain: Sequence[_Shown], base: Case, takes_format: bool, ask: Cal
         case = each.case
         if case.data_format != base.data_format and not takes_format:
             continue
-        if case.rank == base.rank and case.data_format == base.data_format:
+        if case.data_format == base.data_format and (case.rank == base.rank or case.dtype == base.dtype):
             seen += map(ask, probes(case.dtype, case.rank, case.data_format))
         elif case.dtype == base.dtype:
             seen.append(each)

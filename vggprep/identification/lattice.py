@@ -157,21 +157,29 @@ def _key(one: Candidate) -> tuple[float, ...]:
 class Precision(NamedTuple):
     """What the values have been rounded to: at the end (``cast``) and in each step (``each``); unit roundoffs.
 
-    ``cut``: at the end, bits were dropped.
+    ``cut``: at the end, bits were dropped. ``grid``: at the end, to multiples of it.
     """
 
     name: str
     cast: float
     each: float
     cut: bool = False
+    grid: float = 0.0
 
     @property
     def is_once(self) -> bool:
         """Whether only the last step has few bits."""
         return self.each < 2.0**-20 < self.cast
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the values hold less than those of float32."""
+        return self.cast > 2.0**-20 or bool(self.grid)
+
     def rounded(self, exact: Float64) -> Float64:
         """What becomes of a number at the end."""
+        if self.grid:
+            return np.asarray(self.grid * np.rint(exact / self.grid))
         if not self.cut:
             return np.asarray(oracle.round_array(exact.copy(), oracle.FORMATS[self.name]))
         grain = np.maximum(_grain(exact, self.name), 1e-300)
@@ -214,6 +222,13 @@ def precisions(values: Values, dtype: str) -> Iterator[Precision]:
     if dtype == "float64" and not all(_is_held(v, "float32") for v in values):
         yield Precision("float64", 2.0**-40, 2.0**-40)  # the maps are fitted no more closely than this
     yield Precision("float32", u["float32"], u["float32"])
+    each = 8 * u["float32"]
+    for digits in (1, 2, 3, 4, 5):
+        grid = 10.0**-digits
+        if all((abs(v / grid - np.rint(v / grid)) <= each * abs(v) / grid).all() for v in values):
+            if not all((v == np.rint(v)).all() for v in values):
+                yield Precision(f"{digits} decimal{'s' * (digits > 1)}", u["float32"], u["float32"], grid=grid)
+            break
     half = half_precision(values)
     if half and max(map(len, values)) > 2:
         yield Precision(half, u[half], u["float32"])
@@ -244,7 +259,7 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
     everyone = [c for c in candidates(own) if c.common or (parts == 1 and precision.each == precision.cast < 2.0**-20)]
     alive = np.arange(len(everyone))
     scale, offset = (np.array([getattr(c, what) for c in everyone]) for what in ("scale", "offset"))
-    given, values = values, _values([precision.middle(v) for v in values])
+    given, values = values, as_values([precision.middle(v) for v in values])
     few = tuple(v[:: max(1, len(v) // 12)] for v in values)
     for k in range(3):  # a few values first: most candidates need no more
         near = _distance(few[k], scale[alive, k], offset[alive, k], precision, parts)[2]
@@ -283,8 +298,8 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
         found.append(
             Fit(
                 candidate,
-                _values([np.where(g, level, -1.0) for g, level in zip(good, levels, strict=True)]),
-                _values([v[~g] for v, g in zip(given, good, strict=True)]),
+                as_values([np.where(g, level, -1.0) for g, level in zip(good, levels, strict=True)]),
+                as_values([v[~g] for v, g in zip(given, good, strict=True)]),
                 float(max(off)),
                 parts,
                 resolved or (max(off) <= 0.25 and count >= 30),
@@ -295,6 +310,11 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
         )
     if not found:
         return []
+    # What has every second level alone, but at the ends, where values may be clipped, is no map of theirs.
+    outside, strides = ([of(f) for f in found] for of in (lambda f: sum(map(len, f.outside)), _stride))
+    finest = min(strides[n] for n, count in enumerate(outside) if count == min(outside))
+    finest = min(strides) if min(strides) < finest else max(strides)
+    found = [f for f, stride in zip(found, strides, strict=True) if stride <= finest]
     fewest = min(sum(map(len, f.outside)) for f in found)
     found = [f for f in found if sum(map(len, f.outside)) == fewest]
     best = min(f.misfit for f in found)
@@ -307,7 +327,14 @@ def fits(values: Values, precision: Precision, parts: int = 1, own: tuple[Mode, 
     return simple or found
 
 
-def _values(each: Sequence[Float64]) -> Values:
+def _stride(fit: Fit) -> int:
+    """Of which number all levels are multiples, but for the first and the last of a channel."""
+    inner = [np.sort(level[level >= 0])[1:-1] for level in fit.levels]
+    return int(np.gcd.reduce(np.concatenate([np.diff(each) for each in inner]).astype(np.int64)))
+
+
+def as_values(each: Sequence[Float64]) -> Values:
+    """Those of three channels."""
     return each[0], each[1], each[2]
 
 
@@ -319,7 +346,8 @@ def _distance(
     x = (v - o) / s * parts
     levels = np.minimum(np.maximum(np.rint(x), 0), 255 * parts)
     roundings = 3 if precision.each > 2.0**-20 else 6  # of halves few are wanted, for they explain too much
-    slack = (precision.cast * abs(v) + roundings * precision.each * (abs(v) + abs(o))) / abs(s) * parts
+    lost = precision.grid / 2 + precision.cast * abs(v)
+    slack = (lost + roundings * precision.each * (abs(v) + abs(o))) / abs(s) * parts
     most = np.maximum(slack, 0.5) if precision.cut else 0.5  # above, what is 255 may seem to be more
     return levels, slack, abs(x - levels) <= np.where(slack > 0.45, most, slack)
 
@@ -340,7 +368,7 @@ def _misfit(
     for k in range(3):
         exact = levels[k][good[k]] / parts * candidate.scale[k] + candidate.offset[k]
         v = values[k][good[k]]
-        size = precision.cast * abs(v) + precision.each * (abs(v) + abs(candidate.offset[k])) + 1e-30
+        size = precision.grid + precision.cast * abs(v) + precision.each * (abs(v) + abs(candidate.offset[k])) + 1e-30
         # What is rounded once had a neighbour in float32, which may go to the other side.
         reach = 2 * precision.each * (abs(exact) + abs(candidate.offset[k])) if precision.is_once else 0 * exact
         near = exact + reach * np.array([[-1], [1]])

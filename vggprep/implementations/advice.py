@@ -28,12 +28,15 @@ SIZES = (224, 299, 331, 227, 256, 384, 512)
 """The heights and widths of images that published models take."""
 
 NoteKind = Literal[
-    "one_size", "resizes", "mixes", "channels_first", "takes_channels_first", "wants", "wants_dict", "wants_keyword",
-    "required", "mode_word", "mode_refused", "data_format_words", "layout_parameter",
+    "one_size", "one_size_alone", "one_image", "resizes", "mixes", "channels_first", "takes_channels_first", "wants",
+    "wants_dict", "wants_keyword", "required", "mode_word", "mode_refused", "data_format_words", "layout_parameter",
 ]  # fmt: skip
 
 NOTES: Mapping[NoteKind, str] = {
     "one_size": "refuses images of {small} and accepts {size}: judged at that size",
+    "one_size_alone": "returns the same for all images of {small}, but not for those of {size}: judged at that size",
+    "one_image": "refuses batches of more than one image and accepts one of {size}: wrap it as "
+    "lambda x: np.concatenate([{name}(image[None]) for image in x]), and judge it with --size {size}",
     "resizes": "returns images of {size} whatever their size: judged at that size; resizing is not judged",
     "mixes": "returns images of {size} whatever their size, and mixes the pixels even of one of that size: resizing "
     "and cropping are not judged, so wrap the part after them",
@@ -150,7 +153,8 @@ class _Asker:
         for array in self.images(*_SMALL):
             outcome = self.call(array)
             if outcome.output is not None and outcome.output.shape == array.shape:
-                return self.without_mode(array)
+                flat = len(np.unique(outcome.output)) <= 3 and self.ignores(array)
+                return (self.at_one_size(array) if flat else {}) or self.without_mode(array)
             returned += [(array, outcome)] if outcome.refusal is None else []
         if returned:
             return self.of_one_output(*returned[0])
@@ -232,16 +236,25 @@ class _Asker:
                 return image, y
         return None
 
-    def at_one_size(self) -> dict[str, Any]:
-        """What refuses small images may take those of one size: of one that it names, or of a usual one."""
+    def ignores(self, image: Array) -> bool:
+        """Whether another image gives the same."""
+        first, other = self.call(image).output, self.call(np.flip(image) // 2).output
+        return first is not None and _same(first, other)
+
+    def at_one_size(self, ignored: Array | None = None) -> dict[str, Any]:
+        """What refuses small images, or ignores them, may take those of one size: that it names, or a usual one."""
         said = [str(self.call(array).refusal or "") for array in self.images(*_SMALL)]
         named = [(int(h), int(w)) for text in said for h, w in re.findall(r"(\d{2,4})\D{1,5}(\d{2,4})", text)]
         for size in dict.fromkeys([*(s for s in named if s != _SMALL and max(s) <= 2048), *((n, n) for n in SIZES)]):
             found = self.at(size)
-            if found is None:
-                continue
-            self.note("one_size", small=_shown(_SMALL), size=_shown(size))
-            return {"size": size, **self.only_rank(size, self.layout)}
+            if found is not None and (ignored is None or not self.ignores(found[0])):
+                self.note("one_size" if ignored is None else "one_size_alone", small=_shown(_SMALL), size=_shown(size))
+                return {"size": size, **self.only_rank(size, self.layout)}
+            if found is None and any(
+                self.call(image[:1]).output is not None for image in self.images(*size) if image.ndim == 4
+            ):
+                self.note("one_image", size=_shown(size))
+                return {}
         return {}
 
     def only_rank(self, size: tuple[int, int], layout: DataFormat) -> dict[str, Any]:
