@@ -119,13 +119,14 @@ def test_a_noisy_run_has_tables_and_charts_only_if_told_to(
 def test_names_beside_the_lines_are_apart_in_the_order_of_the_lines_and_not_above_the_axis() -> None:
     pytest.importorskip("matplotlib").use("Agg")
     from matplotlib import pyplot
+    from matplotlib.text import Annotation
 
     _, ax = pyplot.subplots()
     ax.set_yscale("log")
     ax.set_ylim(0.1, 20)
     ends = [(1.0, y, f"{y:g}", "black") for y in (19, 0.2, 18, 18.5, 0.21, 17)]
     report._label_ends(ax, ends)
-    placed = {text.get_text(): text.xyann[1] for text in ax.texts}
+    placed = {name.get_text(): name.xyann[1] for name in ax.texts if isinstance(name, Annotation)}
     assert sorted(placed, key=placed.__getitem__) == ["0.2", "0.21", "17", "18", "18.5", "19"]
     heights = sorted(placed.values())
     assert heights[-1] <= 20
