@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from vggprep import oracle, tolerance
 from vggprep.cases import Array
+from vggprep.proof.digests import Batch
 from vggprep.spec import Direction, ModeName
 
 UNITS, LEVELS = 1e-6, 1e-11
@@ -65,19 +66,44 @@ def _float(x: Array) -> Array:
     return x if x.dtype == np.float32 else x.astype(np.float64)
 
 
-def interleaved(planes: Sequence[Array]) -> Array:
-    """The pixels of three planes of any 32-bit dtype, channels last: ``np.stack(planes, axis=-1)``."""
-    pixels = np.empty((len(planes[0]), 3), planes[0].dtype)
-    _interleave(*(plane.view(np.uint32) for plane in planes), pixels.view(np.uint32).reshape(-1))
-    return pixels
+class Prepared(NamedTuple):
+    """An image: three planes of its values, those of what the function gets, and the pixels of the latter."""
+
+    originals: Array
+    inputs: Array
+    pixels: Array
 
 
-def planes_of(image: Array) -> list[Array]:
-    """Copies of the three planes of a contiguous image, channels last, of a dtype of 8 or 32 bits."""
+def prepared(firsts: Sequence[int], size: int, dtype: str, mode: ModeName | None, *, no_nan: bool) -> Prepared:
+    """``size`` patterns of a 32-bit dtype from ``firsts`` on, one for each channel.
+
+    With a mode the function gets, as float32, what the definition makes of them; with ``no_nan``, 0 instead of NaN.
+    """
+    bits = np.empty((3, size), np.uint32)
+    starts = np.array(firsts, np.uint32)
+    originals, pixels = bits.view(dtype), np.empty((size, 3), np.uint32)
+    if mode is None:
+        _count(starts, bits, pixels.reshape(-1))
+        return Prepared(originals, originals, pixels.view(dtype))
+    inputs = np.empty((3, size), np.float32)
+    names, constants, sources = _all_named_steps(mode)
+    _define(starts, bits, originals, names, constants, sources, no_nan, inputs, pixels.view(np.float32).reshape(-1))
+    return Prepared(originals, inputs, pixels.view(np.float32))
+
+
+@cache
+def _all_named_steps(mode: ModeName) -> tuple[Array, Array, Array]:
+    """Of the way forward, in the order of the preprocessed channels; and the image's channel of each."""
+    names, constants = zip(*(_named_steps("forward", mode, channel) for channel in range(3)), strict=True)
+    return np.array(names), np.array(constants), np.array([route.source for route in oracle.routes("forward", mode)])
+
+
+def separate(image: Array, memory: Array) -> list[Array]:
+    """The three planes of a contiguous image, channels last, of a dtype of 8 or 32 bits, in ``memory``, as many bytes."""
     unsigned = np.dtype(f"u{image.dtype.itemsize}")
-    planes = [np.empty(image.size // 3, image.dtype) for _ in range(3)]
-    _separate(image.reshape(-1).view(unsigned), *(plane.view(unsigned) for plane in planes))
-    return planes
+    planes = memory.view(unsigned).reshape(3, -1)
+    _separate(image.reshape(-1).view(unsigned), planes)
+    return [*planes.view(image.dtype)]
 
 
 def equal_bits(a: Array, b: Array) -> bool:
@@ -102,25 +128,18 @@ class Watch:
         """The flags of a float32 plane: the definition says what is wrong or, unless ``exact``, the bound."""
         flags = np.zeros(-(-len(got) // self.block), np.uint8)
         forward, roundoff = self.direction == "forward", oracle.FORMATS["float32"].unit_roundoff
-        line, values = affine(self.direction, self.mode, channel), _float(given)
+        line = affine(self.direction, self.mode, channel)
         names, constants = _named_steps(self.direction, self.mode, channel)
         limits = np.array([tolerance.limit("float32"), tolerance.PIXEL_LIKE])
-        if exact:
-            _other_than_defined(values, got, names, constants, self.block, flags)
-        else:
-            bound = (tolerance.bound(self.mode) - UNITS) * roundoff
-            _unfaithful(values, got, *line, limits[0], bound, self.block, flags)
-        if forward and not len(names):
-            return flags  # what is right is not off
-        pixels = values if forward else _float(original)
+        bound = -1.0 if exact else (tolerance.bound(self.mode) - UNITS) * roundoff
         grey = float(oracle.grey_levels(self.mode)[channel]) if forward else 1.0
         near = np.array([_below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)])
-        _larger(pixels, values, got, forward, *line, limits, near, self.block, flags)
+        _watched(original, given, got, forward, names, constants, *line, bound, limits, near, self.block, flags)
         for number in np.flatnonzero(flags & _MAYBE).tolist():
             at = slice(number * self.block, (number + 1) * self.block)
             real = _real_steps(self.direction, self.mode, channel)
-            found = _maxima(pixels[at], values[at], got[at], forward, *real, grey, limits, roundoff)
-            self._note(flags, number, *found)
+            planes = _float(original[at]), _float(given[at]), got[at]
+            self._note(flags, number, *_maxima(*planes, forward, *real, grey, limits, roundoff))
         flags &= WRONG | MISSING
         return flags
 
@@ -129,7 +148,7 @@ class Watch:
         flags = np.zeros(-(-len(got) // self.block), np.uint8)
         steps = _named_steps(self.direction, self.mode, channel)
         levels = np.full(len(flags), -1.0)
-        _other_pixels(_float(original), given, *steps, got, tolerance.PIXEL_LIKE, levels, self.block, flags)
+        _other_pixels(original, given, *steps, got, tolerance.PIXEL_LIKE, levels, self.block, flags)
         for number in np.flatnonzero(levels > self.levels).tolist():
             self._note(flags, number, -1.0, float(levels[number]))
         return flags
@@ -185,11 +204,44 @@ def _interleave(first: Any, second: Any, third: Any, pixels: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _separate(pixels: Any, first: Any, second: Any, third: Any) -> None:
+def _separate(pixels: Any, planes: Any) -> None:
+    first, second, third = planes[0], planes[1], planes[2]
     for i in range(len(first)):
         first[i] = pixels[3 * i]
         second[i] = pixels[3 * i + 1]
         third[i] = pixels[3 * i + 2]
+
+
+@njit(nogil=True, cache=True)
+def _count(starts: Any, bits: Any, pixels: Any) -> None:
+    """Fill the planes ``bits`` with the numbers from ``starts`` on, which wrap around, and ``pixels`` with the same."""
+    for start in range(0, bits.shape[1], _CHUNK):
+        stop = min(start + _CHUNK, bits.shape[1])
+        for channel in range(3):
+            plane, first = bits[channel, start:stop], np.uint32(starts[channel] + np.uint32(start))
+            for i in range(len(plane)):
+                plane[i] = first + np.uint32(i)
+        _interleave(bits[0, start:stop], bits[1, start:stop], bits[2, start:stop], pixels[3 * start : 3 * stop])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _define(
+    starts: Any, bits: Any, originals: Any, names: Any, constants: Any, sources: Any, no_nan: bool, inputs: Any,
+    pixels: Any,
+) -> None:  # fmt: skip
+    """The same, with the definition of ``originals``, the same memory as ``bits``, in ``inputs`` and ``pixels``."""
+    for start in range(0, bits.shape[1], _CHUNK):
+        stop = min(start + _CHUNK, bits.shape[1])
+        for channel in range(3):
+            plane, first = bits[channel, start:stop], np.uint32(starts[channel] + np.uint32(start))
+            for i in range(len(plane)):
+                plane[i] = first + np.uint32(i)
+        for channel in range(3):
+            chunk = inputs[channel, start:stop]
+            _steps_in_turn(originals[sources[channel], start:stop], names[channel], constants[channel], chunk)
+            for i in range(len(chunk) if no_nan else 0):
+                chunk[i] = chunk[i] if chunk[i] == chunk[i] else np.float32(0)
+        _interleave(inputs[0, start:stop], inputs[1, start:stop], inputs[2, start:stop], pixels[3 * start : 3 * stop])
 
 
 @njit(nogil=True, cache=True)
@@ -201,97 +253,103 @@ def _difference(a: Any, b: Any) -> Any:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _other_than_defined(given: Any, got: Any, names: Any, constants: Any, block: int, flags: Any) -> None:
-    """Flag the blocks in which the float32 bits are not the definition's, NaNs being all equal, and those with NaNs."""
-    defined = np.empty(_CHUNK, np.float32)
+def _watched(
+    original: Any, given: Any, got: Any, forward: bool, names: Any, constants: Any, scale: float, offset: float,
+    bound: float, limits: Any, most: Any, block: int, flags: Any,
+) -> None:  # fmt: skip
+    """Flag the blocks, each while it is in the cache: the definition says what is wrong or, if not negative, ``bound``."""
     for number in range(len(flags)):
-        wrong, missing = np.int32(0), np.int32(0)
-        for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
-            at = slice(start, min(start + _CHUNK, (number + 1) * block))
-            mine, right = got[at], defined[: len(got[at])]
-            _steps_in_turn(given[at], names, constants, right)
-            bits, others = mine.view(np.int32), right.view(np.int32)
-            other = np.int32(0)
-            for i in range(len(bits)):
-                other |= bits[i] ^ others[i]
-                missing |= np.int32(mine[i] != mine[i])
-            for i in range(len(bits) if other else 0):
-                wrong |= np.int32((bits[i] != others[i]) & ((mine[i] == mine[i]) | (right[i] == right[i])))
-        flags[number] |= WRONG * wrong | MISSING * missing
+        at = slice(number * block, number * block + block)
+        values, results = given[at], got[at]
+        if bound < 0:
+            flags[number] = _other_than_defined(values, results, names, constants)
+        else:
+            flags[number] = _unfaithful(values, results, scale, offset, limits[0], bound)
+        # Where nothing is computed, what is right is not off.
+        if (len(names) or not forward) and _larger(original[at], values, results, forward, scale, offset, limits, most):
+            flags[number] |= _MAYBE
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _other_than_defined(given: Any, got: Any, names: Any, constants: Any) -> Any:
+    """``WRONG`` if any float32 bits are not the definition's, NaNs being all equal; ``MISSING`` if there are NaNs."""
+    defined = np.empty(_CHUNK, np.float32)
+    wrong, missing = np.int32(0), np.int32(0)
+    for start in range(0, len(got), _CHUNK):
+        at = slice(start, start + _CHUNK)
+        mine, right = got[at], defined[: len(got[at])]
+        _steps_in_turn(given[at], names, constants, right)
+        bits, others = mine.view(np.int32), right.view(np.int32)
+        other = np.int32(0)
+        for i in range(len(bits)):
+            other |= bits[i] ^ others[i]
+            missing |= np.int32(mine[i] != mine[i])
+        for i in range(len(bits) if other else 0):
+            wrong |= np.int32((bits[i] != others[i]) & ((mine[i] == mine[i]) | (right[i] == right[i])))
+    return WRONG * wrong | MISSING * missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _any_between(x: Any, least: float, most: float) -> Any:
     found = np.int32(0)
     for i in range(len(x)):
-        found |= np.int32((abs(x[i]) > least) & (abs(x[i]) <= most))
+        found |= np.int32((abs(np.float64(x[i])) > least) & (abs(np.float64(x[i])) <= most))
     return found != 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _unfaithful(
-    given: Any, got: Any, scale: float, offset: float, limit: float, bound: float, block: int, flags: Any
-) -> None:
-    """Flag the blocks in which ``got`` may be further than ``bound`` times ``S`` from the formula.
+def _unfaithful(given: Any, got: Any, scale: float, offset: float, limit: float, bound: float) -> Any:
+    """``WRONG`` if ``got`` may be further than ``bound`` times ``S`` from the formula; ``MISSING`` if there are NaNs.
 
     Beyond ``limit`` as ``tolerance.unfaithful`` has it, in modes whose target is NaN for NaN alone.
     """
-    for number in range(len(flags)):
-        at = slice(number * block, number * block + block)
-        values, results = given[at], got[at]
-        some, missing = np.int64(0), np.int64(0)
-        for i in range(len(results)):
-            value, result = np.float64(values[i]), np.float64(results[i])
-            missing |= np.int64(result != result)
-            some |= np.int64(not (abs(result - (value * scale + offset)) <= bound * (abs(value * scale) + abs(offset))))
-        wrong = np.int64(0)
-        for i in range(len(results) if some else 0):
-            value, result = np.float64(values[i]), np.float64(results[i])
-            target, size = value * scale + offset, abs(value * scale) + abs(offset)
-            far = not (abs(result - target) <= bound * size)
-            within = (abs(value) <= limit) & (abs(target) <= limit)
-            other = (value != value) != (result != result)
-            infinite = (abs(value) == np.inf) & (result != target)
-            sign = (abs(result) == np.inf) & ((result > 0) != (target > 0))
-            wrong |= np.int64(far & (within | other | infinite | sign))
-        flags[number] |= WRONG * wrong | MISSING * missing
+    some, missing, wrong = np.int64(0), np.int64(0), np.int64(0)
+    for i in range(len(got)):
+        value, result = np.float64(given[i]), np.float64(got[i])
+        missing |= np.int64(result != result)
+        some |= np.int64(not (abs(result - (value * scale + offset)) <= bound * (abs(value * scale) + abs(offset))))
+    for i in range(len(got) if some else 0):
+        value, result = np.float64(given[i]), np.float64(got[i])
+        target, size = value * scale + offset, abs(value * scale) + abs(offset)
+        far = not (abs(result - target) <= bound * size)
+        within = (abs(value) <= limit) & (abs(target) <= limit)
+        other = (value != value) != (result != result)
+        infinite = (abs(value) == np.inf) & (result != target)
+        sign = (abs(result) == np.inf) & ((result > 0) != (target > 0))
+        wrong |= np.int64(far & (within | other | infinite | sign))
+    return WRONG * wrong | MISSING * missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _larger(
-    original: Any, given: Any, got: Any, forward: bool, scale: float, offset: float,
-    limits: Any, most: Any, block: int, flags: Any,
-) -> None:  # fmt: skip
-    """Flag the blocks that may hold errors above ``most``: as a factor of ``S`` and in the output's units.
+    original: Any, given: Any, got: Any, forward: bool, scale: float, offset: float, limits: Any, most: Any
+) -> Any:
+    """Whether a block may hold errors above ``most``: as a factor of ``S`` and in the output's units.
 
     ``scale`` and ``offset`` are the formula's. Forward ``got`` is compared with the formula, back with the original.
-    A negative ``most`` stands for none so far: blocks with any value within its limit are flagged.
+    A negative ``most`` stands for none so far: any value within its limit will do.
     """
-    for number in range(len(flags)):
-        at = slice(number * block, number * block + block)
-        values, results, pixels = given[at], got[at], original[at]
-        units, levels = most[0], most[1]
-        if (levels < 0 and _any_between(pixels, -1.0, limits[1])) or (
-            units < 0 and _any_between(pixels, -1.0, limits[0])
-        ):
-            flags[number] |= _MAYBE
-            continue
-        worse = np.int64(0)
-        if forward:
-            for i in range(len(results)):
-                line = np.float64(values[i]) * scale
-                worse |= np.int64(abs(np.float64(results[i]) - (line + offset)) > units * (abs(line) + abs(offset)))
-        else:
-            for i in range(len(results)):
-                size = abs(np.float64(values[i]) * scale) + abs(offset)
-                worse |= np.int64(abs(np.float64(results[i]) - np.float64(pixels[i])) > units * size)
-        # Smaller ones are no more than so many units off.
-        least = (levels / units - abs(offset)) / abs(scale) if forward and units > 0 else -1.0
-        for i in range(len(results) if not worse and _any_between(pixels, least, limits[1]) else 0):
-            pixel = np.float64(pixels[i])
-            right = np.float64(values[i]) * scale + offset if forward else pixel
-            worse |= np.int64((abs(pixel) <= limits[1]) & (abs(np.float64(results[i]) - right) > levels))
-        flags[number] |= _MAYBE * worse
+    units, levels = most[0], most[1]
+    if (levels < 0 and _any_between(original, -1.0, limits[1])) or (
+        units < 0 and _any_between(original, -1.0, limits[0])
+    ):
+        return True
+    worse = np.int64(0)
+    if forward:
+        for i in range(len(got)):
+            line = np.float64(given[i]) * scale
+            worse |= np.int64(abs(np.float64(got[i]) - (line + offset)) > units * (abs(line) + abs(offset)))
+    else:
+        for i in range(len(got)):
+            size = abs(np.float64(given[i]) * scale) + abs(offset)
+            worse |= np.int64(abs(np.float64(got[i]) - np.float64(original[i])) > units * size)
+    # Smaller ones are no more than so many units off.
+    least = (levels / units - abs(offset)) / abs(scale) if forward and units > 0 else -1.0
+    for i in range(len(got) if not worse and _any_between(original, least, limits[1]) else 0):
+        pixel = np.float64(original[i])
+        right = np.float64(given[i]) * scale + offset if forward else pixel
+        worse |= np.int64((abs(pixel) <= limits[1]) & (abs(np.float64(got[i]) - right) > levels))
+    return worse != 0
 
 
 @njit(nogil=True, cache=True)
