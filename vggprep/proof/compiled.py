@@ -107,9 +107,8 @@ def separate(image: Array, memory: Array) -> list[Array]:
 
 
 def equal_bits(a: Array, b: Array) -> bool:
-    """Whether two contiguous planes of one dtype, of 8 or 32 bits, are the same."""
-    unsigned = np.dtype(f"u{a.dtype.itemsize}")
-    return not _difference(a.view(unsigned), b.view(unsigned))
+    """Whether two contiguous planes of one dtype, of 8 or 32 bits, are the same; of a multiple of eight bytes."""
+    return not _difference(a.view(np.int64), b.view(np.int64))
 
 
 class Watch:
@@ -147,10 +146,16 @@ class Watch:
         """The flags of a plane of pixels: the definition says what is wrong."""
         flags = np.zeros(-(-len(got) // self.block), np.uint8)
         steps = _named_steps(self.direction, self.mode, channel)
-        levels = np.full(len(flags), -1.0)
-        _other_pixels(original, given, *steps, got, tolerance.PIXEL_LIKE, levels, self.block, flags)
-        for number in np.flatnonzero(levels > self.levels).tolist():
-            self._note(flags, number, -1.0, float(levels[number]))
+        least = np.float32(self.levels)
+        if least > self.levels:
+            least = np.nextafter(least, np.float32(-2))
+        _other_pixels(original, given, *steps, got, tolerance.PIXEL_LIKE, least, self.block, flags)
+        for number in np.flatnonzero(flags & _MAYBE).tolist():
+            at = slice(number * self.block, (number + 1) * self.block)
+            farthest, lost = _farthest(original[at], got[at], tolerance.PIXEL_LIKE)
+            flags[number] |= WORSE * lost
+            self._note(flags, number, -1.0, float(farthest))
+        flags &= WRONG | WORSE
         return flags
 
     def _note(self, flags: Array, number: int, units: float, levels: float) -> None:
@@ -246,9 +251,10 @@ def _define(
 
 @njit(nogil=True, cache=True)
 def _difference(a: Any, b: Any) -> Any:
-    found = a[0] ^ a[0]
+    found = False
     for i in range(len(a)):
-        found |= a[i] ^ b[i]
+        if a[i] != b[i]:
+            found = True
     return found
 
 
@@ -274,27 +280,31 @@ def _watched(
 def _other_than_defined(given: Any, got: Any, names: Any, constants: Any) -> Any:
     """``WRONG`` if any float32 bits are not the definition's, NaNs being all equal; ``MISSING`` if there are NaNs."""
     defined = np.empty(_CHUNK, np.float32)
-    wrong, missing = np.int32(0), np.int32(0)
+    wrong = missing = False
     for start in range(0, len(got), _CHUNK):
         at = slice(start, start + _CHUNK)
         mine, right = got[at], defined[: len(got[at])]
         _steps_in_turn(given[at], names, constants, right)
         bits, others = mine.view(np.int32), right.view(np.int32)
-        other = np.int32(0)
+        other = False
         for i in range(len(bits)):
-            other |= bits[i] ^ others[i]
-            missing |= np.int32(mine[i] != mine[i])
+            if bits[i] != others[i]:
+                other = True
+            if mine[i] != mine[i]:
+                missing = True
         for i in range(len(bits) if other else 0):
-            wrong |= np.int32((bits[i] != others[i]) & ((mine[i] == mine[i]) | (right[i] == right[i])))
+            if bits[i] != others[i] and (mine[i] == mine[i] or right[i] == right[i]):
+                wrong = True
     return WRONG * wrong | MISSING * missing
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _any_between(x: Any, least: float, most: float) -> Any:
-    found = np.int32(0)
+def _any_within(x: Any, most: float) -> Any:
+    found = False
     for i in range(len(x)):
-        found |= np.int32((abs(np.float64(x[i])) > least) & (abs(np.float64(x[i])) <= most))
-    return found != 0
+        if abs(np.float64(x[i])) <= most:
+            found = True
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -329,27 +339,24 @@ def _larger(
     ``scale`` and ``offset`` are the formula's. Forward ``got`` is compared with the formula, back with the original.
     A negative ``most`` stands for none so far: any value within its limit will do.
     """
-    units, levels = most[0], most[1]
-    if (levels < 0 and _any_between(original, -1.0, limits[1])) or (
-        units < 0 and _any_between(original, -1.0, limits[0])
-    ):
+    units, levels, far = most[0], most[1], limits[1]
+    if (levels < 0 and _any_within(original, far)) or (units < 0 and _any_within(original, limits[0])):
         return True
-    worse = np.int64(0)
+    found, size = False, abs(offset)
     if forward:
         for i in range(len(got)):
-            line = np.float64(given[i]) * scale
-            worse |= np.int64(abs(np.float64(got[i]) - (line + offset)) > units * (abs(line) + abs(offset)))
+            pixel = np.float64(given[i])
+            line = pixel * scale
+            least = min(units * (abs(line) + size), levels if abs(pixel) <= far else np.inf)
+            if abs(np.float64(got[i]) - (line + offset)) > least:
+                found = True
     else:
         for i in range(len(got)):
-            size = abs(np.float64(given[i]) * scale) + abs(offset)
-            worse |= np.int64(abs(np.float64(got[i]) - np.float64(original[i])) > units * size)
-    # Smaller ones are no more than so many units off.
-    least = (levels / units - abs(offset)) / abs(scale) if forward and units > 0 else -1.0
-    for i in range(len(got) if not worse and _any_between(original, least, limits[1]) else 0):
-        pixel = np.float64(original[i])
-        right = np.float64(given[i]) * scale + offset if forward else pixel
-        worse |= np.int64((abs(pixel) <= limits[1]) & (abs(np.float64(got[i]) - right) > levels))
-    return worse != 0
+            pixel = np.float64(original[i])
+            least = min(units * (abs(np.float64(given[i]) * scale) + size), levels if abs(pixel) <= far else np.inf)
+            if abs(np.float64(got[i]) - pixel) > least:
+                found = True
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -399,29 +406,42 @@ def _maxima(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _other_pixels(
-    original: Any, given: Any, names: Any, constants: Any, got: Any, limit: float, levels: Any, block: int, flags: Any
-) -> None:
-    """Flag the blocks with pixels other than the definition's, rounded and clipped; ``levels``: how far each is off.
+    original: Any, given: Any, names: Any, constants: Any, got: Any, limit: float, most: float, block: int, flags: Any
+) -> None:  # fmt: skip
+    """Flag the blocks with pixels other than the definition's, rounded and clipped, and those that may be worse.
 
-    A block in which a whole number of 0..255 is not restored is flagged as well: these are counted. float32 is enough
-    for what is right, since the difference of numbers so near to each other has no rounding.
+    That is: further than ``most`` from an original within ``limit``, or not a whole number of 0..255 that the original
+    is. float32 is enough for what is right, since the difference of numbers so near to each other has no rounding.
     """
-    zero, most, farthest = np.float32(0), np.float32(255), np.float32(limit)
-    defined, errors = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
+    black, white, far, least = np.float32(0), np.float32(255), np.float32(limit), np.float32(most)
+    defined, never = np.empty(_CHUNK, np.float32), np.float32(np.inf)
     for number in range(len(flags)):
-        wrong, lost = np.int32(0), np.int32(0)
+        wrong = worse = False
         for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
             at = slice(start, min(start + _CHUNK, (number + 1) * block))
-            results, right, pixels, off = got[at], defined[: len(got[at])], original[at], errors[: len(got[at])]
+            results, right, pixels = got[at], defined[: len(got[at])], original[at]
             _steps_in_turn(given[at], names, constants, right)
             for i in range(len(results)):
-                wrong |= np.int32(np.float32(results[i]) != min(max(np.rint(right[i]), zero), most))
-            if not _any_between(pixels, -1.0, limit):
-                continue
-            for i in range(len(results)):
                 result, pixel = np.float32(results[i]), np.float32(pixels[i])
-                clipped = min(max(pixel, zero), most)
-                off[i] = abs(result - clipped) if abs(pixel) <= farthest else np.float32(-1)
-                lost |= np.int32((clipped == pixel) & (pixel == np.rint(pixel)) & (result != pixel))
-            levels[number] = max(levels[number], _largest(off, off.view(np.int32)))
-        flags[number] |= WRONG * wrong | WORSE * lost
+                if result != min(max(np.rint(right[i]), black), white):
+                    wrong = True
+                clipped = min(max(pixel, black), white)
+                allowed = min(least if abs(pixel) <= far else never, black if clipped == np.rint(pixel) else never)
+                if abs(result - clipped) > allowed:
+                    worse = True
+        flags[number] = WRONG * wrong | _MAYBE * worse
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _farthest(original: Any, got: Any, limit: float) -> Any:
+    """How far pixels are from originals within ``limit``, at most, and -1 for none; whether a whole number is lost."""
+    black, white = np.float32(0), np.float32(255)
+    farthest, lost = np.float32(-1), False
+    for i in range(len(got)):
+        result, pixel = np.float32(got[i]), np.float32(original[i])
+        clipped = min(max(pixel, black), white)
+        if abs(pixel) <= limit:
+            farthest = max(farthest, abs(result - clipped))
+        if clipped == pixel and pixel == np.rint(pixel) and result != pixel:
+            lost = True
+    return farthest, lost
