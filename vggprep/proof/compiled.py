@@ -123,40 +123,46 @@ class Watch:
         self.units, self.levels = units, levels
         self._worst: dict[str, tuple[Array, int]] = {}
 
-    def floats(self, original: Array, given: Array, got: Array, channel: int, *, exact: bool) -> Array:
+    def floats(
+        self, original: Array, given: Array, got: Array, channel: int, *, exact: bool, flags: Array | None = None
+    ) -> Array:
         """The flags of a float32 plane: the definition says what is wrong or, unless ``exact``, the bound."""
-        flags = np.zeros(-(-len(got) // self.block), np.uint8)
+        flags = self.flags(len(got)) if flags is None else flags
         forward, roundoff = self.direction == "forward", oracle.FORMATS["float32"].unit_roundoff
         line = affine(self.direction, self.mode, channel)
         names, constants = _named_steps(self.direction, self.mode, channel)
-        limits = np.array([tolerance.limit("float32"), tolerance.PIXEL_LIKE])
         bound = -1.0 if exact else (tolerance.bound(self.mode) - UNITS) * roundoff
-        grey = float(oracle.grey_levels(self.mode)[channel]) if forward else 1.0
-        near = np.array([_below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)])
-        _watched(original, given, got, forward, names, constants, *line, bound, limits, near, self.block, flags)
-        for number in np.flatnonzero(flags & _MAYBE).tolist():
-            at = slice(number * self.block, (number + 1) * self.block)
-            real = _real_steps(self.direction, self.mode, channel)
-            planes = _float(original[at]), _float(given[at]), got[at]
-            self._note(flags, number, *_maxima(*planes, forward, *real, grey, limits, roundoff))
-        flags &= WRONG | MISSING
+        grey = _grey(self.mode, channel) if forward else 1.0
+        near = _below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)
+        limits, most = (_LIMIT, tolerance.PIXEL_LIKE), self.block
+        if _watched(original, given, got, forward, names, constants, *line, bound, *limits, *near, most, flags):
+            for number in np.flatnonzero(flags & _MAYBE).tolist():
+                at = slice(number * self.block, (number + 1) * self.block)
+                real = _real_steps(self.direction, self.mode, channel)
+                planes = _float(original[at]), _float(given[at]), got[at]
+                self._note(flags, number, *_maxima(*planes, forward, *real, grey, *limits, roundoff))
+            flags &= WRONG | MISSING
         return flags
 
-    def pixels(self, original: Array, given: Array, got: Array, channel: int) -> Array:
+    def pixels(self, original: Array, given: Array, got: Array, channel: int, *, flags: Array | None = None) -> Array:
         """The flags of a plane of pixels: the definition says what is wrong."""
-        flags = np.zeros(-(-len(got) // self.block), np.uint8)
+        flags = self.flags(len(got)) if flags is None else flags
         steps = _named_steps(self.direction, self.mode, channel)
         least = np.float32(self.levels)
         if least > self.levels:
             least = np.nextafter(least, np.float32(-2))
-        _other_pixels(original, given, *steps, got, tolerance.PIXEL_LIKE, least, self.block, flags)
-        for number in np.flatnonzero(flags & _MAYBE).tolist():
-            at = slice(number * self.block, (number + 1) * self.block)
-            farthest, lost = _farthest(original[at], got[at], tolerance.PIXEL_LIKE)
-            flags[number] |= WORSE * lost
-            self._note(flags, number, -1.0, float(farthest))
-        flags &= WRONG | WORSE
+        if _other_pixels(original, given, *steps, got, tolerance.PIXEL_LIKE, least, self.block, flags):
+            for number in np.flatnonzero(flags & _MAYBE).tolist():
+                at = slice(number * self.block, (number + 1) * self.block)
+                farthest, lost = _farthest(original[at], got[at], tolerance.PIXEL_LIKE)
+                flags[number] |= WORSE * lost
+                self._note(flags, number, -1.0, float(farthest))
+            flags &= WRONG | WORSE
         return flags
+
+    def flags(self, length: int) -> Array:
+        """Flags for the blocks of a plane of so many values."""
+        return np.zeros(-(-length // self.block), np.uint8)
 
     def _note(self, flags: Array, number: int, units: float, levels: float) -> None:
         if units > self.units:
@@ -168,6 +174,14 @@ class Watch:
         """Flag the blocks with the worst errors of the image, in the flags that were given out."""
         for flags, number in self._worst.values():
             flags[number] |= WORSE
+
+
+_LIMIT = tolerance.limit("float32")
+
+
+@cache
+def _grey(mode: ModeName, channel: int) -> float:
+    return float(oracle.grey_levels(mode)[channel])
 
 
 def _below(worst: float, slack: float) -> float:
@@ -261,19 +275,26 @@ def _difference(a: Any, b: Any) -> Any:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _watched(
     original: Any, given: Any, got: Any, forward: bool, names: Any, constants: Any, scale: float, offset: float,
-    bound: float, limits: Any, most: Any, block: int, flags: Any,
-) -> None:  # fmt: skip
-    """Flag the blocks, each while it is in the cache: the definition says what is wrong or, if not negative, ``bound``."""
+    bound: float, limit: float, far: float, units: float, levels: float, block: int, flags: Any,
+) -> Any:  # fmt: skip
+    """Flag the blocks, each while it is in the cache: the definition says what is wrong or, if not negative, ``bound``.
+
+    Whether any is ``_MAYBE``: it may hold errors above ``units`` or ``levels``, as ``_larger`` has it.
+    """
+    found = False
     for number in range(len(flags)):
         at = slice(number * block, number * block + block)
         values, results = given[at], got[at]
         if bound < 0:
             flags[number] = _other_than_defined(values, results, names, constants)
         else:
-            flags[number] = _unfaithful(values, results, scale, offset, limits[0], bound)
-        # Where nothing is computed, what is right is not off.
-        if (len(names) or not forward) and _larger(original[at], values, results, forward, scale, offset, limits, most):
+            flags[number] = _unfaithful(values, results, scale, offset, limit, bound)
+        if forward and not len(names):
+            continue  # what is right is not off
+        if _larger(original[at], values, results, forward, scale, offset, limit, far, units, levels):
             flags[number] |= _MAYBE
+            found = True
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -332,15 +353,16 @@ def _unfaithful(given: Any, got: Any, scale: float, offset: float, limit: float,
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _larger(
-    original: Any, given: Any, got: Any, forward: bool, scale: float, offset: float, limits: Any, most: Any
-) -> Any:
-    """Whether a block may hold errors above ``most``: as a factor of ``S`` and in the output's units.
+    original: Any, given: Any, got: Any, forward: bool, scale: float, offset: float, limit: float, far: float,
+    units: float, levels: float,
+) -> Any:  # fmt: skip
+    """Whether a block may hold errors above ``units``, a factor of ``S``, or above ``levels``, in the output's units.
 
     ``scale`` and ``offset`` are the formula's. Forward ``got`` is compared with the formula, back with the original.
-    A negative ``most`` stands for none so far: any value within its limit will do.
+    The former is about originals up to ``limit``, the latter up to ``far``. What is negative stands for none so far:
+    any of these will do.
     """
-    units, levels, far = most[0], most[1], limits[1]
-    if (levels < 0 and _any_within(original, far)) or (units < 0 and _any_within(original, limits[0])):
+    if (levels < 0 and _any_within(original, far)) or (units < 0 and _any_within(original, limit)):
         return True
     found, size = False, abs(offset)
     if forward:
@@ -377,7 +399,7 @@ def _largest(errors: Any, bits: Any) -> Any:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _maxima(
     original: Any, given: Any, got: Any, forward: bool, names: Any, constants: Any, sizes: Any, magnitudes: Any,
-    grey: float, limits: Any, roundoff: float,
+    grey: float, limit: float, far: float, roundoff: float,
 ) -> Any:  # fmt: skip
     """The worst errors of a block, by the operations of ``shards``: in ``u·S`` and in grey levels; -1 for none.
 
@@ -394,11 +416,11 @@ def _maxima(
         for i in range(len(results)):
             pixel, result = np.float64(pixels[i]), np.float64(results[i])
             difference = abs(result - (levels[i] if forward else pixel))
-            within = (abs(pixel) <= limits[0]) & (abs(levels[i] if forward else result) <= limits[0])
+            within = (abs(pixel) <= limit) & (abs(levels[i] if forward else result) <= limit)
             relative = difference / units[i] / roundoff
             relative = relative if difference > 0 else 0.0
             units[i] = relative if within else -1.0
-            levels[i] = difference * grey if abs(pixel) <= limits[1] else -1.0
+            levels[i] = difference * grey if abs(pixel) <= far else -1.0
         most_units = max(most_units, _largest(units, units.view(np.int64)))
         most_levels = max(most_levels, _largest(levels, levels.view(np.int64)))
     return most_units, most_levels
@@ -407,14 +429,15 @@ def _maxima(
 @njit(nogil=True, cache=True, error_model="numpy")
 def _other_pixels(
     original: Any, given: Any, names: Any, constants: Any, got: Any, limit: float, most: float, block: int, flags: Any
-) -> None:  # fmt: skip
-    """Flag the blocks with pixels other than the definition's, rounded and clipped, and those that may be worse.
+) -> Any:  # fmt: skip
+    """Flag the blocks with pixels other than the definition's, rounded and clipped, and as ``_MAYBE`` those that may be
+    worse; whether there are any of the latter.
 
     That is: further than ``most`` from an original within ``limit``, or not a whole number of 0..255 that the original
     is. float32 is enough for what is right, since the difference of numbers so near to each other has no rounding.
     """
     black, white, far, least = np.float32(0), np.float32(255), np.float32(limit), np.float32(most)
-    defined, never = np.empty(_CHUNK, np.float32), np.float32(np.inf)
+    defined, never, found = np.empty(_CHUNK, np.float32), np.float32(np.inf), False
     for number in range(len(flags)):
         wrong = worse = False
         for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
@@ -430,18 +453,19 @@ def _other_pixels(
                 if abs(result - clipped) > allowed:
                     worse = True
         flags[number] = WRONG * wrong | _MAYBE * worse
+        found |= worse
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _farthest(original: Any, got: Any, limit: float) -> Any:
-    """How far pixels are from originals within ``limit``, at most, and -1 for none; whether a whole number is lost."""
-    black, white = np.float32(0), np.float32(255)
-    farthest, lost = np.float32(-1), False
+    """How far pixels are from originals within ``limit``, at most, and -1 for none; whether a whole number may be lost."""
+    black, white, far, lost = np.float32(0), np.float32(255), np.float32(limit), False
+    off = np.empty(len(got), np.float32)
     for i in range(len(got)):
         result, pixel = np.float32(got[i]), np.float32(original[i])
         clipped = min(max(pixel, black), white)
-        if abs(pixel) <= limit:
-            farthest = max(farthest, abs(result - clipped))
-        if clipped == pixel and pixel == np.rint(pixel) and result != pixel:
+        off[i] = abs(result - clipped) if abs(pixel) <= far else np.float32(-1)
+        if abs(result - clipped) > (black if clipped == np.rint(pixel) else white):
             lost = True
-    return farthest, lost
+    return _largest(off, off.view(np.int32)), lost

@@ -39,6 +39,9 @@ IMAGE = 1 << 17
 _BLOCK = 1 << 14
 """Values judged at a time: intermediate results stay in the cache of one core."""
 
+_SUSPECT = 1 << 12
+"""Values judged where compiled loops have found that they are to be looked at."""
+
 _REPAYS = 1 << 20
 """Patterns in a part from which compiled loops repay the time to load them."""
 
@@ -256,6 +259,7 @@ class _Run:
         )
 
         self.loops: Any = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
+        self.right_dtypes: set[tuple[DataFormat, np.dtype[Any]]] = set()
         self.batch: Any = self.loops and self.loops.Batch()
 
     def _is_plain(self) -> bool:
@@ -366,7 +370,11 @@ class _Run:
                 return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
             return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
-        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
+        wrong_dtype = None
+        if (data_format, returned.dtype) not in self.right_dtypes:
+            wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
+            if not wrong_dtype:
+                self.right_dtypes.add((data_format, returned.dtype))
         row: Array | None = None
         if not wrong_dtype and self._are_loops_for(returned) and axis == -1:
             row = self.batch.row(returned.nbytes)
@@ -418,17 +426,16 @@ class _Run:
     ) -> _Running:
         running, planes = _Running(patterns=count), output.planes or []
         flags = self._flags(originals, inputs, planes, worst)
-        missing = flags is None or any((found & self.loops.MISSING).any() for found in flags)
+        seen = None if flags is None else int(np.bitwise_or.reduce(flags, axis=None))
         if output.row is None:
             running.digests.append(_digest(planes))
         else:
-            running.digests.append(self.batch.add(nan=missing and planes[0].dtype == np.float32))
-        suspects = None
+            running.digests.append(self.batch.add(nan=planes[0].dtype == np.float32 and (seen is None or seen & self.loops.MISSING)))
         # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
-        if flags is not None and not any((found & self.loops.WRONG).any() for found in flags):
-            suspects = [found & self.loops.WORSE for found in flags]
-        if suspects is None or any(found.any() for found in suspects):
-            self._judge_blocks(running, originals, inputs, planes, suspects)
+        if flags is None or seen is None or seen & self.loops.WRONG:
+            self._judge_blocks(running, originals, inputs, planes, None)
+        elif seen & self.loops.WORSE:
+            self._judge_blocks(running, originals, inputs, planes, flags & self.loops.WORSE)
         return running
 
     def _judge_blocks(
@@ -437,20 +444,21 @@ class _Run:
         originals: list[Array],
         inputs: list[Array],
         planes: list[Array],
-        suspects: list[Array] | None,
+        suspects: Array | None,
     ) -> None:
         """Judge the blocks of each plane that are ``suspects``, or all."""
+        size = _BLOCK if suspects is None else _SUSPECT
         expected: dict[int, list[Array]] = {}
         for target, whole in self._channels(originals, inputs, planes):
-            for number, start in enumerate(range(0, len(whole.got), _BLOCK)):
+            for number, start in enumerate(range(0, len(whole.got), size)):
                 if suspects is not None and not suspects[target][number]:
                     continue
-                place = slice(start, start + _BLOCK)
+                place = slice(start, start + size)
                 block = whole.at(place)
                 if self.exact:
                     if start not in expected:
                         some = [plane[place] for plane in inputs]
-                        expected[start] = definition(some, self.part.direction, self.part.mode)
+                        expected[start] = definition(some, self.part.direction, self.part.mode, self.loops)
                     wrong = _other_bits(block.got, self._expected(expected[start][target]))
                     if self.forward:
                         self._errors(running, block, wrong)
@@ -465,8 +473,8 @@ class _Run:
 
     def _flags(
         self, originals: list[Array], inputs: list[Array], planes: list[Array], worst: Sequence[float]
-    ) -> list[Array] | None:
-        """Flags of the blocks of each plane; ``None`` where the loops do not know.
+    ) -> Array | None:
+        """Flags of the blocks of each plane, a row for each; ``None`` where the loops do not know.
 
         What has none is right, and no error there is above ``worst``, in ``u·S`` and in grey levels.
         """
@@ -475,11 +483,14 @@ class _Run:
             return None
         if dtypes - {np.dtype(np.float32), np.dtype(np.uint8)} or (not self.to_pixels and np.uint8 in dtypes):
             return None
-        watch = self.loops.Watch(self.part.direction, self.part.mode, _BLOCK, *worst)
-        flags: list[Array] = [planes[0]] * 3
+        watch = self.loops.Watch(self.part.direction, self.part.mode, _SUSPECT, *worst)
+        flags = np.zeros((3, -(-len(planes[0]) // _SUSPECT)), np.uint8)
         for target, whole in self._channels(originals, inputs, planes):
             values = whole.original, whole.input, whole.got, whole.channel
-            flags[target] = watch.pixels(*values) if self.to_pixels else watch.floats(*values, exact=self.exact)
+            if self.to_pixels:
+                watch.pixels(*values, flags=flags[target])
+            else:
+                watch.floats(*values, exact=self.exact, flags=flags[target])
         watch.finish()
         return flags
 
@@ -628,8 +639,8 @@ def input_dtype(direction: Direction, mode: ModeName, dtype: str) -> str:
     return computed if computed in ("float16", "float32", "float64") else "float32"
 
 
-def definition(planes: list[Array], direction: Direction, mode: ModeName) -> list[Array]:
-    """What the definition gives for ``planes``, in the dtype that it computes in."""
+def definition(planes: list[Array], direction: Direction, mode: ModeName, loops: Any = None) -> list[Array]:
+    """What the definition gives for ``planes``, in the dtype that it computes in; by compiled ``loops``, if given."""
     dtype = planes[0].dtype
     if direction == "forward" and not definition_of(mode).steps:
         return [planes[source] for source in oracle.input_channels(direction, mode)]
@@ -637,7 +648,7 @@ def definition(planes: list[Array], direction: Direction, mode: ModeName) -> lis
     result: list[Array] = [planes[0]] * 3
     if computed == "float32" and not (dtype.kind in "iu" and dtype.itemsize == 8):
         for channel, source, target in oracle.routes(direction, mode):
-            result[target] = oracle.exact_plane(planes[source], direction, mode, channel)
+            result[target] = (loops or oracle).exact_plane(planes[source], direction, mode, channel)
         return result
     together = oracle.exact(np.stack(planes, axis=-1), direction, mode).astype(computed)
     return [np.ascontiguousarray(together[..., channel]) for channel in range(3)]
