@@ -436,25 +436,31 @@ def _other_pixels(
     That is: further than ``most`` from an original within ``limit``, or not a whole number of 0..255 that the original
     is. float32 is enough for what is right, since the difference of numbers so near to each other has no rounding.
     """
-    black, white, far, least = np.float32(0), np.float32(255), np.float32(limit), np.float32(most)
-    defined, never, found = np.empty(_CHUNK, np.float32), np.float32(np.inf), False
+    far, least, defined, found = np.float32(limit), np.float32(most), np.empty(_CHUNK, np.float32), False
     for number in range(len(flags)):
-        wrong = worse = False
         for start in range(number * block, min((number + 1) * block, len(got)), _CHUNK):
             at = slice(start, min(start + _CHUNK, (number + 1) * block))
-            results, right, pixels = got[at], defined[: len(got[at])], original[at]
+            right = defined[: len(got[at])]
             _steps_in_turn(given[at], names, constants, right)
-            for i in range(len(results)):
-                result, pixel = np.float32(results[i]), np.float32(pixels[i])
-                if result != min(max(np.rint(right[i]), black), white):
-                    wrong = True
-                clipped = min(max(pixel, black), white)
-                allowed = min(least if abs(pixel) <= far else never, black if clipped == np.rint(pixel) else never)
-                if abs(result - clipped) > allowed:
-                    worse = True
-        flags[number] = WRONG * wrong | _MAYBE * worse
-        found |= worse
+            wrong, worse = _other_or_worse(original[at], right, got[at], far, least)
+            flags[number] |= WRONG * wrong | _MAYBE * worse
+            found |= worse
     return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _other_or_worse(original: Any, right: Any, got: Any, far: Any, least: Any) -> Any:
+    black, white, never = np.float32(0), np.float32(255), np.float32(np.inf)
+    wrong = worse = False
+    for i in range(len(got)):
+        result, pixel = np.float32(got[i]), np.float32(original[i])
+        if result != min(max(np.rint(right[i]), black), white):
+            wrong = True
+        clipped = min(max(pixel, black), white)
+        allowed = min(least if abs(pixel) <= far else never, black if clipped == np.rint(pixel) else never)
+        if abs(result - clipped) > allowed:
+            worse = True
+    return wrong, worse
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
