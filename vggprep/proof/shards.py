@@ -138,6 +138,8 @@ def _loops() -> Any:
         from vggprep.proof import compiled
 
         compiled.exact_plane(np.zeros(1, np.float32), "forward", "torch", 0)
+        if compiled.has_registers():
+            compiled.sixteen(np.zeros((compiled.LANES, compiled.BLOCK), np.uint8))
     except Exception:  # whatever numba raises where it cannot be imported, compile or keep its machine code
         return None
     return compiled
@@ -260,7 +262,7 @@ class _Run:
 
         self.loops: Any = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
         self.right_dtypes: set[tuple[DataFormat, np.dtype[Any]]] = set()
-        self.batch: Any = self.loops and self.loops.Batch()
+        self.batch: Any = None if self.loops is None else self.loops.Batch()
 
     def _is_plain(self) -> bool:
         """Whether the compiled loops know the dtype and the mode: no step of it is too narrow for ``S`` alone."""
@@ -321,7 +323,7 @@ class _Run:
                     if output.row is None:  # a function may use its memory again
                         copies = [plane if plane.flags.owndata else plane.copy() for plane in output.planes]
                         output = output._replace(planes=copies)
-                    first = output.planes, self._judge(originals, inputs, output, count, worst)
+                    first = output.planes or [], self._judge(originals, inputs, output, count, worst)
                 found.add(first[1])
 
     def _inputs(
@@ -430,7 +432,8 @@ class _Run:
         if output.row is None:
             running.digests.append(_digest(planes))
         else:
-            running.digests.append(self.batch.add(nan=planes[0].dtype == np.float32 and (seen is None or seen & self.loops.MISSING)))
+            may_be_nan = seen is None or bool(seen & self.loops.MISSING)
+            running.digests.append(self.batch.add(nan=may_be_nan and planes[0].dtype == np.float32))
         # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
         if flags is None or seen is None or seen & self.loops.WRONG:
             self._judge_blocks(running, originals, inputs, planes, None)
@@ -681,7 +684,7 @@ def _digest(planes: Sequence[Array]) -> bytes:
     """The digest of an image: of one plane after the other."""
     together = hashlib.sha256()
     for plane in planes:
-        together.update(_canonical(plane))
+        together.update(_canonical(plane).data)
     return together.digest()
 
 
