@@ -1,10 +1,10 @@
 """The definition, the search for errors and digests, compiled with numba: the bits of ``oracle.exact_plane`` and of
 ``hashlib``, and where to look.
 
-Of values nothing here decides. ``shards`` judges with NumPy the blocks in which these loops see something wrong, or the largest
-error of an image if it is worse than all before, and leaves out the others. Errors are first computed in fewer
-operations than there, so what comes as near to the worst as ``UNITS`` or ``LEVELS`` is computed again as there: many
-times what float64 blurs.
+Of values nothing here decides. ``shards`` judges with NumPy the blocks in which these loops see something wrong, or
+the largest error of an image if it is worse than all before, and leaves out the others. Errors are first computed in
+fewer operations than there, so what comes as near to the worst as ``UNITS`` or ``LEVELS`` is computed again as there:
+many times what float64 blurs.
 
 Imports numba, hence itself imported only for work that repays it.
 """
