@@ -131,6 +131,25 @@ def test_of_a_plane_only_the_blocks_with_the_worst_errors_are_judged(exact: bool
     assert flags(right, exact, worst=-1.0) == [compiled.WORSE * (block in worst) for block in range(4)]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_each_kind_of_error_is_looked_for_by_itself(direction: Direction) -> None:
+    given = VALUES if direction == "forward" else compiled.exact_plane(VALUES, "forward", "torch", 1)
+    got = compiled.exact_plane(given, direction, "torch", 1)
+    target, scale = oracle.real_plane(given.astype(np.float64), direction, "torch", 1)
+    errors = np.abs(got - (target if direction == "forward" else VALUES.astype(np.float64)))
+    grey = oracle.grey_levels("torch")[1] if direction == "forward" else 1.0
+    for at, kind in enumerate((errors / scale * 2.0**24, errors * grey)):
+        most = kind.reshape(4, 1024).max(axis=1)
+        runner_up, largest = sorted(most)[2:]
+        assert runner_up < largest
+        worst = [np.inf, np.inf]
+        worst[at] = float(runner_up)
+        watch = compiled.Watch(direction, "torch", 1024, *worst)
+        found = watch.floats(VALUES, given, got, 1, exact=True)
+        watch.finish()
+        assert list(found) == [compiled.WORSE * (block == np.argmax(most)) for block in range(4)]
+
+
 def test_of_pixels_the_block_with_the_worst_error_and_those_that_lose_one_are_judged() -> None:
     original = np.linspace(-20, 280, 4096, dtype=np.float32)
     given = compiled.exact_plane(original, "forward", "caffe", 2)
@@ -207,5 +226,8 @@ def test_all_nans_count_as_one_and_nothing_else_is_changed() -> None:
         batch.row(32)[:] = bits.view(np.uint8)
         found.append(batch.add(nan=nan))
     batch.finish()
+    batch.row(32)[:] = bits.view(np.uint8)
+    found.append(batch.add(nan=False))
+    batch.finish()
     same, canonical = hashlib.sha256(bits.tobytes()).digest(), hashlib.sha256(one.tobytes()).digest()
-    assert list(map(bytes, found)) == [canonical, same, canonical]
+    assert list(map(bytes, found)) == [canonical, same, canonical, same]
