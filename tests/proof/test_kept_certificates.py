@@ -40,13 +40,16 @@ def test_every_path_has_a_certificate_of_each_small_dtype(dtype: str) -> None:
 
 
 def commands() -> Iterator[list[str]]:
-    """What the loops of the page run, word by word."""
+    """What the blocks of the page with loops run, word by word."""
     page = (DOCS / "proofs.md").read_text(encoding="utf-8")
-    for loop in re.finditer(r"^for (\w+) in ([^\n]+); do\n(.+?)^done$", page, re.MULTILINE | re.DOTALL):
-        name, words, body = loop.groups()
-        for word in words.split():
-            text = body.replace(f"${{{name}/:/-}}", word.replace(":", "-", 1)).replace(f"${name}", word)
-            yield from map(str.split, text.splitlines())
+    for block in re.findall(r"^```sh\n(for .+?)^```$", page, re.MULTILINE | re.DOTALL):
+        targets = [""]
+        for line in block.splitlines():
+            if line.startswith("for target in ") or line == "done":
+                targets = line.removesuffix("; do").split()[3:] or [""]
+                continue
+            for target in targets:
+                yield line.replace("${target/:/-}", target.replace(":", "-")).replace("$target", target).split()
 
 
 def test_the_certificates_are_those_that_the_commands_of_the_page_make() -> None:
