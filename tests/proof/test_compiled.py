@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_of_a_plane_only_the_blocks_with_the_worst_errors_are_judged(exact: bool
     assert flags(right, exact, worst=-1.0) == [compiled.WORSE * (block in worst) for block in range(4)]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_each_kind_of_error_is_looked_for_by_itself(direction: Direction) -> None:
+    given = VALUES if direction == "forward" else compiled.exact_plane(VALUES, "forward", "torch", 1)
+    got = compiled.exact_plane(given, direction, "torch", 1)
+    target, scale = oracle.real_plane(given.astype(np.float64), direction, "torch", 1)
+    errors = np.abs(got - (target if direction == "forward" else VALUES.astype(np.float64)))
+    grey = oracle.grey_levels("torch")[1] if direction == "forward" else 1.0
+    for at, kind in enumerate((errors / scale * 2.0**24, errors * grey)):
+        most = kind.reshape(4, 1024).max(axis=1)
+        runner_up, largest = sorted(most)[2:]
+        assert runner_up < largest
+        worst = [np.inf, np.inf]
+        worst[at] = float(runner_up)
+        watch = compiled.Watch(direction, "torch", 1024, *worst)
+        found = watch.floats(VALUES, given, got, 1, exact=True)
+        watch.finish()
+        assert list(found) == [compiled.WORSE * (block == np.argmax(most)) for block in range(4)]
+
+
 def test_of_pixels_the_block_with_the_worst_error_and_those_that_lose_one_are_judged() -> None:
     original = np.linspace(-20, 280, 4096, dtype=np.float32)
     given = compiled.exact_plane(original, "forward", "caffe", 2)
@@ -149,3 +169,65 @@ def test_of_pixels_the_block_with_the_worst_error_and_those_that_lose_one_are_ju
     assert flagged(lost, got, 2.0) == [0, compiled.WORSE, 0, 0]
     got[3000] += 1
     assert flagged(original, got, 2.0) == [0, 0, compiled.WRONG, 0]
+
+
+def anything(*shape: int) -> Array:
+    return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("size", [0, 64, 128, 4096, 3 << 17])
+def test_sixteen_messages_have_the_digests_of_hashlib(size: int) -> None:
+    rows = anything(16, size)
+    assert compiled.sixteen(rows) == [hashlib.sha256(row.tobytes()).digest() for row in rows]
+
+
+@pytest.mark.parametrize("registers", [True, False])
+def test_a_batch_of_any_number_of_messages_of_any_size_has_the_digests_of_hashlib(
+    monkeypatch: pytest.MonkeyPatch, registers: bool
+) -> None:
+    monkeypatch.setattr(compiled, "has_registers", lambda: registers)
+    batch, found, expected = compiled.Batch(), [], []
+    for size, count in ((128, 35), (192, 16), (100, 17), (64, 1)):
+        for number in range(count):
+            message = anything(size + number)[number:]
+            batch.row(size)[:] = 7  # written to and not added, as where the output has been judged already
+            batch.row(size)[:] = message
+            found.append(batch.add(nan=False))
+            expected.append(hashlib.sha256(message.tobytes()).digest())
+    batch.finish()
+    assert list(map(bytes, found)) == expected
+
+
+def test_sixteen_are_hashed_together_where_the_processor_has_the_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+    sixteen = compiled.sixteen
+
+    def counted(rows: Array) -> list[bytes]:
+        together.append(len(rows))
+        return list(sixteen(rows))
+
+    monkeypatch.setattr(compiled, "sixteen", counted)
+    monkeypatch.setattr(compiled, "has_registers", lambda: True)
+    batch = compiled.Batch()
+    for _ in range(39):
+        batch.row(64)[:] = 1
+        batch.add(nan=False)
+    batch.finish()
+    assert together == [16, 16]
+
+
+def test_all_nans_count_as_one_and_nothing_else_is_changed() -> None:
+    bits = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFF812345, 0x7F800000, 0x80000000, 1, 0x3F800000], np.uint32)
+    one = np.where(np.isnan(bits.view(np.float32)), np.uint32(0x7FC00000), bits)
+    assert (one != bits).sum() == 3
+    batch = compiled.Batch()
+    found = []
+    for nan in (True, False, True):
+        batch.row(32)[:] = bits.view(np.uint8)
+        found.append(batch.add(nan=nan))
+    batch.finish()
+    batch.row(32)[:] = bits.view(np.uint8)
+    found.append(batch.add(nan=False))
+    batch.finish()
+    same, canonical = hashlib.sha256(bits.tobytes()).digest(), hashlib.sha256(one.tobytes()).digest()
+    assert list(map(bytes, found)) == [canonical, same, canonical, same]

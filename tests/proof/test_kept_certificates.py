@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,11 +39,28 @@ def test_every_path_has_a_certificate_of_each_small_dtype(dtype: str) -> None:
     assert {row.implementation for row in rows(dtype)} == set(TARGETS)
 
 
-def test_the_paths_with_a_certificate_of_float32_are_those_that_the_page_names() -> None:
+def commands() -> Iterator[list[str]]:
+    """What the blocks of the page with loops run, word by word."""
     page = (DOCS / "proofs.md").read_text(encoding="utf-8")
-    loops = [line for line in page.splitlines() if line.startswith("for target in ")]
-    named = [target for loop in loops[1:] for target in loop.removesuffix("; do").split()[3:]]
-    assert {row.implementation for row in rows("float32")} == set(named)
+    for block in re.findall(r"^```sh\n(for .+?)^```$", page, re.MULTILINE | re.DOTALL):
+        targets = [""]
+        for line in block.splitlines():
+            if line.startswith("for target in ") or line == "done":
+                targets = line.removesuffix("; do").split()[3:] or [""]
+                continue
+            for target in targets:
+                yield line.replace("${target/:/-}", target.replace(":", "-")).replace("$target", target).split()
+
+
+def test_the_certificates_are_those_that_the_commands_of_the_page_make() -> None:
+    made = {words[-1]: words for words in commands()}
+    assert set(made) == {path.name for path in FILES}
+    for name, (_, _, target, *options, _, _) in made.items():
+        certificate = KEPT[name.removesuffix(".json")]
+        asked = dict(zip(options[::2], options[1::2], strict=True)) if "--all" not in options else {}
+        assert certificate.target == target
+        assert {row.dtype for row in certificate.rows} & set(BITS_32) == {asked.get("--dtype")} - {None}
+        assert {row.mode for row in certificate.rows} == ({asked["--mode"]} if "--mode" in asked else set(MODES))
 
 
 @pytest.mark.parametrize("name", KEPT)

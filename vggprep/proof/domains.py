@@ -57,9 +57,13 @@ class Domain:
         middle = _PATTERN_OF_128.get(self.dtype, 0)
         return sorted(parts, key=lambda part: abs(part[0] + SHARD // 2 - middle))
 
+    def first(self, start: int, channel: int) -> int:
+        """The pattern that a channel has where the first channel has ``start``."""
+        return (start + channel * (self.size // 3)) % self.size
+
     def values(self, start: int, count: int, channel: int = 0) -> Array:
         """``count`` patterns from ``start`` on, as a channel of the images has them; after the last comes the first."""
-        start = (start + channel * (self.size // 3)) % self.size
+        start = self.first(start, channel)
         if not self.complete:
             return np.take(_sample(self.dtype), np.arange(start, start + count), mode="wrap")
         unsigned = np.dtype(f"uint{BITS[self.dtype]}")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, SupportsBytes
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ IMAGE = 1 << 17
 
 _BLOCK = 1 << 14
 """Values judged at a time: intermediate results stay in the cache of one core."""
+
+_SUSPECT = 1 << 12
+"""Values judged where compiled loops have found that they are to be looked at."""
 
 _REPAYS = 1 << 20
 """Patterns in a part from which compiled loops repay the time to load them."""
@@ -135,6 +138,8 @@ def _loops() -> Any:
         from vggprep.proof import compiled
 
         compiled.exact_plane(np.zeros(1, np.float32), "forward", "torch", 0)
+        if compiled.has_registers():
+            compiled.sixteen(np.zeros((compiled.LANES, compiled.BLOCK), np.uint8))
     except Exception:  # whatever numba raises where it cannot be imported, compile or keep its machine code
         return None
     return compiled
@@ -209,7 +214,7 @@ class _Running:
     levels: _Maximum = field(default_factory=_Maximum)
     problem: Problem | None = None
     message: str = ""
-    digest: Any = field(default_factory=hashlib.sha256)
+    digests: list[SupportsBytes] = field(default_factory=list)
 
     def add(self, image: _Running) -> None:
         self.patterns += image.patterns
@@ -220,15 +225,19 @@ class _Running:
             self.problem, self.message = image.problem, image.message
         self.units = max(self.units, image.units, key=_found)
         self.levels = max(self.levels, image.levels, key=_found)
-        self.digest.update(image.digest.digest())
+        self.digests += image.digests
 
 
 class _Output(NamedTuple):
-    """The three planes that a function returned, or why there are none; both, if they have a wrong dtype."""
+    """The three planes that a function returned, or why there are none; both, if they have a wrong dtype.
+
+    ``row``: the row of the batch that the planes are in, if they have been copied there.
+    """
 
     planes: list[Array] | None
     problem: Problem | None = None
     message: str = ""
+    row: Array | None = None
 
 
 class _Run:
@@ -252,6 +261,8 @@ class _Run:
         )
 
         self.loops: Any = _loops() if part.stop - part.start >= _REPAYS and self._is_plain() else None
+        self.right_dtypes: set[tuple[DataFormat, np.dtype[Any]]] = set()
+        self.batch: Any = None if self.loops is None else self.loops.Batch()
 
     def _is_plain(self) -> bool:
         """Whether the compiled loops know the dtype and the mode: no step of it is too narrow for ``S`` alone."""
@@ -267,6 +278,8 @@ class _Run:
             self._image(start, min(IMAGE, part.stop - start), running)
             if part.stop_at_first and any(found.wrong for found in running.values()):
                 break
+        if self.batch is not None:
+            self.batch.finish()
         return [self._tally(data_format, found) for data_format, found in running.items()]
 
     def _tally(self, data_format: DataFormat, found: _Running) -> Tally:
@@ -274,7 +287,7 @@ class _Run:
             data_format,
             patterns=found.patterns,
             wrong=found.wrong,
-            digest=found.digest.hexdigest()[:32],
+            digest=hashlib.sha256(b"".join(map(bytes, found.digests))).hexdigest()[:32],
             problem=found.problem,
             message=found.message,
             counterexample=found.counterexample,
@@ -290,42 +303,60 @@ class _Run:
         # The last image may repeat a few patterns: images have rows of 256 pixels, or of 16.
         width = 256 if self.domain.size > 256 else 16
         size = -(-count // width) * width
-        originals = [self.domain.values(start, size, channel) for channel in range(3)]
-        inputs = originals if self.forward else self._preprocessed(originals)
+        originals, inputs, images = self._inputs(start, size, width)
         worst = [_least([getattr(found, name) for found in running.values()]) for name in ("units", "levels")]
         first: tuple[list[Array], _Running] | None = None
         for data_format, found in running.items():
-            output = self._call(inputs, data_format, width, carefully=start == self.part.start)
+            image = images[data_format]() if images else _image_of(inputs, data_format, width)
+            output = self._call(image, inputs, data_format, carefully=start == self.part.start)
             if output.planes is None:
                 index, output = self._culprit(inputs, data_format, output)
                 pixel = _pixel(inputs, index)
-                found.add(_Running(wrong=1, problem=output.problem, message=output.message, counterexample=pixel))
+                nothing = _Running(wrong=1, problem=output.problem, message=output.message, counterexample=pixel)
+                nothing.digests.append(hashlib.sha256().digest())
+                found.add(nothing)
             elif output.problem is not None:
                 found.add(self._of_wrong_dtype(originals, inputs, output, count))
             else:
                 # Equal bits in both data formats are judged once.
                 if first is None or not all(map(self._are_equal, output.planes, first[0])):
-                    # Copies, since the function may use its memory again.
-                    planes = [plane if plane.flags.owndata else plane.copy() for plane in output.planes]
-                    first = planes, self._judge(originals, inputs, planes, count, worst)
+                    if output.row is None:  # a function may use its memory again
+                        copies = [plane if plane.flags.owndata else plane.copy() for plane in output.planes]
+                        output = output._replace(planes=copies)
+                    first = output.planes or [], self._judge(originals, inputs, output, count, worst)
                 found.add(first[1])
+
+    def _inputs(
+        self, start: int, size: int, width: int
+    ) -> tuple[list[Array], list[Array], dict[DataFormat, Callable[[], Array]] | None]:
+        """The planes of an image and of what the function gets for it; the latter as images, if they are made."""
+        if self.loops is None:
+            originals = [self.domain.values(start, size, channel) for channel in range(3)]
+            return originals, originals if self.forward else self._preprocessed(originals), None
+        firsts = [self.domain.first(start, channel) for channel in range(3)]
+        mode = None if self.forward else self.part.mode
+        made = self.loops.prepared(firsts, size, self.part.dtype, mode, no_nan=self.to_pixels)
+        return (
+            [*made.originals],
+            [*made.inputs],
+            {
+                "channels_last": lambda: made.pixels.reshape(1, -1, width, 3),
+                "channels_first": lambda: made.inputs.copy().reshape(1, 3, -1, width),
+            },
+        )
 
     def _preprocessed(self, originals: list[Array]) -> list[Array]:
         """The definition's outputs, for an inverse; without NaN if it returns pixels, which cannot be NaN."""
         dtype, copy = dtype_of(self.input_dtype), not self.steps
-        forward = definition(originals, "forward", self.part.mode, self.loops)
+        forward = definition(originals, "forward", self.part.mode)
         planes = [plane.astype(dtype, copy=copy) for plane in forward]
         for plane in planes if self.to_pixels else ():
             if (missing := np.isnan(plane)).any():
                 plane[missing] = 0
         return planes
 
-    def _call(self, planes: list[Array], data_format: DataFormat, width: int, *, carefully: bool) -> _Output:
+    def _call(self, image: Array, planes: list[Array], data_format: DataFormat, *, carefully: bool) -> _Output:
         mode, axis = self.part.mode, 1 if data_format == "channels_first" else -1
-        if self.loops is not None and axis == -1:
-            image = self.loops.interleaved(planes).reshape(1, -1, width, 3)
-        else:
-            image = np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
         if carefully:
             outcome = call(self.function, image, mode, data_format)
             if outcome.output is None:
@@ -341,12 +372,18 @@ class _Run:
                 return _Output(None, "type", f"returns a {type(returned).__name__}, not a NumPy array")
         if returned.shape != image.shape:
             return _Output(None, "shape", f"returns shape {returned.shape} for an input of shape {image.shape}")
-        if self._are_loops_for(returned) and axis == -1:
-            results = self.loops.planes_of(returned)
+        wrong_dtype = None
+        if (data_format, returned.dtype) not in self.right_dtypes:
+            wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
+            if not wrong_dtype:
+                self.right_dtypes.add((data_format, returned.dtype))
+        row: Array | None = None
+        if not wrong_dtype and self._are_loops_for(returned) and axis == -1:
+            row = self.batch.row(returned.nbytes)
+            results = self.loops.separate(returned, row)
         else:
             results = [plane.reshape(-1) for plane in np.moveaxis(returned, axis, 0)]
-        wrong_dtype = self.subject.wrong_dtype(self._case(planes, data_format), Outcome(returned))
-        return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, None, "")
+        return _Output(results, "dtype", sentence(wrong_dtype)) if wrong_dtype else _Output(results, row=row)
 
     def _are_loops_for(self, array: Array) -> bool:
         return self.loops is not None and array.dtype in (np.float32, np.uint8) and array.flags.c_contiguous
@@ -362,7 +399,8 @@ class _Run:
         while last - first > 1:
             middle = (first + last) // 2
             for start, stop in ((first, middle), (middle, last)):
-                half = self._call([p[start:stop] for p in planes], data_format, 1, carefully=True)
+                some = [plane[start:stop] for plane in planes]
+                half = self._call(_image_of(some, data_format, 1), some, data_format, carefully=True)
                 if half.planes is None:
                     first, last, output = start, stop, half
                     break
@@ -386,19 +424,21 @@ class _Run:
             yield target, _Block(originals[image_channel], inputs[source], planes[target], channel, image_channel)
 
     def _judge(
-        self, originals: list[Array], inputs: list[Array], planes: list[Array], count: int, worst: Sequence[float]
+        self, originals: list[Array], inputs: list[Array], output: _Output, count: int, worst: Sequence[float]
     ) -> _Running:
-        running = _Running(patterns=count)
+        running, planes = _Running(patterns=count), output.planes or []
         flags = self._flags(originals, inputs, planes, worst)
-        for target, plane in enumerate(planes):
-            has_nan = flags is None or (flags[target] & self.loops.MISSING).any()
-            running.digest.update(_canonical(plane) if has_nan else _unsigned(plane))
-        suspects = None
+        seen = None if flags is None else int(np.bitwise_or.reduce(flags, axis=None))
+        if output.row is None:
+            running.digests.append(_digest(planes))
+        else:
+            may_be_nan = seen is None or bool(seen & self.loops.MISSING)
+            running.digests.append(self.batch.add(nan=may_be_nan and planes[0].dtype == np.float32))
         # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
-        if flags is not None and not any((found & self.loops.WRONG).any() for found in flags):
-            suspects = [found & self.loops.WORSE for found in flags]
-        if suspects is None or any(found.any() for found in suspects):
-            self._judge_blocks(running, originals, inputs, planes, suspects)
+        if flags is None or seen is None or seen & self.loops.WRONG:
+            self._judge_blocks(running, originals, inputs, planes, None)
+        elif seen & self.loops.WORSE:
+            self._judge_blocks(running, originals, inputs, planes, flags & self.loops.WORSE)
         return running
 
     def _judge_blocks(
@@ -407,15 +447,16 @@ class _Run:
         originals: list[Array],
         inputs: list[Array],
         planes: list[Array],
-        suspects: list[Array] | None,
+        suspects: Array | None,
     ) -> None:
         """Judge the blocks of each plane that are ``suspects``, or all."""
+        size = _BLOCK if suspects is None else _SUSPECT
         expected: dict[int, list[Array]] = {}
         for target, whole in self._channels(originals, inputs, planes):
-            for number, start in enumerate(range(0, len(whole.got), _BLOCK)):
+            for number, start in enumerate(range(0, len(whole.got), size)):
                 if suspects is not None and not suspects[target][number]:
                     continue
-                place = slice(start, start + _BLOCK)
+                place = slice(start, start + size)
                 block = whole.at(place)
                 if self.exact:
                     if start not in expected:
@@ -435,8 +476,8 @@ class _Run:
 
     def _flags(
         self, originals: list[Array], inputs: list[Array], planes: list[Array], worst: Sequence[float]
-    ) -> list[Array] | None:
-        """Flags of the blocks of each plane; ``None`` where the loops do not know.
+    ) -> Array | None:
+        """Flags of the blocks of each plane, a row for each; ``None`` where the loops do not know.
 
         What has none is right, and no error there is above ``worst``, in ``u·S`` and in grey levels.
         """
@@ -445,11 +486,14 @@ class _Run:
             return None
         if dtypes - {np.dtype(np.float32), np.dtype(np.uint8)} or (not self.to_pixels and np.uint8 in dtypes):
             return None
-        watch = self.loops.Watch(self.part.direction, self.part.mode, _BLOCK, *worst)
-        flags: list[Array] = [planes[0]] * 3
+        watch = self.loops.Watch(self.part.direction, self.part.mode, _SUSPECT, *worst)
+        flags = np.zeros((3, -(-len(planes[0]) // _SUSPECT)), np.uint8)
         for target, whole in self._channels(originals, inputs, planes):
             values = whole.original, whole.input, whole.got, whole.channel
-            flags[target] = watch.pixels(*values) if self.to_pixels else watch.floats(*values, exact=self.exact)
+            if self.to_pixels:
+                watch.pixels(*values, flags=flags[target])
+            else:
+                watch.floats(*values, exact=self.exact, flags=flags[target])
         watch.finish()
         return flags
 
@@ -458,8 +502,7 @@ class _Run:
         planes = [plane.copy() for plane in output.planes or []]
         running = _Running(count, 3 * count, counterexample=_pixel(inputs, 0))
         running.problem, running.message = output.problem, output.message
-        for plane in planes:
-            running.digest.update(_canonical(plane))
+        running.digests.append(_digest(planes))
         for _, block in self._channels(originals, inputs, planes):
             target, unit = block.original.astype(np.float64), 1.0
             if self.forward:
@@ -635,6 +678,20 @@ def _equal_bits(a: Array, b: Array) -> bool:
 
 def _unsigned(x: Array) -> Array:
     return x.view(f"u{x.dtype.itemsize}")
+
+
+def _digest(planes: Sequence[Array]) -> bytes:
+    """The digest of an image: of one plane after the other."""
+    together = hashlib.sha256()
+    for plane in planes:
+        together.update(_canonical(plane).data)
+    return together.digest()
+
+
+def _image_of(planes: Sequence[Array], data_format: DataFormat, width: int) -> Array:
+    """The image with these planes."""
+    axis = 1 if data_format == "channels_first" else -1
+    return np.ascontiguousarray(np.stack([plane.reshape(1, -1, width) for plane in planes], axis=axis))
 
 
 def _canonical(plane: Array) -> Array:
