@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -118,3 +119,8 @@ def interruptible(words: Sequence[str], **more: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vggprep", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=listen, **more)
+
+
+def threads_of_pools() -> list[threading.Thread]:
+    """Of pools of processes that are not quite ended: what they close at the end Python may close first."""
+    return [thread for thread in threading.enumerate() if type(thread).__name__ == "_ExecutorManagerThread"]

@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner, Result
 from command_line import one_line
 from enumerated import timeless
-from support import interruptible
+from support import interruptible, threads_of_pools
 
 import vggprep
 from vggprep.cli import main
@@ -498,6 +498,7 @@ def test_a_cluster_and_processes_are_executors(cluster: Cluster, monkeypatch: py
         with executors.named(spec, 1) as (pool, alive):
             assert pool.submit(abs, -1).result(60) == 1
             assert alive()
+        assert not threads_of_pools()
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ProofError, match="needs distributed, which is not installed"), executors.named("dask:x", 1):
         pass

@@ -405,7 +405,8 @@ SMALL: dict[str, Any] = {"selection": Selection(("tf",), ("channels_last",), ("u
 
 def of_two_paths() -> list[list[tuple[str, ...]]]:
     spec = targets.TargetSpec(("keras:ndarray", "keras:tensor"))
-    reports = parallel.judged(spec, targets.load_all(spec), **SMALL)
+    reports = list(parallel.judged(spec, targets.load_all(spec), **SMALL))
+    assert not support.threads_of_pools()
     return [[(r.check, str(r.cell), r.status, r.digest, r.message) for r in report.results] for report in reports]
 
 

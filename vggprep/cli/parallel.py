@@ -71,7 +71,7 @@ def _apart(
     finally:
         for child in multiprocessing.active_children():
             child.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # its thread may not close what Python closes at the end
 
 
 # In the processes -------------------------------------------------------------------------------------------------

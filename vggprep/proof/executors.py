@@ -39,7 +39,7 @@ def local(workers: int) -> Iterator[tuple[Executor, Alive]]:
     finally:
         for child in multiprocessing.active_children():
             child.terminate()
-        pool.shutdown(wait=False)
+        pool.shutdown()  # its thread may not close what Python closes at the end
 
 
 def _start() -> None:
