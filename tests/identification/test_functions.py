@@ -264,6 +264,16 @@ def test_what_works_for_one_size_or_one_image_is_said_to(function: Callable[[Arr
     assert (found.answers[0].name == "caffe") == (function is of_224_alone)
 
 
+def less_the_first(x: Array) -> Array:
+    y = x.astype(np.float32)
+    return y - y[:1] if x.ndim == 4 else y
+
+
+def test_what_ignores_no_image_is_not_judged_at_one_size() -> None:
+    for function in (less_the_first, lambda x: x * 0, lambda x: np.sign(x.astype(np.int64) - 128)):
+        assert "judged at that size" not in repr(identify(function))
+
+
 def raw_from_the_third(x: Array) -> Array:
     y = vggprep.preprocess_input(x, mode="caffe")
     y[2:] = x[2:] if x.ndim == 4 else y[2:]
