@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,9 +13,12 @@ import pytest
 from command_line import Done, one_line, vggprep
 from jsonschema import Draft202012Validator
 
-from vggprep.field import picture, quiet, results, run
+from vggprep.cases import Cell
+from vggprep.conformance.results import Result as Judged
+from vggprep.field import judged, picture, quiet, results, run
 from vggprep.field.adapters import named
 from vggprep.field.limit import LIMIT
+from vggprep.spec import DATA_FORMATS, RANKS
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/field.schema.json").read_text(encoding="utf-8"))
 QUIET = quiet.Noise(0.1, 1.0, 0.0, 0.01, 0.0)
@@ -47,9 +50,22 @@ def test_a_long_cause_is_cut_at_a_word_and_a_short_one_is_whole() -> None:
     cause = {"fault": "", "words": "raises error: " + "/io/build/arithm.cpp:688 " * 40, "dtypes": ["float16"]}
     said = results.cause_words({"causes": [cause], "crashes": []})
     assert said.endswith("/io/build/arithm.cpp:688 … (float16)")
-    assert len(said) < 220
+    assert len(said) < 340
     cause["words"] = "computes R - 104. And more."
     assert results.cause_words({"causes": [cause], "crashes": []}) == "computes R - 104 (float16)"
+
+
+def test_a_cause_of_one_data_format_or_rank_says_so_where_others_were_judged() -> None:
+    cells = [Cell("tf", data_format, "uint8", rank) for data_format in DATA_FORMATS for rank in RANKS]
+    every = [Judged("f", "value", *cell, status="failed", diagnosis="is wrong") for cell in cells]
+    assert judged._cause(every, every)["where"] == []
+    assert judged._cause(every[2:], every)["where"] == ["channels_first"]
+    assert judged._cause(every[2:3], every)["where"] == ["channels_first", "rank 3"]
+    assert judged._cause(every[2:3], every[2:])["where"] == ["rank 3"]
+    refused = [replace(result, status="refused") for result in every[:2]]
+    cause = judged._cause(every[2:3], [*refused, *every[2:]])
+    assert cause["where"] == ["rank 3"]
+    assert results.cause_words({"causes": [cause], "crashes": []}) == "is wrong (rank 3, uint8)"
 
 
 def row(found: Row, name: str) -> Row:

@@ -40,7 +40,7 @@ def judged(adapter: Adapter, mode: ModeName, direction: Direction) -> Row:
         "conforms": report.conforms,
         "level": level,
         **error,
-        "causes": [_cause(group) for group in causes(report.results)],
+        "causes": [_cause(group, report.results) for group in causes(report.results)],
         "crashes": [r.message for r in report.results if r.status == "error"][:1],
         "refused": refused(adapter, report),
         "results": len(report.results),
@@ -171,8 +171,14 @@ def _cell(cell: Cell) -> str:
     return f"{cell.dtype} {cell.data_format} of rank {cell.rank}"
 
 
-def _cause(group: Sequence[Result]) -> Row:
+def _cause(group: Sequence[Result], every: Sequence[Result]) -> Row:
     first = group[0]
+    judged = [result for result in every if result.status in ("passed", "failed")]
+    where = [
+        f"rank {first.rank}" if name == "rank" else str(getattr(first, name))
+        for name in ("data_format", "rank")
+        if len({getattr(r, name) for r in group}) == 1 < len({getattr(r, name) for r in judged})
+    ]
     words = first.diagnosis or first.message
     _, kind, name = [*first.cause.split("/", 2), "", ""][:3]
     return {
@@ -181,5 +187,6 @@ def _cause(group: Sequence[Result]) -> Row:
         "message": first.message,
         "words": words,
         "dtypes": list(dict.fromkeys(r.dtype for r in group)),
+        "where": where,
         "results": len(group),
     }

@@ -124,7 +124,7 @@ def verdict_words(row: Row) -> str:
 def cause_words(row: Row, brief: bool = True, most: int = 2) -> str:
     """The widest-spread causes; ``brief``: of one that is known, its name."""
     said = [
-        (cause["fault"] if brief and cause["fault"] else _sentence(cause["words"])) + _where(cause["dtypes"])
+        (cause["fault"] if brief and cause["fault"] else _sentence(cause["words"])) + _where(cause)
         for cause in row["causes"]
     ]
     said = list(dict.fromkeys(said))
@@ -132,13 +132,15 @@ def cause_words(row: Row, brief: bool = True, most: int = 2) -> str:
     return "; ".join([*row["crashes"], *said[:most]]) + more
 
 
-_MOST = 200
+_MOST = 320
 """Characters of a cause in the table: the messages of exceptions are longer, and hold the paths of a build."""
 
 
-def _where(dtypes: Sequence[str]) -> str:
-    """The dtypes of a cause, if they are few."""
-    return f" ({', '.join(dtypes)})" if len(dtypes) <= _FEW_DTYPES else ""
+def _where(cause: Row) -> str:
+    """The data format and the rank of a cause, if it is not in others, and its dtypes, if they are few."""
+    dtypes = cause["dtypes"] if len(cause["dtypes"]) <= _FEW_DTYPES else []
+    words = [*cause.get("where", []), *dtypes]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _sentence(words: str) -> str:
