@@ -161,7 +161,10 @@ def test_a_sample_is_never_called_a_proof() -> None:
         ),
         (("wrong_in_blue", "uint8"), ("at least 1 of 768 values wrong", "NOT proven (1 wrong)")),
         (("raises_for_one_value", "uint16"), ("for some values that it should accept: ArithmeticError", "43981")),
-        (("integers_kept", "int16"), ("returns int16 for int16, not a floating dtype, up to ", "behaves like ")),
+        (
+            ("integers_kept", "int16"),
+            ("returns int16 for int16, not a floating dtype, up to ", "computes mode tf, cut to whole numbers"),
+        ),
         (("needs_a_crowd", "uint16"), ("; seen with the pixel ", "in a large image, but not in a small one")),
         (("refuses_integers", "uint8"), ("nothing was proven: everything was refused (1 refused)",)),
     ],
