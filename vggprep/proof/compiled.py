@@ -238,14 +238,20 @@ def _separate(pixels: Any, planes: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
+def _patterns(starts: Any, at: Any, bits: Any) -> None:
+    """Fill the planes ``bits`` with the numbers from ``at`` after ``starts`` on, which wrap around."""
+    for channel in range(3):
+        plane, first = bits[channel], np.uint32(starts[channel] + np.uint32(at))
+        for i in range(len(plane)):
+            plane[i] = first + np.uint32(i)
+
+
+@njit(nogil=True, cache=True)
 def _count(starts: Any, bits: Any, pixels: Any) -> None:
-    """Fill the planes ``bits`` with the numbers from ``starts`` on, which wrap around, and ``pixels`` with the same."""
+    """Fill the planes ``bits`` with the numbers from ``starts`` on, and ``pixels`` with the same."""
     for start in range(0, bits.shape[1], _CHUNK):
         stop = min(start + _CHUNK, bits.shape[1])
-        for channel in range(3):
-            plane, first = bits[channel, start:stop], np.uint32(starts[channel] + np.uint32(start))
-            for i in range(len(plane)):
-                plane[i] = first + np.uint32(i)
+        _patterns(starts, start, bits[:, start:stop])
         _interleave(bits[0, start:stop], bits[1, start:stop], bits[2, start:stop], pixels[3 * start : 3 * stop])
 
 
@@ -257,10 +263,7 @@ def _define(
     """The same, with the definition of ``originals``, the same memory as ``bits``, in ``inputs`` and ``pixels``."""
     for start in range(0, bits.shape[1], _CHUNK):
         stop = min(start + _CHUNK, bits.shape[1])
-        for channel in range(3):
-            plane, first = bits[channel, start:stop], np.uint32(starts[channel] + np.uint32(start))
-            for i in range(len(plane)):
-                plane[i] = first + np.uint32(i)
+        _patterns(starts, start, bits[:, start:stop])
         for channel in range(3):
             chunk = inputs[channel, start:stop]
             _steps_in_turn(originals[sources[channel], start:stop], names[channel], constants[channel], chunk)
