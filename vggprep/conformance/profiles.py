@@ -1,4 +1,4 @@
-"""How much Hypothesis explores: by names, known without importing it, which takes a third of a second."""
+"""How much Hypothesis explores: by names, known without importing it, which takes as long as NumPy, click and rich."""
 
 from __future__ import annotations
 

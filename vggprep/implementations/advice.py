@@ -1,7 +1,7 @@
 """What a function under test seems to want, found by calling it: one size, another kind of image, other words.
 
-``recognised`` asks before a function is judged; one that returns an image of the input's shape is called once. A
-framework is tried only where the function's process has imported it.
+``recognised`` asks before a function is judged; one that returns an image of the input's shape, with more than three
+different values, is called once. A framework is tried only where the function's process has imported it.
 """
 
 from __future__ import annotations
