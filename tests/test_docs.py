@@ -42,6 +42,7 @@ def needed(command: str, folder: Path) -> set[str]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("page", "block"), CONSOLE, ids=[f"{page.name}: {block.splitlines()[0]}" for page, block in CONSOLE]

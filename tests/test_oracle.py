@@ -185,6 +185,7 @@ def test_an_exact_zero_has_the_sign_asked_for() -> None:
 # Steps, every 16-bit pattern --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @EACH_BINARY16
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.operation} {float(step.constant)}")

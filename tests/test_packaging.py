@@ -210,6 +210,7 @@ OTHERS = {"hypothesis", "click", "rich", "pytest"}
 CLIP = str(ROOT / "tests" / "configurations" / "data" / "transformers_clip.json")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
@@ -228,6 +229,7 @@ def test_no_more_is_imported_than_is_needed(code: str, absent: set[str]) -> None
     assert not loaded_by(code) & absent
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_in_docstrings_hold(module: str) -> None:
     try:
@@ -293,6 +295,7 @@ def test_the_source_distribution_holds_what_the_tests_need(built: Path) -> None:
     assert {"tox.ini", "README.md", "tests/test_packaging.py", "benchmarks/peers.py", "LICENSE"} <= names
 
 
+@pytest.mark.thorough
 def test_code_of_users_is_typed_against_the_installed_package(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     shutil.copy(ROOT / "tests" / "typing" / "api.py", tmp_path / "api.py")

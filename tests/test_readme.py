@@ -22,6 +22,7 @@ def test_the_sessions_in_the_readme_run() -> None:
     assert (failed, tried > 5) == (0, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("command", "printed"),
     [

@@ -38,6 +38,7 @@ def ours(**words: Any) -> Implementation:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_sequence_of_calls_changes_what_our_functions_return(backend: str) -> None:
     run(ours(backend=backend))

@@ -71,6 +71,7 @@ class Tensor:
         return self.array
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -105,6 +106,7 @@ def test_anything_but_an_array_of_numbers_of_the_right_shape_fails_in_words(spoi
     assert {r.check for r in report.results if r.status == "passed"} <= {"errors", "purity"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("dtype", "message"),
     [
@@ -355,6 +357,7 @@ def test_a_result_that_is_kept_by_all_pixels_is_right() -> None:
     assert judge(remembering(lambda x: x.tobytes())).conforms
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     "spoil",
@@ -384,6 +387,7 @@ def test_a_declared_writer_must_return_what_it_wrote() -> None:
     assert "something other than the result" in result.message
 
 
+@pytest.mark.thorough
 def test_a_result_that_depends_on_the_calls_before_is_not_deterministic() -> None:
     calls = []
 

@@ -156,6 +156,7 @@ def test_16_bits_in_each_of_three_channels_are_seen(tmp_path: Path) -> None:
     assert (result.returncode, "PNG image, 16-bit RGB" in result.output) == (1, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 def test_identify_takes_targets() -> None:
     result = run("vggprep")

@@ -481,6 +481,7 @@ def slow_on(cluster: Cluster) -> AbstractContextManager[subprocess.Popen[str]]:
     return running(*SLOW, "-o", "slow.json", *on(cluster), cwd=cluster.folder)
 
 
+@pytest.mark.thorough
 def test_a_cluster_and_this_machine_make_the_same_certificate(cluster: Cluster) -> None:
     cluster.start_workers()
     # With a mode that no worker knows before.

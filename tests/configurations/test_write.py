@@ -37,6 +37,7 @@ def modes() -> st.SearchStrategy[Mode]:
     return st.builds(Mode, names, orders, steps(), summary=st.text(max_size=5), source=st.just("a\nb"))
 
 
+@pytest.mark.thorough
 @given(modes(), st.sampled_from(FORMATS))
 @settings(max_examples=100, deadline=None)
 def test_what_was_written_is_the_same_mode_or_its_loss_is_said(mode: Mode, format: str) -> None:

@@ -118,6 +118,7 @@ def less_the_first(x: Array) -> Array:
     return floats(x) - floats(x[:1]) if x.ndim == 4 else floats(x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("function", "said", "unsaid"),
     [
@@ -192,6 +193,7 @@ def previous() -> Callable[[Array], Array]:
     return function
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("make", "said", "lines"),
     [

@@ -63,6 +63,7 @@ def test_what_the_corpus_cannot_see_hypothesis_finds() -> None:
     assert "77.0" in result.reproducer
 
 
+@pytest.mark.thorough
 def test_hypothesis_finds_the_same_with_the_same_seed_and_draws_the_same_without_one() -> None:
     for seed in (1, None):
         first, second = (
@@ -77,6 +78,7 @@ def test_exploration_changes_no_digest() -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_an_inverse_is_explored_too() -> None:
     def inverse(y: Array, mode: ModeName) -> Array:
         x = deprocess_input(y, mode=mode)
@@ -147,6 +149,7 @@ def pytest_words(profile: str, *words: str) -> tuple[str, ...]:
     return ("pytest", "--implementation", "odd:rare", "--implementation-profile", profile, "-q", "-x", *words)
 
 
+@pytest.mark.thorough
 def test_a_counterexample_that_one_worker_finds_is_the_first_case_of_the_next_run(folder: Path) -> None:
     corpus = calls_of(folder, "corpus", "vggprep", "check", "odd:rare", "--examples", "0")[1]
     (calls,) = corpus.values()
@@ -168,6 +171,7 @@ def test_a_counterexample_that_one_worker_finds_is_the_first_case_of_the_next_ru
     assert again.index(True) == len(calls)
 
 
+@pytest.mark.thorough
 def test_the_database_bears_neither_on_another_implementation_nor_on_the_verdict_of_profile_ci(folder: Path) -> None:
     def saved() -> set[Path]:
         return {path for path in (folder / ".hypothesis" / "examples").rglob("*") if path.is_file()}

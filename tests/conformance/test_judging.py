@@ -131,6 +131,7 @@ def toml(entries: list[dict[str, Any]]) -> str:
 DOORS = [door for door in DOORS if door[0] == "keras" or not os.environ.get("VGGPREP_REQUIRE_KERAS")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "known"), DOORS)
 def test_all_doors_give_the_same_rows_notes_and_verdict(
     name: str, known: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -32,6 +32,7 @@ sys.stdout.buffer.write(answers.getvalue())
 MEAN, STD = "np.float32([0.485, 0.456, 0.406])", "np.float32([0.229, 0.224, 0.225])"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("answer", "direction"),
     [

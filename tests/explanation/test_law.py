@@ -453,6 +453,7 @@ def stated(function: Function, mode: ModeName, direction: Direction) -> Statemen
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mode", "direction", "function", "said"), [b[1:] for b in BEHAVIOURS], ids=[b[0] for b in BEHAVIOURS]
 )
@@ -462,6 +463,7 @@ def test_a_behaviour_is_stated_and_true(mode: ModeName, direction: Direction, fu
     assert said in found.text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", AS_WRITTEN)
 def test_functions_as_people_write_them_are_told_truly_or_not_at_all(name: str) -> None:
     mode, direction, function, said = AS_WRITTEN[name]
@@ -544,6 +546,7 @@ def test_images_that_cannot_tell_support_no_cause() -> None:
     assert measured(grey, "forward", "tf") is None
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 def test_what_is_stated_of_a_fault_is_true_of_it() -> None:
     """Every fault that the corpus shows in float32, in each of its modes."""

@@ -247,6 +247,7 @@ def test_rows_in_short_are_rows_of_the_table() -> None:
         assert (row(text).order, row(text).steps) == (MODES[mode].order, MODES[mode].steps)
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 @pytest.mark.parametrize("mode", MODES)
@@ -380,6 +381,7 @@ SHOWS_IN = {"wide_integers_cast_to_bytes": "int64", "means_through_single": "flo
 ANOTHER_MODE = {"half_mean_half_std": "tf", "always_caffe": "caffe", "not_preprocessed": "identity"}
 
 
+@pytest.mark.thorough
 @NAMED
 @pytest.mark.no_cover  # so many judgements take half as long again when their lines are counted; others count them
 def test_a_fault_fails_the_check_it_names_without_a_crash_and_is_diagnosed(fault: Fault) -> None:
@@ -411,6 +413,7 @@ def test_every_check_is_the_killer_of_some_fault() -> None:
     assert {fault.caught_by for fault in FAULTS} == set(BY_NAME)
 
 
+@pytest.mark.thorough
 @NAMED_HONEST
 @pytest.mark.no_cover
 def test_an_honest_variant_passes_the_whole_suite(honest: Implementation) -> None:

@@ -29,6 +29,7 @@ def answer_of(function: Callable[..., Any]) -> Answer:
     return answer
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constants_are_named_in_float32(name: str) -> None:
@@ -41,6 +42,7 @@ def test_constants_are_named_in_float32(name: str) -> None:
 HALF = [n for n in CONSTANTS if n not in ("slim_means", "slim", "scale_0_007843", "scale_0_003921")]
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("name", HALF)
@@ -76,6 +78,7 @@ def test_faults_that_are_no_constants_are_named(name: str, mode: ModeName) -> No
     assert fault.story in repr(answer)
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("honest", HONEST, ids=lambda h: h.name)
@@ -96,6 +99,7 @@ def test_honest_variants_are_called_what_they_are(honest: Implementation, dtype:
 KERAS = {"half": "tf", "mmdetection": "torch", "efficientnet_transformers": "torch"}  # to the precision of float32
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("names_alone")
 @pytest.mark.parametrize("mode", PUBLISHED)
@@ -169,6 +173,7 @@ def test_the_nearest_family_of_an_unknown_map_is_named() -> None:
     assert "off by up to 0.0" in answer.story
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -269,6 +274,7 @@ def less_the_first(x: Array) -> Array:
     return y - y[:1] if x.ndim == 4 else y
 
 
+@pytest.mark.thorough
 def test_what_ignores_no_image_is_not_judged_at_one_size() -> None:
     for function in (less_the_first, lambda x: x * 0, lambda x: np.sign(x.astype(np.int64) - 128)):
         assert "judged at that size" not in repr(identify(function))
@@ -367,6 +373,7 @@ def without_alpha(x: Array) -> Array:
     return vggprep.preprocess_input(x[..., :3], mode="caffe")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("function", "said", "unsaid"),
     [

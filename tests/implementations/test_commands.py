@@ -35,6 +35,7 @@ Port = Callable[[str], str]
 LANGUAGES = {"python": "means_swapped", "javascript": "no_swap", "c++": "integer_arithmetic"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_port_conforms_in_both_directions(port: Port, language: str) -> None:
     command = f"command:{port(language)} {{mode}} {{data_format}}"
@@ -150,6 +151,7 @@ def test_a_program_that_answers_at_the_end_of_its_input_is_fed_everything_at_onc
     assert sum(r.status == "passed" for r in report.results) > 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "words", "most"),
     [

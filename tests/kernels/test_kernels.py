@@ -101,6 +101,7 @@ def test_every_dtype_rank_and_layout_has_the_bits_of_the_reference(dtype: str, k
             assert_like_reference(function, both[number % 2], kernel)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
 @pytest.mark.parametrize("dtype", [*DTYPES, *FOREIGN])
 def test_few_pixels_have_the_bits_of_the_reference(dtype: str, data_format: DataFormat) -> None:

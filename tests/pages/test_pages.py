@@ -63,6 +63,7 @@ class Outline(HTMLParser):
             self.wrong.append(f"</{tag}> closes nothing")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FEW)
 def test_a_page_is_one_whole_file_that_refers_to_nothing_outside(made: Made, name: str) -> None:
     html = made(name)[0].read_text(encoding="utf-8")

@@ -49,6 +49,7 @@ def of_verify(folder: Path, outputs: Path, implementation: Implementation, direc
 FAR = "beyond any number of grey levels"
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "direction", "dtype", "check", "levels"),

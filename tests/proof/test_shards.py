@@ -83,6 +83,7 @@ def test_exact_plane_is_what_rationals_say(direction: Direction, mode: ModeName,
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @EACH_PLANE
 def test_exact_plane_is_what_rationals_say_of_every_upper_half_of_a_pattern(
@@ -102,6 +103,7 @@ def test_exact_plane_is_what_exact_says_of_whole_images(mode: ModeName) -> None:
             assert same_bits(oracle.exact_plane(values[:, source], direction, mode, channel), expected[:, target])
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @EACH_PLANE
 def test_real_plane_is_off_by_less_than_the_search_allows_for(
@@ -157,6 +159,7 @@ UNSEEN = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.stateless], ids=lambda fault: fault.name)
 def test_a_fault_that_shows_in_values_is_found_in_every_mode(fault: Fault) -> None:
     unseen = fault.name in UNSEEN.get(fault.caught_by, ())
@@ -173,6 +176,7 @@ def test_what_goes_unseen_is_in_the_gallery() -> None:
     assert {(fault.caught_by, fault.name) for fault in FAULTS} >= {(c, n) for c, names in UNSEEN.items() for n in names}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("honest", HONEST, ids=lambda honest: honest.name)
 def test_an_honest_variant_holds_for_every_pattern(honest: Implementation) -> None:
     certificate = proven(f"GALLERY.{honest.name}", *QUICK, "bfloat16")
@@ -354,6 +358,7 @@ def test_the_worst_error_over_all_bytes_is_what_rationals_say(target: str, mode:
         assert attains(row.levels, "uint8", levels)
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize("target", ["GALLERY.folded_affine"])
 def test_the_worst_error_over_all_halves_is_what_rationals_say(target: str) -> None:

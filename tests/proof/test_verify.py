@@ -133,6 +133,7 @@ def refusal(document: dict[str, Any], path: Path, *, seal: bool = True) -> str:
         return f"{path.name}: {error}"
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize("target", ["right", "to_floats", "wrong_in_blue", "refuses_integers", "raises_for_one_value"])
 def test_every_edit_of_every_field_is_refused(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

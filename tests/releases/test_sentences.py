@@ -274,6 +274,7 @@ def in_history() -> Iterator[tuple[Difference, Steps]]:
         yield change.difference, steps
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 def test_every_sentence_of_the_history_holds_for_every_row_that_it_can_be_read_to_mean() -> None:
     results = [held(*both) for both in in_history()]
@@ -290,6 +291,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pair", PAIRS, ids="->".join)
 def test_every_sentence_of_a_comparison_holds_for_every_row_that_it_can_be_read_to_mean(pair: tuple[str, str]) -> None:
     old, new = map(observation, pair)
@@ -297,6 +299,7 @@ def test_every_sentence_of_a_comparison_holds_for_every_row_that_it_can_be_read_
     assert [line for _, otherwise in results for line in otherwise] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["keras==3.15.1", "keras[torch]==3.15.1", "keras-hub==0.32.0", "keras==2.1.2"])
 def test_every_sentence_about_one_release_holds(name: str) -> None:
