@@ -150,6 +150,29 @@ def test_each_kind_of_error_is_looked_for_by_itself(direction: Direction) -> Non
         assert list(found) == [compiled.WORSE * (block == np.argmax(most)) for block in range(4)]
 
 
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_worse_by_the_last_bit_of_float64_is_found_and_what_is_as_bad_is_not(
+    direction: Direction, mode: ModeName
+) -> None:
+    given = VALUES if direction == "forward" else compiled.exact_plane(VALUES, "forward", mode, 1)
+    got = compiled.exact_plane(given, direction, mode, 1)
+    target, scale = oracle.real_plane(given.astype(np.float64), direction, mode, 1)
+    errors = np.abs(got - (target if direction == "forward" else VALUES.astype(np.float64)))
+    grey = float(oracle.grey_levels(mode)[1]) if direction == "forward" else 1.0
+    for at, kind in enumerate((errors / scale * 2.0**24, errors * grey)):
+        seen = 0
+        for index in np.flatnonzero(kind)[::4].tolist():
+            plane, error = slice(index, index + 1), float(kind[index])
+            for worst, flag in ((np.nextafter(error, 0.0), compiled.WORSE), (error, 0)):
+                watch = compiled.Watch(direction, mode, 1, *((worst, np.inf) if at == 0 else (np.inf, worst)))
+                found = watch.floats(VALUES[plane], given[plane], got[plane], 1, exact=True)
+                watch.finish()
+                assert list(found) == [flag]
+                seen += 1
+        assert seen > 200
+
+
 def test_of_pixels_the_block_with_the_worst_error_and_those_that_lose_one_are_judged() -> None:
     original = np.linspace(-20, 280, 4096, dtype=np.float32)
     given = compiled.exact_plane(original, "forward", "caffe", 2)

@@ -2,8 +2,8 @@
 ``hashlib``, and where to look.
 
 Of values nothing here decides. ``shards`` judges with NumPy the blocks in which these loops see something wrong, or
-the largest error of an image if it is worse than all before, and leaves out the others. Errors are first computed in
-fewer operations than there, so what comes as near to the worst as ``UNITS`` or ``LEVELS`` is computed again as there:
+the largest error of an image if it is worse than all before, and leaves out the others. Where errors are first computed
+in fewer operations than there, what comes as near to the worst as ``UNITS`` or ``LEVELS`` is computed again as there:
 many times what float64 blurs.
 
 Imports numba, hence itself imported only for work that repays it.
@@ -139,7 +139,10 @@ class Watch:
         names, constants = _named_steps(self.direction, self.mode, channel)
         bound = -1.0 if exact else (tolerance.bound(self.mode) - UNITS) * roundoff
         grey = _grey(self.mode, channel) if forward else 1.0
-        near = _below(self.units, UNITS) * roundoff, _below(self.levels, LEVELS) / abs(grey)
+        # Back, or where a constant is all that is added, the same operations are done again: a tie is not worse.
+        added = len(names) == 1 and names[0] in (ord("a"), ord("s"))
+        slack = LEVELS if forward and not added else 0.0
+        near = _below(self.units, UNITS) * roundoff, _below(self.levels, slack) / abs(grey)
         limits, most = (_LIMIT, tolerance.PIXEL_LIKE), self.block
         if _watched(original, given, got, forward, names, constants, *line, bound, *limits, *near, most, flags):
             for number in np.flatnonzero(flags & _MAYBE).tolist():
