@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -47,7 +48,7 @@ def markdown(title: str, remarks: Sequence[Remark]) -> str:
         lines.append(f"{number}. {bold}{_escaped(remark.headline)}{bold}")
         if remark.more:
             # Longer than any fence inside.
-            fence = "`" * max(3, 1 + max(map(len, _runs(remark.more)), default=0))
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", remark.more)), default=0))
             lines += ["", f"   {fence}text", *(f"   {line}" for line in remark.more.splitlines()), f"   {fence}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -74,10 +75,6 @@ def present(form: Format, title: str, remarks: Sequence[Remark], text: Callable[
 def _escaped(text: str) -> str:
     """Text in which nothing is markup."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in text)
-
-
-def _runs(text: str) -> list[str]:
-    return "".join(letter if letter == "`" else " " for letter in text).split()
 
 
 def _data(text: str) -> str:

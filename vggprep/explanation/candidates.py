@@ -428,11 +428,8 @@ def clipped(evidence: Sequence[Seen], direction: Direction, mode: ModeName) -> I
             what = f"mode {name}" if direction == "forward" else f"the inverse of mode {name}"
             size = float(np.abs(core(np.zeros((1, 3)))).max())
             text = f"computes {what}, clipped to {said_end(*ends)}"
-            yield on_values("steps", f"{name}_clipped", text, _then(core, functools.partial(_clip, ends)), size)
-
-
-def _clip(ends: tuple[float, float], y: Float64) -> Float64:
-    return np.clip(y, *ends)
+            cut = functools.partial(np.clip, a_min=ends[0], a_max=ends[1])
+            yield on_values("steps", f"{name}_clipped", text, _then(core, cut), size)
 
 
 def _pairs(evidence: Sequence[Seen], core: Callable[[Float64], Float64]) -> tuple[Float64, Float64]:

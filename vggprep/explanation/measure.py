@@ -227,12 +227,8 @@ def _wrapping(compute: Callable[[Array], Array], case: Case) -> Float64:
         return oracle.as_float64(compute(values if values.dtype.kind in "iu" else values_of(case)))
 
 
-def _minus(number: int | tuple[int, ...], values: Array) -> Array:
-    return np.asarray(values - np.array(number).astype(values.dtype))
-
-
-def _times(number: int, values: Array) -> Array:
-    return np.asarray(values * np.array(number).astype(values.dtype))
+def _with(operation: np.ufunc, number: int | tuple[int, ...], values: Array) -> Array:
+    return np.asarray(operation(values, np.array(number).astype(values.dtype)))
 
 
 def _signed(values: Array) -> Array:
@@ -283,7 +279,7 @@ _BEFORES: tuple[_Before, ...] = (
     *(
         _Before(
             f"of an image whose integers wrap around when {said} subtracted",
-            functools.partial(_wrapping, functools.partial(_minus, number)),
+            functools.partial(_wrapping, functools.partial(_with, np.subtract, number)),
             whole=True,
         )
         for said, number in _SUBTRACTED.items()
@@ -292,7 +288,7 @@ _BEFORES: tuple[_Before, ...] = (
     *(
         _Before(
             f"of an image whose integers wrap around when they are multiplied by {n}",
-            functools.partial(_wrapping, functools.partial(_times, n)),
+            functools.partial(_wrapping, functools.partial(_with, np.multiply, n)),
             whole=True,
         )
         for n in (2, 255)

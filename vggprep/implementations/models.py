@@ -337,12 +337,8 @@ def _find(wanted: str, names: Sequence[str]) -> str:
     ):
         if len(found) == 1:
             return found[0]
-    raise _no_tensor(wanted, names)
-
-
-def _no_tensor(wanted: str, names: Sequence[str]) -> ModelError:
     near = [n for n in names if wanted.lower() in n.lower()] or names
-    return ModelError(f"it has no tensor {wanted!r}; it has {_listed(near)}")
+    raise ModelError(f"it has no tensor {wanted!r}; it has {_listed(near)}")
 
 
 # Kinds of files ---------------------------------------------------------------------------------------------------
@@ -376,7 +372,8 @@ def _onnx(path: Path, input_name: str | None, tensor_name: str | None) -> _Model
     output = _find(tensor_name, _made(graph)) if tensor_name else session.get_outputs()[0].name
     others = {n: i for n, i in inputs.items() if n != name}
     _refuse_other_inputs(graph, others, output)
-    unread = {n: np.zeros(_ones(_onnx_shape(i.shape)), _ONNX_TYPES.get(i.type, "float32")) for n, i in others.items()}
+    sizes = {n: [size or 1 for size in _onnx_shape(i.shape)] for n, i in others.items()}
+    unread = {n: np.zeros(sizes[n], _ONNX_TYPES.get(i.type, "float32")) for n, i in others.items()}
 
     def run(x: Array) -> Array:
         result: Array = session.run([output], {name: x, **unread})[0]
@@ -393,10 +390,6 @@ def _made(graph: _Graph) -> list[str]:
 
 def _onnx_shape(shape: Sequence[Any]) -> Shape:
     return tuple(n if isinstance(n, int) and n > 0 else None for n in shape)
-
-
-def _ones(shape: Shape) -> tuple[int, ...]:
-    return tuple(n or 1 for n in shape)
 
 
 def _onnx_tapped(content: bytes, tensor_name: str | None) -> tuple[bytes, _Graph]:

@@ -59,7 +59,7 @@ def _timeline(title: str, found: Sequence[Change]) -> dict[str, Any]:
     entries = [
         {
             **_entry(f"c{n}", n, change.difference),
-            "release": _released(change),
+            "release": re.sub(r"\[\w+\]", "", change.release),
             "when": _when(change),
             "lines": change.lines,
         }
@@ -105,10 +105,6 @@ def _entry(name: str, number: int, difference: Difference) -> dict[str, Any]:
 def _paths(entries: Iterable[dict[str, Any]]) -> list[str]:
     there = {path for entry in entries for path, _ in entry["places"]}
     return [path for path in PATHS if path in there]
-
-
-def _released(change: Change) -> str:
-    return re.sub(r"\[\w+\]", "", change.release)
 
 
 def _when(change: Change) -> str:

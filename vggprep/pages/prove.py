@@ -18,7 +18,8 @@ def page(certificate: Certificate, notes: Sequence[str], disagreements: Sequence
     implementations: dict[str, list[dict[str, Any]]] = {}
     for row in certificate.rows:
         implementations.setdefault(row.implementation, []).append(_row(row))
-    sampled = sorted({f"{row.dtype} is {row.domain}. That is not a proof." for row in _sampled(certificate)})
+    samples = {f"{row.dtype} is {row.domain}" for row in certificate.rows if row.status == "sampled"}
+    sampled = [f"{said}. That is not a proof." for said in sorted(samples)]
     return pages.render(
         "prove.html",
         title=f"Certificate: {certificate.target}",
@@ -33,10 +34,6 @@ def page(certificate: Certificate, notes: Sequence[str], disagreements: Sequence
         failures=[text.partition("\n") for text in failures(certificate)],
         looks=_LOOKS,
     )
-
-
-def _sampled(certificate: Certificate) -> list[Row]:
-    return [row for row in certificate.rows if row.status == "sampled"]
 
 
 def _row(row: Row) -> dict[str, Any]:

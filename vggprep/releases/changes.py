@@ -551,7 +551,7 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
         if _PECULIAR.search(name):
             continue
         asked = questions.parse(name)
-        if _is_ordinary(asked):
+        if not input_category(asked) and 0 not in asked.shape:
             image = (len(asked.shape), asked.effective_format or DATA_FORMATS[0], asked.dtype, asked.known_mode)
             same = name not in changed and old.rows[name].digest == new.rows[name].digest
             cells.setdefault((*image, asked.path), []).append(same)
@@ -588,10 +588,6 @@ def unchanged(old: Observation, new: Observation, differences: Sequence[Differen
 
 
 _PECULIAR = re.compile(" (?:policy|using|layout|floatx|after|signature)=")
-
-
-def _is_ordinary(asked: Question) -> bool:
-    return not input_category(asked) and 0 not in asked.shape
 
 
 def _family(

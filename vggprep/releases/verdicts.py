@@ -91,7 +91,7 @@ def judge(x: Array, y: Array, x_dtype: str, y_dtype: str, mode: ModeName | None,
     levels = _levels(x, y, mode)
     if MODES[mode].steps and _unit_roundoff(y_dtype) is None:
         return Judgement("wrong", levels, *_integers(x, y, mode, y_dtype))
-    if not _faithful(x, y, mode, y_dtype):
+    if not compare_faithful(x, y, "forward", mode, y_dtype).ok:
         return Judgement("wrong", levels, *_cause(x, y, mode, y_dtype))
     if not _wide_enough(x_dtype, y_dtype):
         return Judgement("wrong", levels, f"{x_dtype} in, {y_dtype} out")
@@ -106,10 +106,6 @@ def _unit_roundoff(dtype: str) -> float | None:
     """``u`` of a floating dtype, else None. longdouble has that of float64, whose constants it uses."""
     form = FORMATS.get("float64" if dtype == "longdouble" else dtype)
     return form.unit_roundoff if form else None
-
-
-def _faithful(x: Float64, y: Float64, mode: ModeName, y_dtype: str) -> bool:
-    return compare_faithful(x, y, "forward", mode, y_dtype).ok
 
 
 def _wide_enough(x_dtype: str, y_dtype: str) -> bool:
