@@ -62,8 +62,8 @@ def judge_keras(workers: int, limit: int | None = None) -> list[dict[str, Any]]:
             done[row["name"]] = row
             file.write(json.dumps(row) + "\n")
             file.flush()
-            if sys.stderr.isatty() or number % 50 == 0:
-                print(f"\r{len(done)} of {len(names)} mutants", end="", file=sys.stderr)
+            if (live := sys.stderr.isatty()) or number % 50 == 0:
+                print(f"{len(done)} of {len(names)} mutants", end="\r" if live else "\n", file=sys.stderr)
     return [done[name] for name in names if name in done]
 
 
