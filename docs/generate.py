@@ -290,6 +290,8 @@ def separation() -> str:
             if wrong.order != right.order:
                 continue  # told by colours, not by the size of an error
             units = _errors_of_bytes(right, wrong, fault.direction)
+            if not units.any():
+                continue  # another way of writing the same mode
             rows.append((float(units.max()), fault.name, name, float(units[units > 0].min())))
     shown = sorted(rows)[:6]
     half = 2.0 ** (oracle.FORMATS["float16"].precision - oracle.FORMATS["float32"].precision)

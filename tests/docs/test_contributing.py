@@ -20,7 +20,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:vggprep|tests|docs|\.github)/[\w/.]*\w", TEXT))))
 def test_a_path_in_a_recipe_exists(path: str) -> None:
-    placeholders = {"tests/ROOM/test_MODULE.py", "vggprep/ROOM/MODULE.py"} | {
+    placeholders = {"tests/ROOM", "vggprep/ROOM"} | {
         f"{folder}/{name}.py"
         for folder in ("vggprep/implementations", "tests/implementations")
         for name in ("NAME", "test_NAME")
@@ -37,12 +37,21 @@ def test_a_path_in_a_recipe_exists(path: str) -> None:
         ("CHECKS", "vggprep/checks/__init__.py"),
         ("Kind", "vggprep/checks/findings.py"),
         ("WORDS", "vggprep/conformance/words.py"),
-        ("_RELATIONS", "vggprep/conformance/words.py"),
         ("NOT_NAMED", "tests/faults/test_gallery.py"),
         ("_load", "vggprep/implementations/targets.py"),
         ("SYNTAX", "vggprep/implementations/targets.py"),
-        ("LINES", "vggprep/releases/environments.py"),
-        ("PUBLISHED", "vggprep/releases/environments.py"),
+        ("_RELATIONS", "vggprep/conformance/words.py"),
+        ("_HINTS", "vggprep/conformance/diagnosis.py"),
+        ("_ABOUT_RESULTS", "vggprep/conformance/report.py"),
+        ("_defined", "vggprep/specification.py"),
+        ("FORWARD", "vggprep/specification.py"),
+        ("VERSION", "vggprep/specification.py"),
+        ("UNSEEN", "tests/proof/test_shards.py"),
+        ("SHOWS_IN", "tests/faults/test_gallery.py"),
+        ("KINDS", "vggprep/implementations/models.py"),
+        ("_LINES", "vggprep/releases/environments.py"),
+        ("_PUBLISHED", "vggprep/releases/environments.py"),
+        ("_TENSORFLOW", "vggprep/releases/environments.py"),
         ("BASES", "vggprep/releases/environments.py"),
     ],
 )

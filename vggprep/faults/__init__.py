@@ -2,8 +2,8 @@
 
 It proves the suite (``FAULTS`` must fail, ``HONEST`` must pass) and diagnoses users' failures: a wrong output
 is compared with what each fault makes of the same input. A fault that shows only for one data format, dtype or
-shape returns the right answer elsewhere, so that the suite has to find the spot. Imports NumPy, the spec, the
-reference, the public functions and ``implementations``; never the checks, which it judges, nor a framework.
+shape returns the right answer elsewhere, so that the suite has to find the spot. Imports NumPy
+and rooms below; never the checks, which it judges, nor a framework.
 """
 
 from __future__ import annotations

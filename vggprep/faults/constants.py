@@ -1,7 +1,8 @@
 """Wrong constants, channel orders and steps: rows of the table of modes. The check ``value`` catches them all.
 
-Each fault has a row for every mode in which it shows: the order of the output's channels, then what is divided by
-(``/``) or subtracted (``-``), one number for all channels or three in the order of the output; or a published mode.
+Each fault has a row for every mode in which it shows: the order of the output's channels, then its steps: what is
+divided by (``/``), subtracted (``-``) or multiplied by (``*``), one number for all channels or three in the order of
+the output; or a published mode.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class Fault:
         stateless: whether its outcome depends on the arguments alone and differs from the right one for some
             input, so that a user's output can be compared with it.
         rows: of a fault that is nothing but wrong definitions, what it takes each mode for.
-        breaks: the clauses of the specification that it breaks, if they are not all that its check names for the values
-            of its direction and modes.
+        breaks: clauses of the specification that it breaks beside those about values that its check names for its
+            direction and modes.
     """
 
     name: str

@@ -1,9 +1,10 @@
 """What can be under test. ``Implementation`` is the one seam between the suite and everybody's code.
 
 An implementation is one or two callables on NumPy arrays, with a name and what they claim. The other modules of this
-package make such callables out of a Python function (``callables``), one of Keras's ways in (``keras``), a
-program in any language (``commands``) or a model file (``models``); ``targets.load`` turns the words of a command
-line into implementations.
+package make such callables out of a Python function (``callables``), one of Keras's ways in (``keras``), a program in
+any language (``commands``), a model file (``models``), a layer of KerasHub (``converters``) or the input of a whole
+model (``constructors``); ``adapters`` are for functions of other things than arrays, ``isolation`` runs a function in
+another process, and ``targets.load`` turns the words of a command line into implementations.
 """
 
 from __future__ import annotations
