@@ -164,6 +164,33 @@ nan_for_one_number = spoiled(lambda x: x == 200, np.nan)
 wrong_in_blue = spoiled(lambda x: (x == 200) & np.array([False, False, True]), 0)
 
 
+def one_number_off(x: Array, data_format: DataFormat, mode: ModeName = "caffe") -> Array:
+    """One unit in the last place off for blue 3, less than what rounding does elsewhere."""
+    y = preprocess_input(x, data_format, mode)
+    blue, result = (np.moveaxis(z, -1 if data_format == "channels_last" else -3, -1) for z in (x[...], y))
+    first = result[..., 0]
+    first[blue[..., 2] == 3] = np.nextafter(first[blue[..., 2] == 3], np.float32(1000))
+    return y
+
+
+def lowest_bit_flipped(x: Array, mode: ModeName = "identity") -> Array:
+    return x ^ np.array(1, x.dtype)
+
+
+def restored_without_signs(y: Array, mode: ModeName = "identity") -> Array:
+    return y.astype(np.float64) + 0.0
+
+
+def one_byte_of_a_half_lost(y: Array, data_format: DataFormat, mode: ModeName = "caffe") -> Array:
+    """201 for the half that red 200 becomes, which the bound allows."""
+    pixels = deprocess_input(y, data_format, mode).copy()
+    axis = -1 if data_format == "channels_last" else -3
+    red = preprocess_input(np.array([[[200, 0, 0]]], np.float16), mode=mode)[0, 0, 2]
+    given, first = np.moveaxis(y, axis, -1)[..., 2], np.moveaxis(pixels, axis, -1)[..., 0]
+    first[(given == red) & (y.dtype == np.float16)] = 201
+    return pixels
+
+
 def sign_of_zero_lost(x: Array, mode: ModeName = "identity") -> Array:
     return np.asarray(preprocess_input(x, mode=mode) + x.dtype.type(0))
 

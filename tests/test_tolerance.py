@@ -315,3 +315,21 @@ def test_exact_bits_are_those_of_the_dtype_that_is_computed_in(wrong: str) -> No
     assert compare_exact(x, right.astype(wrong), "forward", "torch").ok == (wrong == "float64")
     one_off = np.nextafter(right, np.float32(9))
     assert compare_exact(x, one_off, "forward", "torch").wrong.all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_at_level_exact_a_zero_has_its_sign_in_every_dtype(dtype: str) -> None:
+    x = np.array([[-0.0, 0.0, 1.0]]).astype(dtype_of(dtype))
+    assert compare_exact(x, x, "forward", "identity").ok
+    assert compare_exact(x, np.abs(x), "forward", "identity").wrong.tolist() == [[True, False, False]]
+
+
+@pytest.mark.parametrize("compare", [compare_exact, compare_faithful])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_a_copy_as_floats_is_right_only_where_they_hold_the_integers(compare: Compare, dtype: str) -> None:
+    most = int(np.iinfo(dtype).max)
+    x = np.array([[2**53, 2**53 + 1, most], [most - 1023, 2**62, 7]], dtype)
+    result = compare(x, x.astype(np.float64), "forward", "identity")
+    held = [[float(n) == n and int(float(n)) == n for n in row] for row in x.tolist()]
+    assert result.wrong.tolist() == [[not right for right in row] for row in held]
+    assert not any(held[0][1:])

@@ -141,6 +141,19 @@ class Comparison:
         return not np.count_nonzero(self.wrong)
 
 
+def is_floating(x: Array) -> bool:
+    """Whether the numbers are floats, those of ml_dtypes included."""
+    return x.dtype.kind == "f" or oracle.name_of(x.dtype) in FORMATS
+
+
+def holds(floats: Array, integers: Array) -> Bools:
+    """Where floats are the very integers, of 64 bits perhaps, which comparing the two in float64 would blur."""
+    most = float(np.iinfo(integers.dtype).max) + 1.0  # beyond it no cast is defined
+    with np.errstate(invalid="ignore"):
+        same: Bools = (floats == integers) & (floats < most) & (floats.astype(integers.dtype) == integers)
+    return same
+
+
 def same_values(a: Float64, b: Float64, signed_zero: bool) -> Bools:
     """Where two arrays hold the same numbers, all NaNs being equal."""
     same: Bools = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -166,7 +179,7 @@ def compare_exact(x: Array, got: Array, direction: Direction, mode: ModeName) ->
     )
     if (own or got.size > _MANY) and got.tobytes() == expected.astype(got.dtype).tobytes():
         return Comparison(np.zeros(got.shape, np.bool_), 0.0, 0.0, expected)
-    wrong = ~same_values(expected, oracle.as_float64(got), signed_zero=got.dtype.kind == "f")
+    wrong = ~same_values(expected, oracle.as_float64(got), signed_zero=is_floating(got))
     if not copies and not np.count_nonzero(wrong):
         return Comparison(wrong, 0.0, 0.0, expected)
     unfaithful, units, levels = _errors(x, got, direction, mode, None, wrong)
@@ -212,8 +225,9 @@ def _errors(
 def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> tuple[Bools, float, float]:
     result, (target, _) = oracle.as_float64(got), oracle.real(x, direction, mode)
     wrong = ~same_values(target, result, signed_zero=False)
-    if got.dtype == x.dtype and x.dtype.kind in "iu":
-        wrong = got != oracle.by_output(x, direction, mode)  # float64 would blur 64-bit integers
+    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:  # float64 would blur them
+        right = oracle.by_output(x, direction, mode)
+        wrong = ~holds(got, right) if is_floating(got) else got != right
     with np.errstate(all="ignore"):
         levels = _worst(np.abs(result - target), shown(target, wrong)[0] & wrong)
     return wrong, math.inf if wrong.any() else 0.0, levels

@@ -17,6 +17,7 @@ from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.certificates import Certificate, Row
 from vggprep.proof.domains import BITS, SMALL
 from vggprep.proof.plan import plan
+from vggprep.proof.report import failures
 from vggprep.proof.run import prove
 from vggprep.proof.shards import IMAGE, Part, Problem, Tally, WorstError, from_bits, implementations, judge
 from vggprep.spec import Direction, ModeName
@@ -424,3 +425,36 @@ def test_an_error_in_a_sampled_dtype_is_found_in_the_sample() -> None:
     start, stop = 131072, 131072 + 256
     assert part("GALLERY.means_through_single", "float64", start, stop, "caffe").wrong > 0
     assert part("right", "float64", start, stop, "caffe").wrong == 0
+
+
+# Wrong by little ----------------------------------------------------------------------------------------------------
+
+
+def test_of_a_wrong_value_its_own_error_is_given_and_not_a_larger_one_of_right_values() -> None:
+    (row, _) = proven("one_number_off", "uint8", modes=("caffe",), level="exact").rows
+    got = np.nextafter(preprocess_input(np.array([[[0, 0, 3]]], np.uint8))[0, 0, 0], np.float32(1000))
+    error = abs(Fraction(got.item()) - oracle.one_real(3, "forward", "caffe", 0))
+    assert (row.status, row.wrong) == ("wrong", 1)
+    assert row.levels == WorstError(float(error), "03", "3", 2)
+
+
+def test_what_an_image_repeats_at_the_end_of_a_sample_is_not_counted_twice() -> None:
+    row = proven("lowest_bit_flipped", "uint64", modes=("identity",), level="exact").rows[0]
+    assert row.patterns % 256
+    assert row.wrong == 3 * row.patterns
+
+
+def test_a_zero_has_its_sign_in_a_wider_dtype_too() -> None:
+    row = proven("restored_without_signs", "float16", inverse=True, modes=("identity",), level="exact").rows[0]
+    assert (row.status, row.wrong) == ("wrong", 3)
+
+
+def test_a_byte_that_the_bound_lets_go_is_wrong_all_the_same() -> None:
+    certificate = proven("one_byte_of_a_half_lost", "float16", inverse=True, modes=("caffe",), level="faithful")
+    (row, _) = certificate.rows
+    assert (row.status, row.wrong, row.lost) == ("wrong", 1, 1)
+    (text,) = failures(certificate)
+    assert "breaks restores_pixels (VP-PIXEL-2)" in text
+    assert "in a large image" not in text
+    (kept, _) = proven("one_byte_of_a_half_lost", "bfloat16", inverse=True, modes=("caffe",), level="faithful").rows
+    assert kept.status == "proven"

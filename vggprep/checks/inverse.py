@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vggprep import oracle
-from vggprep.cases import Cell, from_format, panel
+from vggprep.cases import Case, Cell, from_format, panel
 from vggprep.checks.check import check
 from vggprep.checks.findings import Deviation, Finding
 from vggprep.checks.subject import Skipped, Subject
@@ -26,16 +26,23 @@ def restores_pixels(subject: Subject, cell: Cell, direction: Direction) -> Itera
         if finding is not None or regime == "noise" or cell.dtype == "bfloat16":
             yield finding  # bfloat16 has too few bits to keep a byte
             continue
-        x, got = (from_format(z, cell.data_format) for z in (case.array(), subject.output(case)))
-        image = from_format(panel("forward", cell).array(), cell.data_format).astype(np.float64)
-        # A dtype may be too coarse for a mode: what the definition itself loses need not be restored.
-        kept = oracle.pixels(oracle.exact(x, direction, cell.mode)) == image
-        wrong = (oracle.as_float64(got) != image) & kept
-        if wrong.any():
-            worst = tuple(int(i[0]) for i in np.nonzero(wrong))
-            levels = float(np.abs(oracle.as_float64(got) - image).max())
-            deviation = Deviation(x, got, image, int(wrong.sum()), worst, levels)
-            yield Finding("lost_pixels", direction, cell, case, None, subject.run(case), deviation)
+        if (finding := lost_pixels(subject, case)) is not None:
+            yield finding
+
+
+def lost_pixels(subject: Subject, case: Case) -> Finding | None:
+    """Bytes that an inverse within the bound does not give back although the definition keeps them apart."""
+    x, got = (from_format(z, case.data_format) for z in (case.array(), subject.output(case)))
+    image = oracle.pixels(oracle.exact(x, "inverse", case.mode))
+    # A dtype may be too coarse for a mode: what the definition itself loses need not be restored.
+    made = oracle.exact(image.astype(x.dtype), "forward", case.mode) == oracle.as_float64(x)
+    wrong = (oracle.as_float64(got) != image) & made[..., oracle.input_channels("inverse", case.mode)]
+    if not wrong.any():
+        return None
+    worst = tuple(int(i[0]) for i in np.nonzero(wrong))
+    levels = float(np.abs(oracle.as_float64(got) - image)[wrong].max())
+    deviation = Deviation(x, got, image, int(wrong.sum()), worst, levels)
+    return Finding("lost_pixels", "inverse", case.cell, case, None, subject.run(case), deviation)
 
 
 @check("inverse", domain="floats", clauses=INVERSE)

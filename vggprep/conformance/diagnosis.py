@@ -28,7 +28,7 @@ from vggprep.faults import FAULTS, in_mode
 from vggprep.functions import deprocess_input, preprocess_input
 from vggprep.implementations.callables import PROBLEMS, Outcome, call, keywords
 from vggprep.implementations.commands import foresee
-from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName
+from vggprep.spec import DATA_FORMATS, MODES, Direction, ModeName, definition
 
 
 @dataclass(frozen=True)
@@ -493,8 +493,10 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
     assert wrong.deviation is not None
     assert wrong.outcome is not None
     shape = (1,) * (case.rank - 1) + (3,)
-    pixels = (z[at].reshape(shape) for z in (wrong.deviation.got, wrong.deviation.expected))
-    got, expected = (to_format(z, case.data_format) for z in pixels)
+    right, kept = wrong.deviation.expected[at], case.direction == "forward" and not definition(case.mode).steps
+    if kept:  # float64 would blur integers of 64 bits
+        right = wrong.deviation.x[at][oracle.input_channels("forward", case.mode)]
+    got, expected = (to_format(z.reshape(shape), case.data_format) for z in (wrong.deviation.got[at], right))
     digits = 4 if got.dtype.name in ("float16", "bfloat16") else 7
     if _values(got, digits) == _values(expected, digits):
         digits = 17
@@ -505,7 +507,7 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
         f"\n# got      {_values(got, digits)} {got.dtype.name}"
         + (f" at [{', '.join(place)}]" if any(at) or math.prod(case.shape) > 3 else "")
         + f"\n# expected {_values(expected, digits)}"
-        + (f" {_expected_dtype(subject, case, wrong.outcome)}" if case.direction == "forward" else "")
+        + (f" {_expected_dtype(subject, case, wrong.outcome)}" if case.direction == "forward" and not kept else "")
         + (f"\n# off by {off}" if wrong.kind == "value" and off != grey_levels(levels) else "")
     )
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from vggprep.cases import Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject, clauses_broken
 from vggprep.checks.findings import Arguments
+from vggprep.checks.inverse import lost_pixels
 from vggprep.conformance import ledger
 from vggprep.conformance.diagnosis import UNEXPLAINED, explain
 from vggprep.conformance.report import cause_text, causes
@@ -196,4 +197,8 @@ def _finding(subject: Subject, row: Row) -> Finding | None:
     others = panel(row.direction, cell, regime).values().reshape(1, 16, 16, 3)
     others[0, 0, 0] = pixel
     pixels = others.tobytes()
-    return subject.judge(Case(row.direction, row.mode, row.data_format, dtype, "c", "drawn", others.shape, pixels))
+    case = Case(row.direction, row.mode, row.data_format, dtype, "c", "drawn", others.shape, pixels)
+    if (found := subject.judge(case)) is not None or not subject.returns_pixels(cell):
+        return found
+    alone = replace(case, shape=(1, 1, 1, 3), pixels=pixel.tobytes())
+    return lost_pixels(subject, alone) or lost_pixels(subject, case)

@@ -181,8 +181,10 @@ class _Maximum:
 
     def update(self, errors: Float64, block: _Block, among: Bools | None = None, telling: int = 0) -> None:
         """Look through the ``errors`` of a block, or through some ``among`` them."""
+        if telling < self.telling:
+            return
         if among is not None:
-            if not among.any() or telling < self.telling:
+            if not among.any():
                 return
             errors = np.where(among, errors, -1.0)
         index = int(np.argmax(errors))
@@ -434,6 +436,8 @@ class _Run:
         else:
             may_be_nan = seen is None or bool(seen & self.loops.MISSING)
             running.digests.append(self.batch.add(nan=may_be_nan and planes[0].dtype == np.float32))
+        # The last image of a sample may repeat some of it, which is not judged again.
+        originals, inputs, planes = ([plane[:count] for plane in each] for each in (originals, inputs, planes))
         # Of an image with a wrong value the right ones do not count, so it is looked at as a whole.
         if flags is None or seen is None or seen & self.loops.WRONG:
             self._judge_blocks(running, originals, inputs, planes, None)
@@ -467,6 +471,8 @@ class _Run:
                         self._errors(running, block, wrong)
                 else:
                     wrong = self._errors(running, block)
+                    if self.to_pixels and self.input_dtype != "bfloat16":
+                        wrong = self._unrestored(wrong, block, [plane[place] for plane in inputs], target)
                 if not self.forward:
                     self._round_trip(running, block, wrong)
                 if wrong is not None and wrong.any():
@@ -555,6 +561,15 @@ class _Run:
             levels = difference * float(oracle.grey_levels(mode)[block.channel])
             self._update_levels(running, levels, block, wrong if bits is None else bits)
         return wrong
+
+    def _unrestored(self, wrong: Bools | None, block: _Block, inputs: list[Array], target: int) -> Bools | None:
+        """What is wrong, and where a byte does not come back that the definition keeps: the bound may allow it."""
+        original = block.original.astype(np.float64)
+        lost: Bools = (block.got != original) & (np.clip(np.rint(original), 0, 255) == original)
+        if not lost.any():
+            return wrong
+        lost &= self._expected(definition(inputs, "inverse", self.part.mode)[target]) == original
+        return lost if wrong is None else wrong | lost
 
     def _sharpen(self, units: Float64, values: Float64, result: Float64, channel: int) -> None:
         """Compute in rationals what float64 cannot resolve: all of a sample; otherwise what may break the bound."""
@@ -704,7 +719,10 @@ def _canonical(plane: Array) -> Array:
 def _other_bits(got: Array, expected: Array) -> Bools | None:
     """Where the bits differ, all NaNs being equal; None for nowhere."""
     if got.dtype != expected.dtype:
-        return _other_values(got, expected)
+        other = _other_values(got, expected)
+        if tolerance.is_floating(got):
+            other |= (got == 0) & (np.signbit(got) != np.signbit(oracle.as_float64(expected)))
+        return other
     if _equal_bits(got, expected):
         return None
     wrong: Bools = _unsigned(got) != _unsigned(expected)
@@ -714,6 +732,8 @@ def _other_bits(got: Array, expected: Array) -> Bools | None:
 
 def _other_values(got: Array, expected: Array) -> Bools:
     """Where the values differ, all NaNs being equal, and zeros of either sign."""
+    if expected.dtype.kind in "iu" and expected.dtype.itemsize == 8 and tolerance.is_floating(got):
+        return ~tolerance.holds(got, expected)
     wrong: Bools = (got != expected) & ~((got != got) & (expected != expected))
     return wrong
 
