@@ -174,7 +174,8 @@ def one_number_off(x: Array, data_format: DataFormat, mode: ModeName = "caffe") 
 
 
 def lowest_bit_flipped(x: Array, mode: ModeName = "identity") -> Array:
-    return x ^ np.array(1, x.dtype)
+    flipped: Array = np.bitwise_xor(x, np.array(1, x.dtype))
+    return flipped
 
 
 def restored_without_signs(y: Array, mode: ModeName = "identity") -> Array:

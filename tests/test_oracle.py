@@ -21,7 +21,7 @@ from support import ODD, Array
 
 from vggprep import oracle, reference, strategies
 from vggprep.oracle import FORMATS, Format
-from vggprep.spec import DIRECTIONS, MODES, Direction, Mode, ModeName, definition, known
+from vggprep.spec import DIRECTIONS, MODES, Direction, Mode, ModeName, Step, definition, known
 from vggprep.tolerance import same_values
 
 BINARY16 = ("float16", "bfloat16")
@@ -441,3 +441,14 @@ def test_sources_say_which_input_channel_an_output_channel_is_made_from(mode: Mo
 def test_pixels_are_rounded_half_to_even_and_saturated() -> None:
     values = np.array([0.5, 1.5, 254.5, -0.5, 255.5, -np.inf, np.inf, 300, -7])
     np.testing.assert_array_equal(oracle.pixels(values), [0, 2, 254, 0, 255, 0, 255, 255, 0])
+
+
+def test_a_constant_is_rounded_to_float64_first_as_in_python() -> None:
+    near_a_tie = "1.000000059604644775390625000001"  # just above 1 + 2**-24, which float64 makes of it
+    mode = Mode("near_a_tie", "RGB", [Step("divide", (near_a_tie, "255", "255"))])
+    x = np.arange(256, dtype=np.uint8).reshape(256, 1).repeat(3, axis=-1)
+    right = x.astype(np.float32) / np.array([float(near_a_tie), 255, 255], np.float32)
+    assert (right[:, 0] == x[:, 0]).all()
+    assert (oracle.exact(x, "forward", known(mode)) == right).all()
+    assert (reference.forward(x, mode, np.dtype(np.float32)) == right).all()
+    assert (oracle.exact_plane(x[:, 0], "forward", mode.name, 0) == right[:, 0]).all()

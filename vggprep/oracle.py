@@ -121,9 +121,12 @@ def _rounded_constants(
     direction: Direction, mode: ModeName, channel: int, dtype: str
 ) -> tuple[tuple[Arithmetic, float], ...]:
     """Each step's operation with its constant, rounded to ``dtype``."""
-    return tuple(
-        (step.operation, round_rational(step.constant, FORMATS[dtype])) for step in operations(direction, mode, channel)
-    )
+    return tuple((step.operation, constant_in(step, dtype)) for step in operations(direction, mode, channel))
+
+
+def constant_in(step: Operation, dtype: str) -> float:
+    """The constant of a step as Keras has it: a Python float, hence rounded to float64 before it is to ``dtype``."""
+    return round_rational(Fraction(float(step.constant)), FORMATS[dtype])
 
 
 def one_exact(value: float | int, direction: Direction, mode: ModeName, channel: int, dtype: str) -> float:
@@ -436,7 +439,7 @@ def exact_plane(x: Array, direction: Direction, mode: ModeName, channel: int) ->
     with np.errstate(all="ignore"):
         single = x.astype(np.float64).astype(np.float32)
         for step in operations(direction, mode, channel):
-            constant = round_rational(step.constant, FORMATS["float32"])
+            constant = constant_in(step, "float32")
             single = _OPERATORS[step.operation](single.astype(np.float64), constant).astype(np.float32)
     return single
 

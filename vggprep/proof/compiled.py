@@ -48,7 +48,7 @@ def exact_plane(x: Array, direction: Direction, mode: ModeName, channel: int) ->
 @cache
 def _named_steps(direction: Direction, mode: ModeName, channel: int) -> tuple[Array, Array]:
     steps = oracle.operations(direction, mode, channel)
-    constants = [oracle.round_rational(step.constant, oracle.FORMATS["float32"]) for step in steps]
+    constants = [oracle.constant_in(step, "float32") for step in steps]
     return np.array([ord(step.operation[0]) for step in steps], np.int64), np.array(constants, np.float32)
 
 
