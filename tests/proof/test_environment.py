@@ -77,10 +77,10 @@ def test_another_file_is_refused_by_verify_resume_and_workers(named: tuple[Targe
 
     change(name)
     other = sha256(Path(name).read_bytes()).hexdigest()
-    said = f"{name} {other} instead of {digest}"
+    said, back = f"{name} {other} instead of {digest}", f"{name} {digest} instead of {other}"
     with pytest.raises(ProofError, match=f"^this is not what the certificate is about: {said}$"):
         verify(certificate, executor=HERE)
-    with pytest.raises(ProofError, match=f"was made with other files \\({said}\\): delete it"):
+    with pytest.raises(ProofError, match=f"was made with other files \\({back}\\): delete it"):
         prove(spec, progress)
     with pytest.raises(ProofError, match=f", process .* cannot take part: it has {said}$"):
         run.drive([part], origin, lambda *_: True, executor=HERE, workers=1, on_progress=None)
