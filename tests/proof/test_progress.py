@@ -87,7 +87,7 @@ def test_progress_of_another_proof_is_refused_with_the_reason(progress: Path) ->
 
 
 @pytest.mark.parametrize(
-    "foreign", [b"my diary\n", b"my diary", b"\x93NUMPY\xff\xff", b"[]\n", b'{"kind": "header"}\n', b"\n"]
+    "foreign", [b"my diary\n", b"my diary", b"\x93NUMPY\xff\xff", b"[]\n", b"[" * 100_000 + b"\n", b'{"kind": "header"}\n', b"\n"]
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(foreign: bytes, progress: Path) -> None:
     progress.write_bytes(foreign)
@@ -109,3 +109,37 @@ def test_progress_that_cannot_be_kept_is_an_error_before_anything_is_done(progre
         with pytest.raises(ProofError, match="cannot keep progress in"):
             counted_proof(nowhere, "int16")
         assert Path(os.environ["CALLS"]).read_text(encoding="utf-8") == ""
+
+
+def test_a_line_that_no_proof_writes_is_done_again(progress: Path) -> None:
+    first, _ = counted_proof(progress, "int16", "uint16")
+    whole = progress.read_bytes()
+    *good, last = whole.splitlines(keepends=True)
+    said = json.loads(last)
+    tally = said["tallies"][0]
+    lines: list[bytes | dict[str, Any]] = [
+        {key: value for key, value in said.items() if key != "part"},
+        {**said, "part": ["x"]},
+        {**said, "part": 5},
+        {**said, "tallies": []},
+        {**said, "tallies": {}},
+        {**said, "tallies": said["tallies"] * 2},
+        {**said, "seconds": "long"},
+        {**said, "seconds": int("9" * 400)},
+        {**said, "processor": 5},
+        *({**said, "tallies": [{**tally, **changed}]} for changed in (
+            {"patterns": "many"}, {"wrong": int("9" * 400)}, {"digest": 5}, {"units": [int("9" * 400), "00", "0", 0]},
+            {"data_format": "channels_first"}, {"counterexample": 5},
+        )),
+        b"[" * 100_000 + b"\n",
+        b"\xff\xfe\n",
+        last.replace(b'"part": "', b'"part": "\xff'),
+    ]  # fmt: skip
+    for line in lines:
+        progress.write_bytes(b"".join(good) + (line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n"))
+        again, calls = counted_proof(progress, "int16", "uint16")
+        assert calls == [said["part"].split()[4]], line
+        assert timeless(again) == timeless(first)
+    assert [json.loads(line)["part"] for line in progress.read_bytes().splitlines()[1:]] == [
+        json.loads(line)["part"] for line in (*good[1:], last)
+    ]
