@@ -44,6 +44,6 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="(?i)directory|denied"), replacing(tmp_path) as file:
+    with pytest.raises(OSError, match=r"(?i)directory|denied"), replacing(tmp_path) as file:
         file.write("text")
     assert [*tmp_path.iterdir()] == []

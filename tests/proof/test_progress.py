@@ -87,7 +87,8 @@ def test_progress_of_another_proof_is_refused_with_the_reason(progress: Path) ->
 
 
 @pytest.mark.parametrize(
-    "foreign", [b"my diary\n", b"my diary", b"\x93NUMPY\xff\xff", b"[]\n", b"[" * 100_000 + b"\n", b'{"kind": "header"}\n', b"\n"]
+    "foreign",
+    [b"my diary\n", b"my diary", b"\x93NUMPY\xff\xff", b"[]\n", b"[" * 9999 + b"\n", b'{"kind": "header"}\n', b"\n"],
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(foreign: bytes, progress: Path) -> None:
     progress.write_bytes(foreign)

@@ -233,7 +233,7 @@ def test_a_function_of_the_target_cannot_be_left_out() -> None:
     assert verify(good, executor=HERE).disagreements == ()
     back = "reference (inverse to floats)"
     for left_out, missing in (
-        ({"direction": "inverse"}, {"reference inverse: its rows are missing", f"{back} inverse: its rows are missing"}),
+        ({"direction": "inverse"}, {f"{name} inverse: its rows are missing" for name in ("reference", back)}),
         ({"direction": "forward"}, {"reference forward: its rows are missing"}),
         ({"implementation": back}, {f"{back} inverse: its rows are missing"}),
         (

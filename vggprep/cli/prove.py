@@ -65,7 +65,7 @@ from vggprep.spec import Level
     "certificate_file",
     metavar="FILE.json",
     type=click.Path(path_type=Path),
-    help="Repeat all that a certificate is about, and compare everything that it claims.",
+    help="Repeat all that a certificate is about, and compare its rows with what is found.",
 )
 @click.option(
     "--parts", metavar="N", type=click.IntRange(min=1), help="With --verify: repeat N parts only, chosen at random."

@@ -242,7 +242,7 @@ def _certificate(document: Mapping[str, Any]) -> Certificate:
     return certificate
 
 
-def check_types(part: object) -> None:
+def check_types(part: Any) -> None:
     """Raise ``TypeError`` where a field that was read from a file is not what it must be."""
     for name, hint in _hints(type(part)).items():
         if not _fits(value := getattr(part, name), hint):
@@ -270,7 +270,7 @@ def _fits(value: Any, hint: Any) -> bool:
         # The error itself is a number of at least 0, perhaps infinite.
         return isinstance(value, WorstError) and all(map(_fits, value[1:], [*_hints(WorstError).values()][1:]))
     if type(value) in (int, float) and hint in (type(value), float):
-        return abs(value) < 1 << 63
+        return bool(abs(value) < 1 << 63)
     return type(value) is hint
 
 

@@ -1,4 +1,4 @@
-"""Verifying a certificate: everything that it claims is computed again, or as much of it as asked, and compared."""
+"""Verifying a certificate: the results that it claims are computed again, or as many as asked, and compared."""
 
 from __future__ import annotations
 
