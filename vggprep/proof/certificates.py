@@ -244,7 +244,7 @@ def _certificate(document: Mapping[str, Any]) -> Certificate:
 
 def check_types(part: Any) -> None:
     """Raise ``TypeError`` where a field that was read from a file is not what it must be."""
-    for name, hint in _hints(type(part)).items():
+    for name, hint in _hints(part.__class__).items():
         if not _fits(value := getattr(part, name), hint):
             raise TypeError(f"its {name} is {value!r}")
 
