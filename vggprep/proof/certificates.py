@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
@@ -174,9 +174,7 @@ def seal_of(document: Mapping[str, Any]) -> str:
 def read(path: Path) -> Certificate:
     """Read a certificate of this format or of format 1. Whether what it says is so is for ``verify`` to find out."""
     try:
-        document = json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_number
-        )
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
     except OSError as error:
         raise ProofError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -198,11 +196,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"it says {next(name for name in names if names.count(name) > 1)!r} twice")
     return found
-
-
-def _no_number(word: str) -> NoReturn:
-    """JSON has neither NaN nor Infinity."""
-    raise ValueError(f"{word} is no number")
 
 
 def _from_format_1(document: Mapping[str, Any]) -> dict[str, Any]:
