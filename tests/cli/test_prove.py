@@ -216,6 +216,8 @@ def test_a_certificate_goes_into_a_pipe_that_stays_one(tmp_path: Path) -> None:
         assert json.loads(os.read(reader, 1 << 16))["target"] == "enumerated:right"
     finally:
         os.close(reader)
+    done = invoke(*arguments, "-o", str(pipe), "--executor", "enumerated:interrupted")
+    assert "vggprep: stopped; no progress was kept" in done.stderr
     assert pipe.is_fifo()
     assert [*tmp_path.iterdir()] == [pipe]
 
