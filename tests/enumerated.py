@@ -123,6 +123,14 @@ def to_floats(y: Array, data_format: DataFormat, mode: ModeName) -> Array:
     return deprocess_input(y, data_format, mode, dtype=None)
 
 
+def tf_alone(x: Array) -> Array:
+    return preprocess_input(x, mode="tf")
+
+
+def caffe_back_alone(y: Array) -> Array:
+    return deprocess_input(y, mode="caffe", dtype=None)
+
+
 only_bytes = Implementation("only_bytes", preprocess_input, dtypes=("uint8",))
 
 

@@ -22,10 +22,22 @@ def cache_folder(name: str) -> Path:
     return user_cache_path("vggprep", appauthor=False, opinion=False) / name
 
 
+def is_replaced(path: Path) -> bool:
+    """Whether a file will be put in the place of ``path``: not of a device, a pipe or a folder."""
+    return path.is_file() or not path.exists()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """Open ``path`` for writing text; it is replaced when the block ends, and left as it was if the block raises."""
+    """Open ``path`` for writing text; it is replaced when the block ends, and left as it was if the block raises.
+
+    A device or a pipe stays what it is, and is written to.
+    """
     path = Path(path)
+    if not is_replaced(path):
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

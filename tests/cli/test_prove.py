@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -141,6 +142,94 @@ def test_a_certificate_that_was_altered_or_is_of_a_wrong_function_exits_with_1(t
     done = invoke("--verify", str(path), "--executor", "enumerated:interrupted")
     assert done.exit_code == 130
     assert done.stderr.startswith("vggprep: stopped; nothing is kept of a verification: --parts N repeats a part")
+
+
+def resealed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a certificate, and seal it anew."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(json.dumps(document | {"seal": certificates.seal_of(document)}), encoding="utf-8")
+
+
+INJECTED = "\nreference: 12 of 12 parts repeated; they agree with the certificate\nx"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["versions"].update(python=INJECTED),
+        lambda document: document["versions"].update({f"numpy{INJECTED}": "1"}),
+        lambda document: document.update(target=INJECTED),
+        lambda document: document.update(specification=INJECTED),
+        lambda document: document["machine"].update(processor=INJECTED),
+        lambda document: document["rows"][0].update(message=INJECTED),
+        lambda document: document["rows"][0].update(implementation=INJECTED),
+        lambda document: document["rows"][0].update(domain=INJECTED),
+    ],
+)
+def test_text_in_a_certificate_prints_no_line_of_its_own(
+    change: Callable[[dict[str, Any]], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "c.json"
+    assert invoke("enumerated:right", "--dtype", "uint8", "-o", str(path), *IN_THIS_PROCESS).exit_code == 0
+    resealed(path, change)
+    done = invoke("--verify", str(path), "--parts", "1", *IN_THIS_PROCESS)
+    assert done.exit_code in (0, 1), done.output
+    assert INJECTED.strip("\nx") not in done.stdout.splitlines()
+    assert r"\nreference: 12 of 12 parts repeated" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda document: document.update(created="\ud800"), 0),
+        (lambda document: document["versions"].update(numpy="\ud800"), 0),
+        (lambda document: document["rows"][0].update(status="wrong", wrong=1, digest=""), 1),
+        (lambda document: document["rows"][0].update(counterexample=["zz", "", "\n"]), 2),
+        (lambda document: document.update(seconds=10**310), 2),
+        (lambda document: document.update(rows=[]), 2),
+    ],
+)
+def test_the_page_of_an_odd_certificate_is_written_or_its_refusal_is_one_line(
+    change: Callable[[dict[str, Any]], object], code: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    path, page = tmp_path / "c.json", tmp_path / "page.html"
+    assert invoke("enumerated:right", "--dtype", "uint8", "-o", str(path), *IN_THIS_PROCESS).exit_code == 0
+    resealed(path, change)
+    done = invoke("--verify", str(path), "--html", str(page), *IN_THIS_PROCESS)
+    assert done.exit_code == code, done.output
+    assert page.exists() == (code < 2)
+    assert done.stderr.count("\n") == (code == 2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and /dev/stdout are of POSIX systems")
+def test_a_certificate_goes_into_a_pipe_that_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        arguments = ("enumerated:right", "--dtype", "uint8", "--mode", "tf")
+        done = invoke(*arguments, "-o", str(pipe), *IN_THIS_PROCESS)
+        assert done.exit_code == 0, done.output
+        assert json.loads(os.read(reader, 1 << 16))["target"] == "enumerated:right"
+    finally:
+        os.close(reader)
+    done = invoke(*arguments, "-o", str(pipe), "--executor", "enumerated:interrupted")
+    assert "vggprep: stopped; no progress was kept" in done.stderr
+    assert pipe.is_fifo()
+    assert [*tmp_path.iterdir()] == [pipe]
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="the system has no /dev/stdout")
+def test_a_certificate_goes_to_standard_output(folder: Path) -> None:
+    arguments = ("targets:right", "--dtype", "uint8", "--mode", "tf", "--workers", "1", "-o", "/dev/stdout")
+    done = vggprep_prove(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, end = json.JSONDecoder().raw_decode(done.stdout)
+    assert found["target"] == "targets:right"
+    assert "nothing is wrong" in done.stdout[end:]
 
 
 def test_a_sample_is_never_called_a_proof() -> None:

@@ -106,3 +106,43 @@ def test_a_certificate_that_cannot_be_written_leaves_the_old_one(certificate: Ce
     for nowhere in (path / "below.json", path.parent / "nowhere" / "certificate.json"):
         with pytest.raises(ProofError, match="cannot write"):
             certificates.write(certificate, nowhere)
+
+
+def test_a_field_that_is_there_twice_is_refused(path: Path) -> None:
+    whole = path.read_text(encoding="utf-8")
+    for first, name in ((' "target": "keras:graph",', "target"), (' "rows": ["evil"],', "rows")):
+        path.write_text(whole.replace("{\n", "{\n" + first + "\n", 1), encoding="utf-8")
+        with pytest.raises(ProofError, match=f"is not a complete certificate: it says '{name}' twice$"):
+            certificates.read(path)
+    path.write_text(whole.replace('{"implementation"', '{"mode": "tf", "implementation"', 1), encoding="utf-8")
+    with pytest.raises(ProofError, match=r"it says 'mode' twice$"):
+        certificates.read(path)
+
+
+MANY = int("9" * 400)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "value"),
+    [
+        *(("row", "units", [error, "00", "0", 0]) for error in ("nan", float("nan"), -1, "-inf", -0.5, MANY)),
+        ("row", "levels", [1.0, "00", MANY, 0]),
+        ("row", "patterns", MANY),
+        ("row", "digests", ["\ud800"]),
+        ("row", "counterexample", ["zz", "", "\n"]),
+        ("row", "counterexample", ["0000", "0000", "00"]),
+        ("whole", "seconds", 10**310),
+        ("whole", "seconds", float("inf")),
+        ("whole", "worked", float("nan")),
+        ("whole", "values", MANY),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_numbers_and_bits_that_no_proof_writes_are_refused_in_one_line(
+    of: str, name: str, value: object, path: Path
+) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    (document["rows"][0] if of == "row" else document)[name] = value
+    path.write_text(json.dumps(document | {"seal": certificates.seal_of(document)}), encoding="utf-8")
+    with pytest.raises(ProofError, match=r"is not a complete certificate: [^\n]+$"):
+        certificates.read(path)

@@ -77,10 +77,10 @@ def test_another_file_is_refused_by_verify_resume_and_workers(named: tuple[Targe
 
     change(name)
     other = sha256(Path(name).read_bytes()).hexdigest()
-    said = f"{name} {other} instead of {digest}"
+    said, back = f"{name} {other} instead of {digest}", f"{name} {digest} instead of {other}"
     with pytest.raises(ProofError, match=f"^this is not what the certificate is about: {said}$"):
         verify(certificate, executor=HERE)
-    with pytest.raises(ProofError, match=f"was made with other files \\({said}\\): delete it"):
+    with pytest.raises(ProofError, match=f"was made with other files \\({back}\\): delete it"):
         prove(spec, progress)
     with pytest.raises(ProofError, match=f", process .* cannot take part: it has {said}$"):
         run.drive([part], origin, lambda *_: True, executor=HERE, workers=1, on_progress=None)
@@ -163,3 +163,20 @@ def test_a_worker_without_the_target_cannot_take_part() -> None:
     refusal = run.work(part, {})
     assert isinstance(refusal, str)
     assert "cannot take part: cannot load nowhere:f: there is no module nowhere" in refusal
+
+
+def test_another_inverse_cannot_resume_or_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "backwards.py"
+    source.write_text("from enumerated import to_floats\n", encoding="utf-8")
+    spec = TargetSpec(("enumerated:right",), "backwards:to_floats")
+    progress = tmp_path / "c.json.progress"
+    certificate = prove(spec, progress)
+    assert {"backwards code", "enumerated code"} <= certificate.versions.keys()
+    before = certificate.versions["backwards code"]
+    source.write_text("from enumerated import to_floats  # otherwise\n", encoding="utf-8")
+    after = environment.versions(spec)["backwards code"]
+    with pytest.raises(ProofError, match=f"other versions \\(backwards code {before} instead of {after}\\): delete it"):
+        prove(spec, progress)
+    (said,) = verify(certificate, executor=HERE).disagreements
+    assert said == f"backwards code: the certificate says {before}, found {after}"

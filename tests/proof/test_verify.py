@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 from enumerated import HERE, proven
 
+from vggprep.conformance.engine import Selection
 from vggprep.errors import VggprepError
+from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates, domains, shards
 from vggprep.proof.certificates import Certificate, Row
+from vggprep.proof.plan import plan
+from vggprep.proof.run import prove
 from vggprep.proof.verify import Verified, verify
 from vggprep.spec import ModeName
 
@@ -214,3 +218,57 @@ def test_a_clever_forgery_is_refused_without_repetition_if_it_does_not_add_up(
     for seed, (said, hidden, certificate) in enumerate(forged(good)):
         found = "\n".join(verify(certificate, parts=parts, seed=seed, executor=HERE).disagreements)
         assert re.search(said, found) or (hidden and parts), (said, found)
+
+
+def without(certificate: Certificate, **left_out: str) -> Certificate:
+    """A certificate without the rows that have these values in these fields, and that counts what is left."""
+    rows = [r for r in certificate.rows if any(getattr(r, name) != value for name, value in left_out.items())]
+    assert 0 < len(rows) < len(certificate.rows)
+    return replace(certificate, rows=tuple(rows), values=sum(3 * row.patterns for row in rows))
+
+
+def test_a_function_of_the_target_cannot_be_left_out() -> None:
+    chosen = Selection(("tf", "caffe"), dtypes=("uint8",))
+    good = prove(plan(TargetSpec(("reference",)), chosen), executor=HERE)
+    assert verify(good, executor=HERE).disagreements == ()
+    back = "reference (inverse to floats)"
+    for left_out, missing in (
+        ({"direction": "inverse"}, {f"{name} inverse: its rows are missing" for name in ("reference", back)}),
+        ({"direction": "forward"}, {"reference forward: its rows are missing"}),
+        ({"implementation": back}, {f"{back} inverse: its rows are missing"}),
+        (
+            {"implementation": back, "mode": "tf"},
+            {f"{back} inverse tf uint8 channels_{at}: its row is missing" for at in ("first", "last")},
+        ),
+    ):
+        assert {*verify(without(good, **left_out), parts=1, executor=HERE).disagreements} == missing
+    # Fewer modes of every function are less, and still so.
+    assert verify(without(good, mode="tf"), executor=HERE).disagreements == ()
+
+
+def test_functions_that_know_no_modes_need_no_rows_in_each_others() -> None:
+    spec = TargetSpec(("enumerated:tf_alone",), "enumerated:caffe_back_alone")
+    good = prove(plan(spec, Selection(dtypes=("uint8",))), executor=HERE)
+    assert [(row.direction, row.mode) for row in good.rows] == [("forward", "tf"), ("inverse", "caffe")]
+    assert verify(good, executor=HERE).disagreements == ()
+    (said,) = verify(without(good, direction="inverse"), executor=HERE).disagreements
+    assert said.endswith(" inverse: its rows are missing")
+
+
+def test_an_infinite_error_where_nothing_is_wrong_and_a_loss_forward_are_refused_without_repetition(
+    good: Certificate,
+) -> None:
+    row, *others = good.rows
+    back = proven("to_floats", "uint8", inverse=True, modes=("tf",))
+    for certificate, said in (
+        (replace(good, rows=(replace(row, lost=1), *others)), "lost: the certificate says 1, found 0"),
+        *(
+            (replace(of, rows=(replace(of.rows[0], **{name: worst._replace(error=float("inf"))}), *of.rows[1:])), name)
+            for of in (good, back)
+            for name in ("units", "levels")
+            if (worst := getattr(of.rows[0], name))
+        ),
+    ):
+        found = verify(certificate, parts=0, executor=HERE).disagreements
+        assert len(found) == 1
+        assert said in found[0]

@@ -27,7 +27,7 @@ from rich.progress import (
 
 from vggprep import pages
 from vggprep.errors import VggprepError
-from vggprep.files import printable
+from vggprep.files import is_replaced, printable
 from vggprep.implementations import mode_of
 from vggprep.implementations.adapters import INPUT_ORDERS, TAKES
 from vggprep.spec import DATA_FORMATS, DTYPES, LEVELS, MODES, ModeName, known, published
@@ -196,8 +196,11 @@ def output_option(*names: str, help: str, required: bool = False, metavar: str =
             fail(f"cannot write {path}: there is no folder {path.parent}")
         if path.is_dir():
             fail(f"cannot write {path}: it is a folder")
-        with writing(path), TemporaryFile(dir=path.resolve().parent):
-            return path.resolve()
+        with writing(path):
+            if not is_replaced(path):  # /dev/stdout, whose link leads to nothing that has a name
+                return path.absolute()
+            with TemporaryFile(dir=path.resolve().parent):
+                return path.resolve()
 
     return click.option(
         *names, required=required, metavar=metavar, type=click.Path(path_type=Path), callback=writable, help=help

@@ -24,7 +24,7 @@ from vggprep.cli.common import (
     write_page,
 )
 from vggprep.conformance.engine import Selection
-from vggprep.files import cache_folder
+from vggprep.files import cache_folder, is_replaced, printable
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof import certificates
 from vggprep.proof.certificates import Certificate
@@ -65,7 +65,7 @@ from vggprep.spec import Level
     "certificate_file",
     metavar="FILE.json",
     type=click.Path(path_type=Path),
-    help="Repeat all that a certificate is about, and compare everything that it claims.",
+    help="Repeat all that a certificate is about, and compare its rows with what is found.",
 )
 @click.option(
     "--parts", metavar="N", type=click.IntRange(min=1), help="With --verify: repeat N parts only, chosen at random."
@@ -91,7 +91,8 @@ def prove(
     """Enumerate every bit pattern of a dtype, in every channel, mode and data format.
 
     A forward function gets every pattern, an inverse every output that the definition produces from one. TARGET is
-    as in vggprep check, with one implementation; vggprep:numpy and vggprep:numba name the kernels.
+    as in vggprep check, with one implementation; vggprep:numpy and vggprep:numba name the kernels. Only programs
+    (command:) have a --timeout: a function or a model file runs in the process that judges it, for as long as it takes.
 
     \b
     vggprep prove mymodule:preprocess --mode caffe
@@ -147,7 +148,7 @@ _WORTH_KEEPING = 1 << 31
 
 
 def _progress_file(output: Path | None, target: str, values: int) -> Path | None:
-    if output is not None:
+    if output is not None and is_replaced(output):
         return output.with_name(f"{output.name}.progress")
     if values < _WORTH_KEEPING:
         return None
@@ -168,7 +169,7 @@ def _verify(
             "nothing is kept of a verification: --parts N repeats a part of the certificate"
         ) from None
     for line in (*(f"note: {note}" for note in found.notes), *found.disagreements):
-        click.echo(line)
+        click.echo(printable(line))
     repeated, total = sum(found.repeated.values()), sum(found.total.values())
     if repeated < total:
         for word, numbers in (
@@ -176,12 +177,12 @@ def _verify(
             ("not repeated, and taken as described", {n: found.total[n] - found.repeated[n] for n in found.total}),
         ):
             parts_of = [f"{name} ({count} of {found.total[name]})" for name, count in numbers.items() if count]
-            click.echo(f"{word}: {', '.join(parts_of)}")
+            click.echo(printable(f"{word}: {', '.join(parts_of)}"))
     agree = "they agree with the certificate" if not found.disagreements else "the certificate does NOT hold here"
     if not found.disagreements and not certificate.holds:
         agree += f", which is no proof: {counts(certificate)}"
     said = f"{repeated} of {total} parts repeated; {agree}"
-    click.echo(f"{certificate.target}: {said}")
+    click.echo(printable(f"{certificate.target}: {said}"))
     if page is not None:
         _write_page(page, certificate, [*found.notes, said], found.disagreements)
     raise SystemExit(0 if certificate.holds and not found.disagreements else 1)

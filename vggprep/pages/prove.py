@@ -20,7 +20,7 @@ def page(certificate: Certificate, notes: Sequence[str], disagreements: Sequence
         implementations.setdefault(row.implementation, []).append(_row(row))
     samples = {f"{row.dtype} is {row.domain}" for row in certificate.rows if row.status == "sampled"}
     sampled = [f"{said}. That is not a proof." for said in sorted(samples)]
-    return pages.render(
+    html = pages.render(
         "prove.html",
         title=f"Certificate: {certificate.target}",
         command=command,
@@ -31,9 +31,11 @@ def page(certificate: Certificate, notes: Sequence[str], disagreements: Sequence
         implementations=implementations,
         notes=[*sampled, *notes],
         disagreements=disagreements,
-        failures=[text.partition("\n") for text in failures(certificate)],
+        # What does not hold need not have a counterexample that can be judged again.
+        failures=[] if disagreements else [text.partition("\n") for text in failures(certificate)],
         looks=_LOOKS,
     )
+    return html.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _row(row: Row) -> dict[str, Any]:

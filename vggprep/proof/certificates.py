@@ -16,7 +16,7 @@ from vggprep.errors import VggprepError
 from vggprep.files import json_line, replacing
 from vggprep.implementations.targets import TargetSpec
 from vggprep.proof.domains import SAMPLES, domain
-from vggprep.proof.shards import Problem, Tally, WorstError
+from vggprep.proof.shards import Problem, Tally, WorstError, from_bits, input_dtype
 from vggprep.spec import MODES, DataFormat, Direction, Level, Mode, ModeName, as_data, from_data, known
 from vggprep.tolerance import PIXEL_LIKE
 
@@ -174,7 +174,7 @@ def seal_of(document: Mapping[str, Any]) -> str:
 def read(path: Path) -> Certificate:
     """Read a certificate of this format or of format 1. Whether what it says is so is for ``verify`` to find out."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
     except OSError as error:
         raise ProofError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -185,8 +185,17 @@ def read(path: Path) -> Certificate:
         raise ProofError(f"{path} is not a certificate that this vggprep reads: {what}, not {FORMAT!r}")
     try:
         return _certificate(document if found == FORMAT else _from_format_1(document))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProofError(f"{path} is not a complete certificate: {error}") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, none of whose fields hides another: the seal is of those that are read."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it says {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def _from_format_1(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,17 +224,27 @@ def _certificate(document: Mapping[str, Any]) -> Certificate:
     if strangers := [row.mode for row in certificate.rows if row.mode not in (*MODES, *(m.name for m in modes))]:
         raise ValueError(f"it does not define its mode {strangers[0]}")
     for part in (certificate, certificate.spec, *certificate.rows):
-        for name, hint in _hints()[type(part)].items():
-            if not _fits(value := getattr(part, name), hint):
-                raise TypeError(f"its {name} is {value!r}")
+        check_types(part)
+    for row in certificate.rows:
+        "".join(row.digests).encode()  # text that can be digested, or this is no certificate
+        if row.counterexample is not None:
+            for bits in row.counterexample:
+                from_bits(bits, input_dtype(row.direction, row.mode, row.dtype))
     if document["format"] == FORMAT and certificate.files is None:
         raise TypeError("its files is None")
     return certificate
 
 
+def check_types(part: Any) -> None:
+    """Raise ``TypeError`` where a field that was read from a file is not what it must be."""
+    for name, hint in _hints(part.__class__).items():
+        if not _fits(value := getattr(part, name), hint):
+            raise TypeError(f"its {name} is {value!r}")
+
+
 @cache
-def _hints() -> dict[type, dict[str, Any]]:
-    return {kind: get_type_hints(kind) for kind in (Certificate, TargetSpec, Row, WorstError)}
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -241,8 +260,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind is Mapping:
         return isinstance(value, dict) and all(type(word) is str for word in (*value, *value.values()))
     if hint is WorstError:
-        return isinstance(value, WorstError) and all(map(_fits, value, _hints()[WorstError].values()))
-    return type(value) is hint or (hint is float and type(value) is int)
+        # The error itself is a number of at least 0, perhaps infinite.
+        return isinstance(value, WorstError) and all(map(_fits, value[1:], [*_hints(WorstError).values()][1:]))
+    if type(value) in (int, float) and hint in (type(value), float):
+        return bool(abs(value) < 1 << 63)
+    return type(value) is hint
 
 
 def errors(written: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,6 +274,8 @@ def errors(written: Mapping[str, Any]) -> dict[str, Any]:
         if given.get(key):
             error, *where = given[key]
             given[key] = WorstError(float(error), *where)
+            if not given[key].error >= 0:
+                raise ValueError(f"its error in {key} is {error}")
             float(given[key].value)  # a number, or this is no row
     return given
 

@@ -32,16 +32,16 @@ def versions(spec: TargetSpec, like: Mapping[str, str] | None = None) -> dict[st
 
     With ``like``, the packages that it names, imported or not.
     """
-    target = spec.targets[0] if spec.targets else spec.inverse or ""
+    modules = [target.partition(":")[0] for target in (*spec.targets, *filter(None, [spec.inverse]))]
     found = {"python": platform.python_version(), "vggprep": vggprep.__version__, "vggprep code": _code()}
     # numba is imported when it is first used.
-    used = {name for name in _PACKAGES if name in sys.modules or (name == "numba" and target.startswith("vggprep"))}
+    used = {name for name in _PACKAGES if name in sys.modules or (name == "numba" and "vggprep" in modules)}
     for name in _PACKAGES:
         if name in (used if like is None else like) and (version := version_of(name)) is not None:
             found[name] = version
-    module = target.partition(":")[0]
-    if module != "vggprep" and (source := getattr(sys.modules.get(module), "__file__", None)):
-        found[f"{module} code"] = _digest([Path(source)])
+    for module in modules:
+        if module != "vggprep" and (source := getattr(sys.modules.get(module), "__file__", None)):
+            found[f"{module} code"] = _digest([Path(source)])
     return found
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from vggprep.files import json_line, replacing
 from vggprep.proof import environment
-from vggprep.proof.certificates import ProofError, errors
+from vggprep.proof.certificates import ProofError, check_types, errors
 from vggprep.proof.shards import Tally
 
 FORMAT = "vggprep-progress/2"
@@ -48,7 +48,7 @@ class Progress:
             return self
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+", encoding="utf-8")
+            self._file = self.path.open("a+", encoding="utf-8", errors="surrogateescape")
             _lock(self._file, self.path)
             self._file.seek(0)
             self._resume(self._file)
@@ -56,8 +56,6 @@ class Progress:
             self.__exit__()
             if isinstance(error, OSError):
                 raise ProofError(f"cannot keep progress in {self.path}: {error.strerror}") from error
-            if isinstance(error, UnicodeDecodeError):
-                raise self._foreign() from error
             raise
         return self
 
@@ -67,7 +65,7 @@ class Progress:
                 self._file.close()
 
     def _resume(self, file: IO[str]) -> None:
-        head, *rest = file.read().splitlines(keepends=True) or [""]
+        head, *rest = file.readlines() or [""]
         if not head.endswith("\n"):  # an empty file, or the process was killed while it wrote the first line
             if head and not head.startswith('{"format": "vggprep-progress'):
                 raise self._foreign()
@@ -78,19 +76,20 @@ class Progress:
         complete = len(head.encode())
         for line in rest:
             try:
-                found: Any = json.loads(line) if line.endswith("\n") else None
-                done = Done(tuple(Tally(**errors(t)) for t in found["tallies"]), found["seconds"], found["processor"])
-            except (ValueError, KeyError, TypeError):
-                break  # an incomplete line: that part is done again
-            self.done[found["part"]] = done
-            complete += len(line.encode())
+                length = len(line.encode())
+                part, done = _part(json.loads(line) if line.endswith("\n") else None)
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+                break  # an incomplete line, or one that no proof writes: that part is done again
+            self.done[part] = done
+            complete += length
         file.truncate(complete)
 
     def _check(self, head: str) -> None:
         try:
+            head.encode()
             found = json.loads(head)
             version = found.pop("format")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._foreign() from error
         if version != FORMAT:
             raise self._foreign(f": its format is {version!r}, not {FORMAT!r}")
@@ -99,7 +98,7 @@ class Progress:
             if other == mine:
                 continue
             if isinstance(mine, dict) and isinstance(other, dict):
-                what = f"was made with other {key} ({environment.difference(other, mine)})"
+                what = f"was made with other {key} ({environment.difference(mine, other)})"
             else:
                 what = f"is of {key} {other}, not {mine}"
             raise ProofError(f"the progress in {self.path} {what}: delete it, or keep this proof elsewhere with -o")
@@ -122,6 +121,17 @@ class Progress:
             raise ProofError(
                 f"cannot write to {self.path}: {error.strerror}; completed parts are kept, and the same command resumes"
             ) from error
+
+
+def _part(found: Any) -> tuple[str, Done]:
+    """What a line says: a part, and its result in each of its data formats. Raises an error if it does not."""
+    part: str = found["part"]
+    done = Done(tuple(Tally(**errors(tally)) for tally in found["tallies"]), found["seconds"], found["processor"])
+    for each in (done, *done.tallies):
+        check_types(each)
+    if "+".join(tally.data_format for tally in done.tallies) not in part.split():
+        raise ValueError("another part's result")
+    return part, done
 
 
 def discard(path: Path, parts: Collection[str]) -> int:

@@ -1,20 +1,22 @@
-"""Verifying a certificate: everything that it claims is computed again, or as much of it as asked, and compared."""
+"""Verifying a certificate: the results that it claims are computed again, or as many as asked, and compared."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import product
+from math import isinf
 from typing import Any
 
+from vggprep.checks import Subject
 from vggprep.conformance.engine import Selection
 from vggprep.proof import environment
 from vggprep.proof.certificates import Certificate, ProofError, Row, fold
-from vggprep.proof.plan import Group, plan, values_of
+from vggprep.proof.plan import Group, Plan, plan, values_of
 from vggprep.proof.progress import Done
 from vggprep.proof.run import OnProgress, drive, words_of
-from vggprep.proof.shards import Part, Tally, WorstError, from_bits
+from vggprep.proof.shards import Part, Tally, WorstError, from_bits, implementations
+from vggprep.spec import MODES
 from vggprep.specification import VERSION
 from vggprep.tolerance import bound
 
@@ -83,6 +85,7 @@ def verify(
     disagreements = [
         *_about_the_whole(certificate, versions, groups),
         *_about_rows(certificate.rows, expected, ignored),
+        *_missing(certificate.rows, planned),
     ]
     if not disagreements and certificate.seals[0] != certificate.seals[1]:
         disagreements.append(_differs("seal", *certificate.seals))
@@ -182,24 +185,43 @@ def _about_rows(rows: Sequence[Row], expected: Mapping[tuple[str, ...], Row], ig
         found += _misquoted(row)
         if found:
             yield f"{name}: {'; '.join(found)}"
-    for function in dict.fromkeys((row.implementation, row.direction) for row in rows):
-        own = [row for row in rows if (row.implementation, row.direction) == function]
-        every = product(
-            *(dict.fromkeys(getattr(row, name) for row in own) for name in ("mode", "dtype", "data_format"))
-        )
-        for key in every:
-            if (*function, *key) not in seen:
-                yield f"{' '.join((*function, *key))}: its row is missing"
+
+
+def _missing(rows: Sequence[Row], planned: Plan) -> Iterator[str]:
+    """Rows that the target has in the modes, data formats and dtypes of the certificate, and the certificate has not.
+
+    A function that knows no modes is planned in each of them here; it was judged in those named, or in the nearest.
+    """
+    seen = {_key(row) for row in rows}
+    subjects = {one.name: Subject(one) for one in implementations(planned.spec)}
+    there = [*(row for group in planned.groups for row in group.rows), *planned.refused]
+    for name, direction in dict.fromkeys((row.implementation, row.direction) for row in there):
+        own = [row for row in there if (row.implementation, row.direction) == (name, direction)]
+        modes = {row.mode for row in rows if (row.implementation, row.direction) == (name, direction)}
+        if not modes:
+            yield f"{name} {direction}: its rows are missing"
+            continue
+        knows_modes = subjects[name].implementation.modes is not None or subjects[name].takes(direction, "mode")
+        for row in own:
+            if _key(row) not in seen and (knows_modes or row.mode in modes):
+                yield f"{_name(row)} {row.data_format}: its row is missing"
 
 
 def _misquoted(row: Row) -> Iterator[str]:
     """What a row alone shows to be false."""
     if row.status == "wrong" and row.counterexample is None:
         yield _differs("counterexample", None, "wrong values, which have one")
+    if row.direction == "forward" and row.lost:
+        yield _differs("lost", row.lost, "0, as of every function that is no inverse")
+    # Of modes of one's own, what overflows beyond the bytes may be right, and infinitely far in grey levels.
+    for name in ("units", "levels") if row.mode in MODES else ("units",):
+        worst: WorstError | None = getattr(row, name)
+        if row.status != "wrong" and worst is not None and isinf(worst.error):
+            yield _differs(name, worst, "a finite error where nothing is wrong")
     if row.status == "proven" and row.direction == "forward" and row.units and row.units.error > bound(row.mode):
         yield _differs("units", row.units, f"at most {bound(row.mode)} where nothing is wrong")
     for name in ("units", "levels"):
-        worst: WorstError | None = getattr(row, name)
+        worst = getattr(row, name)
         if worst is not None:
             try:
                 value = repr(from_bits(worst.bits, row.dtype).item())
