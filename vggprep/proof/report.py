@@ -198,7 +198,8 @@ def _finding(subject: Subject, row: Row) -> Finding | None:
     others[0, 0, 0] = pixel
     pixels = others.tobytes()
     case = Case(row.direction, row.mode, row.data_format, dtype, "c", "drawn", others.shape, pixels)
-    if (found := subject.judge(case)) is not None or not subject.returns_pixels(cell):
+    found = subject.judge(case)
+    if found is not None or row.direction == "forward" or not subject.returns_pixels(cell):
         return found
     alone = replace(case, shape=(1, 1, 1, 3), pixels=pixel.tobytes())
     return lost_pixels(subject, alone) or lost_pixels(subject, case)
