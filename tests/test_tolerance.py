@@ -14,7 +14,7 @@ from vggprep import oracle, reference, strategies
 from vggprep.cases import dtype_of
 from vggprep.oracle import FORMATS
 from vggprep.spec import DIRECTIONS, MODES, Direction, Mode, ModeName, known
-from vggprep.tolerance import Comparison, bound, compare_exact, compare_faithful, same_values, scaled
+from vggprep.tolerance import Comparison, bound, compare_exact, compare_faithful, distance, same_values, scaled
 
 EACH_DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
 EACH_MODE = pytest.mark.parametrize("mode", MODES)
@@ -333,3 +333,6 @@ def test_a_copy_as_floats_is_right_only_where_they_hold_the_integers(compare: Co
     held = [[float(n) == n and int(float(n)) == n for n in row] for row in x.tolist()]
     assert result.wrong.tolist() == [[not right for right in row] for row in held]
     assert not any(held[0][1:])
+    usual = [abs(n - int(float(n))) for n in x.ravel().tolist()]
+    assert distance(x.astype(np.float64), x).ravel().tolist() == usual
+    assert result.levels == max(usual) >= 1

@@ -146,12 +146,14 @@ def is_floating(x: Array) -> bool:
     return x.dtype.kind == "f" or oracle.name_of(x.dtype) in FORMATS
 
 
-def holds(floats: Array, integers: Array) -> Bools:
-    """Where floats are the very integers, of 64 bits perhaps, which comparing the two in float64 would blur."""
-    most = float(np.iinfo(integers.dtype).max) + 1.0  # beyond it no cast is defined
-    with np.errstate(invalid="ignore"):
-        same: Bools = (floats == integers) & (floats < most) & (floats.astype(integers.dtype) == integers)
-    return same
+def distance(floats: Array, integers: Array) -> Float64:
+    """How far floats are from integers of 64 bits, which a difference in float64 would blur; 0 where they are equal."""
+    values, most = oracle.as_float64(floats), np.iinfo(integers.dtype).max
+    difference = np.abs(values - oracle.as_float64(integers))
+    near, top = difference == 0, values == float(most)  # that float is one more than the largest integer: no cast
+    back = np.where(near & ~top, values, 0).astype(integers.dtype)
+    exact = (np.maximum(back, integers) - np.minimum(back, integers)).astype(np.float64)
+    return np.where(near, np.where(top, (most - integers).astype(np.float64) + 1.0, exact), difference)
 
 
 def same_values(a: Float64, b: Float64, signed_zero: bool) -> Bools:
@@ -225,11 +227,14 @@ def _errors(
 def _copy_errors(x: Array, got: Array, direction: Direction, mode: ModeName) -> tuple[Bools, float, float]:
     result, (target, _) = oracle.as_float64(got), oracle.real(x, direction, mode)
     wrong = ~same_values(target, result, signed_zero=False)
-    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:  # float64 would blur them
-        right = oracle.by_output(x, direction, mode)
-        wrong = ~holds(got, right) if is_floating(got) else got != right
     with np.errstate(all="ignore"):
-        levels = _worst(np.abs(result - target), shown(target, wrong)[0] & wrong)
+        off = np.abs(result - target)
+        if x.dtype.kind in "iu" and x.dtype.itemsize == 8:  # float64 would blur them
+            right = oracle.by_output(x, direction, mode)
+            if is_floating(got):
+                off = distance(got, right)
+            wrong = off != 0 if is_floating(got) else got != right
+        levels = _worst(off, shown(target, wrong)[0] & wrong)
     return wrong, math.inf if wrong.any() else 0.0, levels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -314,3 +315,16 @@ def test_an_inverse_is_said_of_the_colours_that_it_is_given() -> None:
         "computes R + 103.939, G + 116.779, B + 123.68, where R + 123.68, G + 116.779, B + 103.939 is expected" in said
     )
     assert "breaks restores_floats (VP-CAFFE-2, VP-FAITHFUL-1): " in said
+
+
+def test_integers_that_floats_do_not_hold_are_shown_as_integers_and_the_pixel_is_one_that_is_lost() -> None:
+    def copied(x: Array) -> Array:
+        return x.astype(np.float64)
+
+    value = [check for check in CHECKS if check.name == "value"]
+    selection = Selection(("identity",), ("channels_last",), ("int64",))
+    text = cause_text(causes(judge(copied, selection=selection, checks=value).results)[0])
+    shown = {word: re.findall(r"-?[\d.e+]+", line) for word, line in re.findall(r"# (got|expected) +\[+(.*?)\]", text)}
+    lost = [abs(int(float(got)) - int(right)) for got, right in zip(shown["got"], shown["expected"], strict=True)]
+    assert f"up to {max(lost)} grey levels" in text
+    assert max(lost) > 1

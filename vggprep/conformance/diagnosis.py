@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vggprep import oracle
+from vggprep import oracle, tolerance
 from vggprep.cases import LARGE, Case, Cell, panel, regimes, to_format
 from vggprep.checks import Finding, Subject
 from vggprep.checks.contract import UNKNOWN
@@ -493,12 +493,14 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
     assert wrong.deviation is not None
     assert wrong.outcome is not None
     shape = (1,) * (case.rank - 1) + (3,)
-    right, kept = wrong.deviation.expected[at], case.direction == "forward" and not definition(case.mode).steps
-    if kept:  # float64 would blur integers of 64 bits
-        right = wrong.deviation.x[at][oracle.input_channels("forward", case.mode)]
+    right, dtype = wrong.deviation.expected[at], ""
+    if case.direction == "forward":
+        dtype = f" {_expected_dtype(subject, case, wrong.outcome)}"
+        if (integers := _kept(wrong)) is not None:
+            right, dtype = integers[at], f" {case.dtype}"
     got, expected = (to_format(z.reshape(shape), case.data_format) for z in (wrong.deviation.got[at], right))
     digits = 4 if got.dtype.name in ("float16", "bfloat16") else 7
-    if _values(got, digits) == _values(expected, digits):
+    if expected.dtype in (np.int64, np.uint64) or _values(got, digits) == _values(expected, digits):
         digits = 17
     place = [*map(str, at)]
     place.insert(len(at) if case.data_format == "channels_last" else len(at) - 2, ":")
@@ -506,10 +508,18 @@ def _got(subject: Subject, case: Case, wrong: Finding, at: tuple[int, ...], leve
     return (
         f"\n# got      {_values(got, digits)} {got.dtype.name}"
         + (f" at [{', '.join(place)}]" if any(at) or math.prod(case.shape) > 3 else "")
-        + f"\n# expected {_values(expected, digits)}"
-        + (f" {_expected_dtype(subject, case, wrong.outcome)}" if case.direction == "forward" and not kept else "")
+        + f"\n# expected {_values(expected, digits)}{dtype}"
         + (f"\n# off by {off}" if wrong.kind == "value" and off != grey_levels(levels) else "")
     )
+
+
+def _kept(finding: Finding) -> Array | None:
+    """The integers that a mode without steps is to keep: float64 would blur those of 64 bits."""
+    assert finding.deviation is not None
+    x = finding.deviation.x
+    if finding.direction == "inverse" or definition(finding.cell.mode).steps or x.dtype.kind not in "iu":
+        return None
+    return x[..., oracle.input_channels("forward", finding.cell.mode)]
 
 
 def _place(finding: Finding) -> tuple[int, ...]:
@@ -518,6 +528,9 @@ def _place(finding: Finding) -> tuple[int, ...]:
     got, expected = oracle.as_float64(finding.deviation.got), oracle.as_float64(finding.deviation.expected)
     with np.errstate(all="ignore"):
         off = np.abs(got - expected) * (oracle.grey_levels(finding.cell.mode) if finding.direction == "forward" else 1)
+        right = _kept(finding)
+        if right is not None and right.dtype.itemsize == 8 and tolerance.is_floating(finding.deviation.got):
+            off = tolerance.distance(finding.deviation.got, right)
         found = np.argwhere(np.isclose(off, finding.deviation.levels, rtol=1e-9, atol=0))
     return tuple(map(int, found[0][:-1])) if len(found) else finding.deviation.worst[:-1]
 

@@ -471,7 +471,7 @@ class _Run:
                         self._errors(running, block, wrong)
                 else:
                     wrong = self._errors(running, block)
-                    if self.to_pixels and self.input_dtype != "bfloat16":
+                    if self.to_pixels:
                         wrong = self._unrestored(wrong, block, [plane[place] for plane in inputs], target)
                 if not self.forward:
                     self._round_trip(running, block, wrong)
@@ -530,7 +530,9 @@ class _Run:
         if self.forward and not self.steps:
             other = _other_values(got, block.input) if bits is None else bits
             if other.any():
-                self._update_levels(running, np.abs(got.astype(np.float64) - block.input), block, other)
+                wide = block.input.dtype.kind in "iu" and block.input.dtype.itemsize == 8 and tolerance.is_floating(got)
+                off = tolerance.distance(got, block.input) if wide else np.abs(got.astype(np.float64) - block.input)
+                self._update_levels(running, off, block, other)
             return other
         values = block.input.astype(np.float64)
         target, scale = oracle.real_plane(values, self.part.direction, mode, block.channel)
@@ -733,7 +735,7 @@ def _other_bits(got: Array, expected: Array) -> Bools | None:
 def _other_values(got: Array, expected: Array) -> Bools:
     """Where the values differ, all NaNs being equal, and zeros of either sign."""
     if expected.dtype.kind in "iu" and expected.dtype.itemsize == 8 and tolerance.is_floating(got):
-        return ~tolerance.holds(got, expected)
+        return np.not_equal(tolerance.distance(got, expected), 0)
     wrong: Bools = (got != expected) & ~((got != got) & (expected != expected))
     return wrong
 
